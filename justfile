@@ -1,0 +1,31 @@
+bin := justfile_directory() / ".venv/bin"
+export PATH := bin + ":" + env("PATH")
+
+# what there is
+default:
+    @just --list
+
+# lint, types, architecture
+check:
+    ruff check .
+    ruff format --check .
+    mypy
+    lint-imports
+    deptry src
+
+# mend what can be mended by itself
+fix:
+    ruff check --fix .
+    ruff format .
+
+# every test; ARGS go to pytest
+test *ARGS:
+    pytest -n 2 --dist loadfile {{ARGS}}
+
+# tests with branch coverage
+coverage:
+    pytest -n 2 --dist loadfile --cov --cov-report=term
+
+# benchmarks, each paired with a peer or a floor in the same run
+bench *ARGS:
+    python -m benchmarks {{ARGS}}

@@ -1,0 +1,1 @@
+"""Measurements in, verdicts out: pure functions over values."""

@@ -1,0 +1,1 @@
+"""Immutable, content-addressed things that change behaviour: prompts, models, tools, schemas, adapters."""

@@ -1,0 +1,131 @@
+"""What an artifact is: typed content per kind, and the immutable record around it.
+
+The digest covers the content alone (never name, number or author), so equal content is one artifact however often,
+by whomever and from whichever file format it is pushed.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from trimtab.core.canonical import canonical_digest
+
+__all__ = [
+    "AdapterContent",
+    "Artifact",
+    "ArtifactKind",
+    "Content",
+    "ModelContent",
+    "PartialContent",
+    "PromptContent",
+    "PromptMessage",
+    "Role",
+    "SchemaContent",
+    "ToolDefinition",
+    "ToolsContent",
+    "artifact_digest",
+    "decode_content",
+]
+
+Role = Literal["system", "developer", "user", "assistant"]
+ArtifactKind = Literal["prompt", "partial", "model", "tools", "schema", "adapter"]
+
+
+class _Content(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of the content of an artifact: unknown fields are errors, never dropped."""
+
+
+class PromptMessage(_Content, frozen=True, kw_only=True):
+    """One chat message; `content` is a minijinja template."""
+
+    role: Role
+    content: str
+
+
+class PromptContent(_Content, frozen=True, kw_only=True):
+    """A chat prompt. `{% include "name" %}` names a partial, bound to a digest when a release is built."""
+
+    messages: list[PromptMessage]
+    variables: dict[str, Any]
+    """JSON Schema (draft 2020-12) of an object: the variables the templates take. `{}` takes anything."""
+
+
+class PartialContent(_Content, frozen=True, kw_only=True):
+    """A piece of template text that prompts of one feature share."""
+
+    text: str
+
+
+class ModelContent(_Content, frozen=True, kw_only=True):
+    """A model snapshot at a provider, and the sampling parameters the release pins."""
+
+    provider: str
+    model: str
+    parameters: dict[str, Any] = {}
+    """In the names of the OpenAI chat completions API (`temperature`, `max_tokens`, `seed`, ...)."""
+
+
+class ToolDefinition(_Content, frozen=True, kw_only=True):
+    """One function the model may call; `parameters` is a JSON Schema."""
+
+    name: str
+    description: str = ""
+    parameters: dict[str, Any] = {}
+    strict: bool = False
+
+
+class ToolsContent(_Content, frozen=True, kw_only=True):
+    """The functions the model may call, in the order it sees them."""
+
+    tools: list[ToolDefinition]
+
+
+class SchemaContent(_Content, frozen=True, kw_only=True):
+    """The response format: a JSON Schema the output must satisfy."""
+
+    name: str
+    schema: dict[str, Any]
+    strict: bool = True
+
+
+class AdapterContent(_Content, frozen=True, kw_only=True):
+    """What is done to a model's output before the caller sees it, step by step."""
+
+    output: list[Literal["trim", "strip_code_fence"]] = []
+
+
+Content = PromptContent | PartialContent | ModelContent | ToolsContent | SchemaContent | AdapterContent
+
+_CONTENT_TYPES: dict[str, type[Content]] = {
+    "prompt": PromptContent,
+    "partial": PartialContent,
+    "model": ModelContent,
+    "tools": ToolsContent,
+    "schema": SchemaContent,
+    "adapter": AdapterContent,
+}
+
+
+class Artifact(msgspec.Struct, frozen=True, kw_only=True):
+    """A stored artifact version: `feature/kind/name@v{number}` is a friendly alias of `digest` and never moves."""
+
+    digest: str
+    kind: ArtifactKind
+    feature: str
+    name: str
+    number: int
+    content: Content
+    created_at_ms: int
+    created_by: str
+
+
+def artifact_digest(kind: ArtifactKind, content: Content) -> str:
+    """Return the identity of a content: SHA-256 over the canonical JSON of `{"kind", "content"}`."""
+    return canonical_digest({"kind": kind, "content": msgspec.to_builtins(content)})
+
+
+def decode_content(kind: ArtifactKind, value: Any) -> Content:  # noqa: ANN401 - any JSON value
+    """Return the typed content of a JSON value; raises `msgspec.ValidationError` that names the field."""
+    return msgspec.convert(value, _CONTENT_TYPES[kind])

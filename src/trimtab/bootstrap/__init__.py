@@ -1,0 +1,1 @@
+"""Settings in, wired objects out; the only reader of the environment."""

@@ -1,0 +1,1 @@
+"""Ids, clock, errors, canonical JSON: what every layer may rely on."""

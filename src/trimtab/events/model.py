@@ -1,0 +1,130 @@
+"""The four events. Fields are only ever added, with defaults, so that old journals open in new code.
+
+Encoded as MessagePack maps with defaults omitted; the tag is `k`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+__all__ = [
+    "Arm",
+    "Event",
+    "Exposure",
+    "Feedback",
+    "Generation",
+    "Score",
+    "decode_event",
+    "encode_event",
+    "subject_id",
+]
+
+
+Arm = Literal["stable", "candidate", "matched_control", "shadow"]
+"""Which role served: `matched_control` is stable, served to the concurrent equal-share comparison group."""
+
+
+class _Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="k"):
+    id: str
+    at_ms: int
+    """When it began, milliseconds since the Unix epoch."""
+    feature: str
+    environment: str
+    process: str = ""
+    """Id of the data-plane process that wrote it."""
+
+
+class _Routed(_Event, frozen=True, kw_only=True, omit_defaults=True):
+    """An event that knows which release and arm a unit met."""
+
+    release: str
+    """Digest of the release."""
+    release_number: int = 0
+    arm: Arm = "stable"
+    unit: str = ""
+    """The targeting key that was randomised; empty where the caller gave none."""
+    rollout: str = ""
+    """Id of the rollout attempt under which the arm was drawn; empty where none ran."""
+    stage: int = -1
+    """Index of the rollout step in force; -1 where none ran."""
+
+
+class Exposure(_Routed, frozen=True, kw_only=True, omit_defaults=True, tag="exposure"):
+    """A unit met an arm without a model call that Trimtab saw (SDK `resolve`)."""
+
+
+class Generation(_Routed, frozen=True, kw_only=True, omit_defaults=True, tag="generation"):
+    """One model call."""
+
+    provider: str = ""
+    requested_model: str = ""
+    served_model: str = ""
+    status: Literal["ok", "error", "aborted"] = "ok"
+    """`aborted`: the caller went away before the answer was complete."""
+    error_code: str = ""
+    http_status: int = 0
+    stream: bool = False
+    latency_ms: float = 0.0
+    first_token_ms: float = 0.0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float = 0.0
+    finish_reason: str = ""
+    variables: dict[str, Any] = {}
+    messages: list[dict[str, Any]] = []
+    """The rendered prompt as it was sent; empty where content capture is off."""
+    output: str = ""
+    tool_calls: list[dict[str, Any]] = []
+    mirrors: str = ""
+    """For a shadow generation: id of the generation that the user was answered with."""
+    trace: str = ""
+    """W3C trace id of the caller, where it sent one."""
+
+
+class Score(_Event, frozen=True, kw_only=True, omit_defaults=True, tag="score"):
+    """A judgement of one generation."""
+
+    generation: str
+    name: str
+    value: float
+    source: str = ""
+    """Who judged: `scorer:<name>`, `judge:<model>`, `human:<who>`."""
+    comment: str = ""
+
+
+class Feedback(_Event, frozen=True, kw_only=True, omit_defaults=True, tag="feedback"):
+    """A user's signal about one generation."""
+
+    generation: str
+    name: str
+    value: float
+    unit: str = ""
+    comment: str = ""
+
+
+Event = Exposure | Generation | Score | Feedback
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder: msgspec.msgpack.Decoder[Event] = msgspec.msgpack.Decoder(Event)
+
+
+def encode_event(event: Event) -> bytes:
+    """Return the MessagePack bytes of an event."""
+    return _encoder.encode(event)
+
+
+def decode_event(data: bytes | memoryview) -> Event:
+    """Return the event in `data`; raises `msgspec.DecodeError` where it is none."""
+    event: Event = _decoder.decode(data)
+    return event
+
+
+def subject_id(event: Event) -> str:
+    """Return the id of the generation an event is about (its own id for exposures and generations)."""
+    match event:
+        case Score() | Feedback():
+            return event.generation
+        case _:
+            return event.id

@@ -1,0 +1,1 @@
+"""The data plane as an OpenAI-compatible HTTP server."""

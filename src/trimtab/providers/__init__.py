@@ -1,0 +1,1 @@
+"""Wire formats of model providers and the HTTP client that speaks them."""

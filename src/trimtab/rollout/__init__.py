@@ -1,0 +1,1 @@
+"""How a candidate replaces stable: spec, pure state machine, controller."""

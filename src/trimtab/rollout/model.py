@@ -1,0 +1,73 @@
+"""A rollout as a value: what is being replaced by what, under which plan, and where it stands."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+__all__ = ["LIVE_STATES", "Rollout", "RolloutState", "Transition"]
+
+RolloutState = Literal[
+    "draft",
+    "validating",
+    "evaluating",
+    "shadowing",
+    "progressing",
+    "paused",
+    "baking",
+    "promoted",
+    "rolling_back",
+    "rolled_back",
+    "superseded",
+    "expired",
+]
+
+LIVE_STATES: frozenset[str] = frozenset(
+    {"draft", "validating", "evaluating", "shadowing", "progressing", "paused", "baking", "rolling_back"}
+)
+"""States of an active rollout; at most one per feature and environment."""
+
+
+class Rollout(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt to replace the stable release of a feature by a candidate."""
+
+    id: str
+    feature: str
+    environment: str
+    stable: str
+    """Digest of the release in force when the attempt began; what a rollback returns to."""
+    candidate: str
+    plan: bytes
+    """Canonical JSON of the frozen plan (`rollout.spec.RolloutPlan`)."""
+    salt: str
+    state: RolloutState
+    stage: int = -1
+    """Index of the step in force."""
+    stage_entered_ms: int = 0
+    pause_reason: str = ""
+    """`manual`, `signal`, `srm`, `no_data`, `inconclusive` while paused by other than a `pause` step."""
+    reason: str = ""
+    """Why it is in this state, in words."""
+    verdict: dict[str, Any] = {}
+    """The evidence behind the last decision, for people and machines."""
+    version: int = 0
+    """Counts saves; compare-and-swap."""
+    epoch: int = 0
+    """Epoch of the lease under which it was last saved."""
+    created_at_ms: int
+    created_by: str
+    updated_at_ms: int
+    ended_at_ms: int | None = None
+
+
+class Transition(msgspec.Struct, frozen=True, kw_only=True):
+    """One step of a rollout's history."""
+
+    rollout: str
+    at_ms: int
+    from_state: str
+    to_state: RolloutState
+    stage: int
+    actor: str
+    reason: str

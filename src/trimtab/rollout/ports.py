@@ -1,0 +1,122 @@
+"""What the rollout engine needs of a store. Wealth and event offsets commit in one transaction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from trimtab.policy.ports import KeyTransaction
+from trimtab.releases.ports import RegistryTransaction
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from contextlib import AbstractContextManager
+
+    from trimtab.rollout.model import Rollout, Transition
+
+__all__ = ["ControlStore", "ControlTransaction", "Cursor", "Lease", "PlanVersion", "RolloutTransaction"]
+
+
+class Lease(msgspec.Struct, frozen=True, kw_only=True):
+    """The right to drive something until `expires_at_ms`; `epoch` grows with each new holder and fences old ones."""
+
+    name: str
+    holder: str
+    epoch: int
+    expires_at_ms: int
+
+
+class Cursor(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the journal of one process has been read: sequence numbers up to `sequence` are done."""
+
+    consumer: str
+    process: str
+    segment: str
+    offset: int
+    sequence: int
+
+
+class PlanVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """A pushed `rollout.yaml`, content-addressed; a rollout freezes the one it started with."""
+
+    digest: str
+    feature: str
+    number: int
+    source: bytes
+    """Canonical JSON of the plan."""
+    created_at_ms: int
+    created_by: str
+
+
+class RolloutTransaction(Protocol):
+    """Rollouts, leases, evidence and cursors inside one transaction."""
+
+    def plan(self, feature: str) -> PlanVersion | None:
+        """The newest plan of a feature."""
+        ...
+
+    def add_plan(self, plan: PlanVersion) -> None: ...
+
+    def rollout(self, rollout_id: str) -> Rollout | None: ...
+    def active_rollout(self, feature: str, environment: str) -> Rollout | None: ...
+    def active_rollouts(self, environment: str | None = None) -> list[Rollout]: ...
+    def rollouts(self, feature: str, *, limit: int = 20) -> list[Rollout]: ...
+    def add_rollout(self, rollout: Rollout) -> None:
+        """Raises `ConflictError` where the feature has an active rollout in that environment already."""
+        ...
+
+    def save_rollout(self, rollout: Rollout, *, expected_version: int) -> None:
+        """Replace; raises `FencedError` unless the stored `version` is `expected_version`."""
+        ...
+
+    def add_transition(self, transition: Transition) -> None: ...
+    def transitions(self, rollout_id: str) -> list[Transition]: ...
+
+    def acquire_lease(self, name: str, *, holder: str, now_ms: int, ttl_ms: int) -> Lease | None:
+        """Take or renew; `None` while somebody else holds it. A new holder gets `epoch + 1`."""
+        ...
+
+    def check_lease(self, lease: Lease, *, now_ms: int) -> None:
+        """Raises `FencedError` unless this holder and epoch still hold the lease."""
+        ...
+
+    def release_lease(self, lease: Lease) -> None: ...
+
+    def evidence(self, rollout_id: str) -> bytes | None:
+        """The folded evidence of a rollout, as the engine encoded it."""
+        ...
+
+    def save_evidence(self, rollout_id: str, state: bytes) -> None: ...
+    def counted_units(self, rollout_id: str) -> set[str]:
+        """Keys of units whose window closed already: each unit is counted once."""
+        ...
+
+    def add_counted_units(self, rollout_id: str, keys: Iterable[str]) -> None: ...
+
+    def cursors(self, consumer: str) -> list[Cursor]: ...
+    def save_cursors(self, cursors: Iterable[Cursor]) -> None: ...
+
+    def next_snapshot_revision(self, environment: str) -> int:
+        """Count up; snapshots of one environment never share a revision."""
+        ...
+
+    def snapshot_revision(self, environment: str) -> int: ...
+
+
+class ControlTransaction(RegistryTransaction, KeyTransaction, RolloutTransaction, Protocol):
+    """All control state inside one transaction."""
+
+
+class ControlStore(Protocol):
+    """Where control state lives: SQLite by default, memory in tests and simulations, Postgres later."""
+
+    def read(self) -> AbstractContextManager[ControlTransaction]:
+        """A consistent view; writing through it is an error."""
+        ...
+
+    def write(self) -> AbstractContextManager[ControlTransaction]:
+        """The one writer; commits on leaving, rolls back on an exception. Raises `StorageError` where it cannot."""
+        ...
+
+    def close(self) -> None: ...

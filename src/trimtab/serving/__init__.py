@@ -1,0 +1,1 @@
+"""The data-plane core: snapshot, assignment, rendering, journal. No I/O on the request path."""

@@ -1,0 +1,34 @@
+"""Where a data plane and its control plane meet on one machine: a folder of plain files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+__all__ = ["DataDirectory"]
+
+
+class DataDirectory(msgspec.Struct, frozen=True):
+    """Paths under the data directory (`.trimtab` by default). Creating folders is the writers' business."""
+
+    root: Path
+
+    @property
+    def database(self) -> Path:
+        """Control state (SQLite)."""
+        return self.root / "control.db"
+
+    def snapshot(self, environment: str) -> Path:
+        """The routing snapshot of an environment, replaced by atomic rename; also the last good one on disk."""
+        return self.root / "snapshots" / f"{environment}.json"
+
+    @property
+    def journals(self) -> Path:
+        """One folder per data-plane process, named by its process id."""
+        return self.root / "journal"
+
+    @property
+    def processes(self) -> Path:
+        """One status file per data-plane process, rewritten every second."""
+        return self.root / "processes"

@@ -1,0 +1,64 @@
+"""The routing snapshot: the compiled, revisioned table a data plane needs to serve all its features."""
+
+from __future__ import annotations
+
+import msgspec
+
+from trimtab.releases.model import CompiledRelease
+
+__all__ = ["Price", "RolloutRoute", "Route", "Snapshot"]
+
+
+class Price(msgspec.Struct, frozen=True, kw_only=True):
+    """What tokens of a model cost, in US dollars per million tokens, on the day the snapshot was compiled."""
+
+    input_usd: float
+    output_usd: float
+
+
+class RolloutRoute(msgspec.Struct, frozen=True, kw_only=True):
+    """How a rollout in progress splits the units of a feature (see `serving.assignment`)."""
+
+    id: str
+    """Id of the rollout attempt."""
+    candidate: str
+    """Digest of the candidate release."""
+    salt: str
+    """Salt of the attempt: a retry draws anew."""
+    stage: int
+    """Index of the step in force."""
+    state: str
+    """State of the rollout when the snapshot was compiled, for people (`shadowing`, `progressing`, ...)."""
+    weight: float = 0.0
+    """Share of units on the candidate: u in [0, weight)."""
+    control_weight: float = 0.0
+    """Share of units on the matched control: u in [1 - control_weight, 1), never overlapping the candidate."""
+    shadow: float = 0.0
+    """Share of units, u in [0, shadow), whose requests are mirrored to the candidate; stable answers the user and
+    is recorded as `matched_control`."""
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """What one feature serves in one environment."""
+
+    feature: str
+    stable: str
+    """Digest of the stable release."""
+    team: str = ""
+    capture_content: bool = True
+    rollout: RolloutRoute | None = None
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything a data plane needs; immutable, replaced whole. Revisions only grow."""
+
+    revision: int
+    environment: str
+    published_at_ms: int
+    routes: list[Route] = []
+    releases: dict[str, CompiledRelease] = {}
+    """By digest: stable and candidate of every route."""
+    prices: dict[str, Price] = {}
+    """By release digest; a release whose model has no known price is absent."""
+    keys: dict[str, str] = {}
+    """Hex SHA-256 of a gateway key -> team. Empty: the gateway asks for no key (loopback only)."""

@@ -1,0 +1,1 @@
+"""A seeded OpenAI-compatible upstream for trying and testing."""

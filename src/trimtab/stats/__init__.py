@@ -1,0 +1,1 @@
+"""Pure numerics: e-processes and intervals. Imports numpy and nothing of ours but core."""

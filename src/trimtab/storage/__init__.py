@@ -1,0 +1,1 @@
+"""Adapters for control state: SQLite, in memory."""
