@@ -20,8 +20,11 @@ class NamedContent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FeatureSource(msgspec.Struct, frozen=True, kw_only=True):
-    """A feature folder, validated. `artifacts` holds at most one entry per (kind, name); the release takes
-    exactly one prompt and one model, every partial the prompt includes, and at most one tools, schema and adapter."""
+    """A feature folder, validated.
+
+    `artifacts` holds at most one entry per (kind, name). The release takes exactly one prompt and one model, every
+    partial the prompt includes, and at most one tools, schema and adapter.
+    """
 
     feature: str
     team: str
