@@ -1,0 +1,174 @@
+"""Settings: one TOML file, overridden by environment variables, overridden by flags.
+
+Unknown keys are errors that name their path. Secrets are never settings: a provider names the environment variable
+that holds its key.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from trimtab.core.errors import InputError, SourceError
+from trimtab.serving.directory import DataDirectory
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = [
+    "ENVIRONMENT_VARIABLES",
+    "GatewaySettings",
+    "ProviderSettings",
+    "ServerSettings",
+    "Settings",
+    "load_settings",
+]
+
+_FILE_NAME = "trimtab.toml"
+
+
+class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a model provider is reached, and which environment variable holds its key."""
+
+    base_url: str
+    """Up to and including the version, e.g. `https://api.openai.com/v1`."""
+    api_key_env: str = ""
+    """Name of the environment variable with the key; empty where none is needed."""
+
+
+class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The OpenAI-compatible data plane."""
+
+    host: str = "127.0.0.1"
+    port: int = 8400
+    max_body_bytes: int = 10 * 1024 * 1024
+    """Larger requests are answered with 413."""
+    upstream_timeout_seconds: float = 600.0
+    drain_seconds: float = 30.0
+    """How long SIGTERM waits for requests in flight."""
+    trust_network: bool = False
+    """Listen off loopback although no gateway key exists. Anybody who reaches the port may then call."""
+
+
+class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The control plane: controller, API and console."""
+
+    host: str = "127.0.0.1"
+    port: int = 8401
+    tick_seconds: float = 0.5
+    """How often evidence is folded and rollouts are decided."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything a Trimtab process can be told."""
+
+    directory: str = ".trimtab"
+    """Data directory: control state, snapshots, journals."""
+    environment: str = "production"
+    """Environment that commands mean when none is named."""
+    actor: str = ""
+    """Who changes are booked to; the login name where empty."""
+    gateway: GatewaySettings = GatewaySettings()
+    server: ServerSettings = ServerSettings()
+    providers: dict[str, ProviderSettings] = {}
+    """By the name a `model` artifact gives as its provider; `openai` is there without being named."""
+
+    @property
+    def data_directory(self) -> DataDirectory:
+        """The data directory as paths."""
+        return DataDirectory(Path(self.directory).resolve())
+
+
+ENVIRONMENT_VARIABLES: Mapping[str, tuple[str, ...]] = {
+    "TRIMTAB_DIRECTORY": ("directory",),
+    "TRIMTAB_ENVIRONMENT": ("environment",),
+    "TRIMTAB_ACTOR": ("actor",),
+    "TRIMTAB_GATEWAY_HOST": ("gateway", "host"),
+    "TRIMTAB_GATEWAY_PORT": ("gateway", "port"),
+    "TRIMTAB_SERVER_HOST": ("server", "host"),
+    "TRIMTAB_SERVER_PORT": ("server", "port"),
+}
+"""Environment variable -> path of the setting it overrides."""
+
+_DEFAULT_PROVIDERS = {"openai": {"base_url": "https://api.openai.com/v1", "api_key_env": "OPENAI_API_KEY"}}
+
+
+def load_settings(
+    *, config: Path | None = None, environ: Mapping[str, str] | None = None, flags: Mapping[str, Any] | None = None
+) -> Settings:
+    """Return the settings: flag > environment > file > default.
+
+    `config` is the file to read (`trimtab.toml` in the working directory where `None`, if it is there); `flags` maps
+    dotted paths (`gateway.port`) to values, `None` meaning not given. Raises `SourceError` for the file, `InputError`
+    for the rest, always with the path of the key.
+    """
+    tree: dict[str, Any] = {"providers": dict(_DEFAULT_PROVIDERS)}
+    _merge(tree, _read_file(config))
+    environ = os.environ if environ is None else environ
+    for variable, path in ENVIRONMENT_VARIABLES.items():
+        if variable in environ:
+            _set(tree, path, environ[variable])
+    for dotted, value in (flags or {}).items():
+        if value is not None:
+            _set(tree, tuple(dotted.split(".")), value)
+    try:
+        return msgspec.convert(tree, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise InputError(
+            "invalid_setting",
+            f"a setting is wrong: {error}",
+            param=_place(config),
+            hint=_nearest(str(error)) or "the settings reference lists every key with its type and default",
+        ) from error
+
+
+def _read_file(config: Path | None) -> dict[str, Any]:
+    path = config or Path(_FILE_NAME)
+    if config is None and not path.exists():
+        return {}
+    try:
+        return tomllib.loads(path.read_bytes().decode())
+    except OSError as error:
+        raise SourceError("unreadable_file", f"cannot read the settings: {error.strerror}", path=str(path)) from error
+    except UnicodeDecodeError as error:
+        raise SourceError("not_utf8", f"byte {error.start} is not UTF-8", path=str(path)) from error
+    except tomllib.TOMLDecodeError as error:
+        raise SourceError("malformed_toml", f"not TOML: {error}", path=str(path)) from error
+
+
+def _merge(tree: dict[str, Any], other: Mapping[str, Any]) -> None:
+    for key, value in other.items():
+        if isinstance(value, dict) and isinstance(tree.get(key), dict):
+            tree[key] = dict(tree[key])
+            _merge(tree[key], value)
+        else:
+            tree[key] = value
+
+
+def _set(tree: dict[str, Any], path: tuple[str, ...], value: Any) -> None:  # noqa: ANN401 - any TOML value
+    for key in path[:-1]:
+        tree = tree.setdefault(key, {})
+    tree[path[-1]] = value
+
+
+def _place(config: Path | None) -> str:
+    return f"{config or _FILE_NAME}, the environment or a flag"
+
+
+def _nearest(message: str) -> str | None:
+    """Return a hint for msgspec's "unknown field" message."""
+    _, found, rest = message.partition("unknown field `")
+    if not found:
+        return None
+    known = {
+        field
+        for struct in (Settings, GatewaySettings, ServerSettings, ProviderSettings)
+        for field in struct.__struct_fields__
+    }
+    close = difflib.get_close_matches(rest.split("`")[0], sorted(known), n=1)
+    return f"did you mean `{close[0]}`?" if close else None

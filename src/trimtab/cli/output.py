@@ -1,0 +1,65 @@
+"""How commands speak: data on stdout (tables for people, JSON for machines), prose and errors on stderr."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+from trimtab.core.errors import InputError, TrimtabError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+__all__ = ["ago", "emit_json", "fail", "json_option", "say", "table"]
+
+_EXIT_MISUSE = 2
+_EXIT_COULD_NOT = 3
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the same facts as one JSON document.")
+"""Add `--json` to a command."""
+
+
+def emit_json(value: Any) -> None:  # noqa: ANN401 - any JSON value
+    """Print one JSON document, indented, keys in the order of the facts."""
+    print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def say(text: str) -> None:
+    """Print prose to stderr."""
+    print(text, file=sys.stderr)
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[int] = ()) -> str:
+    """Return columns aligned with two spaces between them; `right` lists the columns of numbers."""
+    cells = [tuple(header), *(tuple(str(cell) for cell in row) for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if column in right else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in cells
+    )
+
+
+def ago(at_ms: int, now_ms: int) -> str:
+    """Return a span such as `12 s ago`, for people."""
+    seconds = max(0, now_ms - at_ms) / 1000
+    if seconds < 2 * _MINUTE:
+        return f"{seconds:.0f} s ago"
+    if seconds < 2 * _HOUR:
+        return f"{seconds / _MINUTE:.0f} min ago"
+    if seconds < 2 * _DAY:
+        return f"{seconds / _HOUR:.0f} h ago"
+    return f"{seconds / _DAY:.0f} days ago"
+
+
+def fail(error: TrimtabError) -> int:
+    """Print an error to stderr and return the exit status it deserves."""
+    say(f"error: {error}")
+    return _EXIT_MISUSE if isinstance(error, InputError) else _EXIT_COULD_NOT
