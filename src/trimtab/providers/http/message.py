@@ -1,0 +1,58 @@
+"""HTTP messages as values: a parsed request, a refusal, and header lines that cannot smuggle another."""
+
+from __future__ import annotations
+
+import http
+from typing import NamedTuple
+
+__all__ = ["JSON_CONTENT", "Refusal", "Request", "header", "status_line"]
+
+JSON_CONTENT = b"content-type: application/json\r\n"
+
+_STATUS_LINES = {
+    status.value: b"HTTP/1.1 %d %s\r\n" % (status.value, status.phrase.encode()) for status in http.HTTPStatus
+}
+_ALLOWED = bytes([0x09, *range(0x20, 0x7F), *range(0x80, 0x100)])
+_FORBIDDEN = bytes(set(range(256)) - set(_ALLOWED))
+
+
+class Refusal(NamedTuple):
+    """Why the HTTP layer, or the application's `admit`, will not take a request."""
+
+    status: int
+    code: str
+    message: str
+    headers: bytes = b""
+    """Extra header lines for the answer, each ending in CRLF."""
+
+
+class Request:
+    """One request, its body complete (and empty where it was refused). Header names are lower case."""
+
+    __slots__ = ("body", "expects_continue", "headers", "http_1_0", "keep_alive", "method", "path", "refusal", "target")
+
+    def __init__(self, method: bytes, target: bytes, headers: dict[bytes, bytes]) -> None:
+        self.method = method
+        self.target = target
+        self.path = target.partition(b"?")[0]
+        self.headers = headers
+        self.body = b""
+        self.keep_alive = True
+        self.http_1_0 = False
+        self.expects_continue = False
+        self.refusal: Refusal | None = None
+
+    def text_header(self, name: bytes) -> str:
+        """Return a header's value, or the empty string; bytes beyond ASCII read as UTF-8, wrong ones replaced."""
+        return self.headers.get(name, b"").decode(errors="replace")
+
+
+def status_line(status: int) -> bytes:
+    """Return the first line of an answer with that status."""
+    return _STATUS_LINES.get(status) or b"HTTP/1.1 %d Unknown\r\n" % status
+
+
+def header(name: bytes, value: str | bytes) -> bytes:
+    """Return one header line; control characters are dropped from the value, so it stays one line."""
+    content = value.encode() if isinstance(value, str) else value
+    return b"%s: %s\r\n" % (name, content.translate(None, _FORBIDDEN))

@@ -1,0 +1,89 @@
+"""An HTTP/1.1 server: accepts connections, watches their deadlines, drains on request."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import TYPE_CHECKING
+
+from trimtab.providers.http.application import Application, ServerLimits
+from trimtab.providers.http.connection import ServerConnection
+
+if TYPE_CHECKING:
+    import ssl
+
+__all__ = ["HttpServer"]
+
+_SWEEP_SECONDS = 0.25
+
+
+class HttpServer:
+    """Serves an application. `start`, then `drain`.
+
+    Every loop of a process that serves holds one `HttpServer`; with `reuse_port` several processes share a port.
+    """
+
+    def __init__(self, application: Application, limits: ServerLimits | None = None) -> None:
+        self.application = application
+        self.limits = limits or ServerLimits()
+        self.draining = False
+        self._connections: set[ServerConnection] = set()
+        self._server: asyncio.Server | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._emptied = asyncio.Event()
+
+    async def start(
+        self, host: str, port: int, *, tls: ssl.SSLContext | None = None, reuse_port: bool = False
+    ) -> tuple[str, int]:
+        """Listen; returns the address bound (port 0 asks for any). Raises `OSError` where it cannot."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            lambda: ServerConnection(self), host, port, ssl=tls, reuse_port=reuse_port or None, backlog=1024
+        )
+        self._sweep()
+        bound_host, bound_port = self._server.sockets[0].getsockname()[:2]
+        return bound_host, bound_port
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that are being answered."""
+        return sum(connection.busy for connection in self._connections)
+
+    async def drain(self, seconds: float) -> int:
+        """Stop accepting, let requests in flight finish for `seconds`, close; returns how many were cut off.
+
+        Requests already read are answered, and told `connection: close`. Idle connections close at once.
+        """
+        self.draining = True
+        if self._server is not None:
+            self._server.close()
+        for connection in tuple(self._connections):
+            connection.drain()
+        if self._connections:
+            self._emptied.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._emptied.wait(), seconds)
+        left = self.in_flight
+        for connection in tuple(self._connections):
+            connection.cut()
+        if self._sweeper:
+            self._sweeper.cancel()
+        await asyncio.sleep(0)
+        return left
+
+    def opened(self, connection: ServerConnection) -> None:
+        """A connection's word that it is there."""
+        self._connections.add(connection)
+
+    def closed(self, connection: ServerConnection) -> None:
+        """A connection's word that it is gone."""
+        self._connections.discard(connection)
+        if not self._connections:
+            self._emptied.set()
+
+    def _sweep(self) -> None:
+        now = time.monotonic()
+        for connection in tuple(self._connections):
+            connection.check_deadline(now)
+        self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep)

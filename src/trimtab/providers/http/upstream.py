@@ -1,0 +1,180 @@
+"""One connection to an upstream: writes a request, parses the answer, one call at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Protocol, cast
+
+import httptools
+
+from trimtab.core.errors import UpstreamError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["ConnectionOwner", "Listener", "UpstreamConnection"]
+
+_MIN_FINAL_STATUS = 200
+
+
+class Listener(Protocol):
+    """The call that a connection serves at the moment."""
+
+    def on_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None: ...
+    def on_data(self, data: bytes) -> None: ...
+    def on_end(self) -> None: ...
+    def on_lost(self, error: UpstreamError, *, stale: bool) -> None:
+        """The answer will not come. `stale`: a kept-alive connection closed before a byte of the answer."""
+        ...
+
+
+class ConnectionOwner(Protocol):
+    """The pool a connection belongs to."""
+
+    def released(self, connection: UpstreamConnection) -> None: ...
+    def lost(self, connection: UpstreamConnection) -> None: ...
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """The protocol of one upstream connection."""
+
+    __slots__ = (
+        "_framed",
+        "_head_seen",
+        "_headers",
+        "_listener",
+        "_owner",
+        "_parser",
+        "_received",
+        "_status",
+        "_transport",
+        "idle_since",
+        "uses",
+    )
+
+    def __init__(self, owner: ConnectionOwner) -> None:
+        self._owner = owner
+        self._transport: asyncio.Transport | None = None
+        self._parser = httptools.HttpResponseParser(self)
+        self._listener: Listener | None = None
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._status = 0
+        self._framed = False
+        self._head_seen = False
+        self._received = False
+        self.idle_since = 0.0
+        self.uses = 0
+
+    @property
+    def usable(self) -> bool:
+        """Whether another call may be sent on it."""
+        return self._transport is not None and not self._transport.is_closing()
+
+    def send(self, listener: Listener, request: bytes) -> None:
+        """Write a request; its answer goes to `listener`."""
+        self._listener = listener
+        self._received = self._head_seen = False
+        self.uses += 1
+        cast("asyncio.Transport", self._transport).write(request)
+
+    def abandon(self) -> None:
+        """Drop the connection in the middle of an answer that nobody wants."""
+        self._listener = None
+        self.close()
+
+    def close(self) -> None:
+        """Drop the connection."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def pause(self) -> None:
+        """Stop reading."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read on."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    # --- asyncio.Protocol ---------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self._listener is None:
+            self.close()  # nobody asked: whatever this is, it must not become the next call's answer
+            return
+        self._received = True
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self._fail("upstream_malformed", f"the answer is not HTTP/1.1: {error}")
+            self.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._owner.lost(self)
+        if self._listener is None:
+            return
+        if self._head_seen and not self._framed and exc is None:
+            self._finish()
+        else:
+            detail = f": {exc}" if exc else ""
+            what = "in the middle of its answer" if self._received else "before it answered"
+            self._fail("upstream_disconnected", f"the upstream closed the connection {what}{detail}")
+
+    # --- httptools ----------------------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        self._headers = []
+        self._framed = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name = name.lower()
+        if name in {b"content-length", b"transfer-encoding"}:
+            self._framed = True
+        self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        self._status = self._parser.get_status_code()
+        if self._status < _MIN_FINAL_STATUS or self._listener is None:
+            return
+        self._head_seen = True
+        for name, value in self._headers:
+            if name == b"content-encoding" and value.lower() != b"identity":
+                self._fail("upstream_malformed", f"the answer is encoded as {value!r}, although identity was asked for")
+                self.close()
+                return
+        self._listener.on_head(self._status, self._headers)
+
+    def on_body(self, body: bytes) -> None:
+        if self._listener is not None:
+            self._listener.on_data(body)
+
+    def on_message_complete(self) -> None:
+        if self._status < _MIN_FINAL_STATUS or self._listener is None:
+            return
+        if self._parser.should_keep_alive():
+            self._finish()
+            if self.usable:
+                self._owner.released(self)
+        else:
+            self._finish()
+            self.close()
+
+    def _finish(self) -> None:
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.on_end()
+
+    def _fail(self, code: str, message: str) -> None:
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            stale = self.uses > 1 and not self._received
+            listener.on_lost(UpstreamError(code, message), stale=stale)
+
+
+def connection_factory(owner: ConnectionOwner) -> Callable[[], UpstreamConnection]:
+    """Return what `loop.create_connection` calls for each new connection of `owner`."""
+    return lambda: UpstreamConnection(owner)

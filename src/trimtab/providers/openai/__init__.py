@@ -1,0 +1,19 @@
+"""The OpenAI wire format: what we send, what we read, and how answers are put together. Pure; no I/O."""
+
+from trimtab.providers.openai.adapters import adapt_completion, apply_output_adapters
+from trimtab.providers.openai.answer import Answer, answer_of_error, read_completion, read_embeddings
+from trimtab.providers.openai.request import build_embeddings_request, build_request, wants_usage
+from trimtab.providers.openai.stream import StreamAssembler
+
+__all__ = [
+    "Answer",
+    "StreamAssembler",
+    "adapt_completion",
+    "answer_of_error",
+    "apply_output_adapters",
+    "build_embeddings_request",
+    "build_request",
+    "read_completion",
+    "read_embeddings",
+    "wants_usage",
+]

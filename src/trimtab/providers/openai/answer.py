@@ -1,0 +1,121 @@
+"""What we read out of an answer, streamed or not: the same few facts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from trimtab.core.errors import UpstreamError
+
+__all__ = ["Answer", "Choice", "Usage", "answer_of_error", "read_completion", "read_embeddings"]
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """The facts of one answer that a generation records."""
+
+    output: str = ""
+    """Text of the first choice; its refusal where the model refused."""
+    tool_calls: list[dict[str, Any]] = []
+    finish_reason: str = ""
+    """As the provider gave it; `refusal` where the message carries OpenAI's `refusal` field."""
+    served_model: str = ""
+    input_tokens: int = 0
+    output_tokens: int = 0
+    error_code: str = ""
+    """Why the answer is a failure; empty where it is none."""
+
+
+class Usage(msgspec.Struct, frozen=True, gc=False):
+    """Tokens as the provider counted them."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class _Message(msgspec.Struct, frozen=True):
+    content: str | list[Any] | None = None
+    refusal: str | None = None
+    tool_calls: list[dict[str, Any]] | None = None
+    function_call: dict[str, Any] | None = None
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """One choice of a complete answer."""
+
+    message: _Message = _Message()
+    finish_reason: str | None = None
+
+
+class _Completion(msgspec.Struct, frozen=True):
+    choices: list[Choice] = []
+    model: str = ""
+    usage: Usage | None = None
+
+
+class _ErrorDetail(msgspec.Struct, frozen=True):
+    code: str | int | None = None
+    type: str | None = None
+    message: str | None = None
+
+
+class _ErrorBody(msgspec.Struct, frozen=True):
+    error: _ErrorDetail | str
+
+
+_completion_decoder = msgspec.json.Decoder(_Completion)
+_error_decoder = msgspec.json.Decoder(_ErrorBody)
+
+
+def read_completion(body: bytes) -> Answer:
+    """Return the facts of a chat completion; raises `UpstreamError` (`upstream_malformed`) where it is none."""
+    try:
+        completion = _completion_decoder.decode(body)
+    except msgspec.DecodeError as error:
+        raise UpstreamError("upstream_malformed", f"the upstream's answer is no chat completion: {error}") from error
+    choice = completion.choices[0] if completion.choices else Choice()
+    usage = completion.usage or Usage()
+    return Answer(
+        output=_text(choice.message),
+        tool_calls=_tool_calls(choice.message),
+        finish_reason="refusal" if choice.message.refusal else choice.finish_reason or "",
+        served_model=completion.model,
+        input_tokens=usage.prompt_tokens,
+        output_tokens=usage.completion_tokens,
+    )
+
+
+def read_embeddings(body: bytes) -> Answer:
+    """Return the facts of an embeddings answer (model and tokens); raises `UpstreamError` where it is none."""
+    try:
+        answer = _completion_decoder.decode(body)
+    except msgspec.DecodeError as error:
+        raise UpstreamError("upstream_malformed", f"the upstream's answer is no embedding: {error}") from error
+    return Answer(served_model=answer.model, input_tokens=(answer.usage or Usage()).prompt_tokens)
+
+
+def answer_of_error(status: int, body: bytes) -> Answer | None:
+    """Return the facts of an answer in OpenAI's error shape, `None` where it has another shape.
+
+    The error's own code where it has one (`rate_limit_exceeded`), `upstream_status_<status>` where not.
+    """
+    try:
+        error = _error_decoder.decode(body).error
+    except msgspec.DecodeError:
+        return None
+    if isinstance(error, str):
+        return None
+    return Answer(error_code=str(error.code) if error.code else f"upstream_status_{status}")
+
+
+def _text(message: _Message) -> str:
+    content = message.content
+    if isinstance(content, list):
+        content = "".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
+    return content or message.refusal or ""
+
+
+def _tool_calls(message: _Message) -> list[dict[str, Any]]:
+    if message.tool_calls:
+        return message.tool_calls
+    return [{"type": "function", "function": message.function_call}] if message.function_call else []

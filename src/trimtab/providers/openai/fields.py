@@ -1,0 +1,62 @@
+"""The top-level fields of OpenAI's requests, as its API reference lists them."""
+
+from __future__ import annotations
+
+__all__ = ["CHAT_FIELDS", "CONFLICTS", "EMBEDDINGS_FIELDS", "OURS", "RESERVED_PARAMETERS"]
+
+OURS = "trimtab"
+"""The one field that is ours: `{"variables": {...}}`. Never sent on."""
+
+CHAT_FIELDS = frozenset(
+    {
+        "audio",
+        "frequency_penalty",
+        "function_call",
+        "functions",
+        "logit_bias",
+        "logprobs",
+        "max_completion_tokens",
+        "max_tokens",
+        "messages",
+        "metadata",
+        "modalities",
+        "model",
+        "moderation",
+        "n",
+        "parallel_tool_calls",
+        "prediction",
+        "presence_penalty",
+        "prompt_cache_key",
+        "prompt_cache_options",
+        "prompt_cache_retention",
+        "reasoning_effort",
+        "response_format",
+        "safety_identifier",
+        "seed",
+        "service_tier",
+        "stop",
+        "store",
+        "stream",
+        "stream_options",
+        "temperature",
+        "tool_choice",
+        "tools",
+        "top_logprobs",
+        "top_p",
+        "user",
+        "verbosity",
+        "web_search_options",
+    }
+)
+
+EMBEDDINGS_FIELDS = frozenset({"dimensions", "encoding_format", "input", "model", "user"})
+
+CONFLICTS: dict[str, tuple[str, ...]] = {
+    "max_tokens": ("max_completion_tokens",),
+    "max_completion_tokens": ("max_tokens",),
+    "tools": ("functions", "function_call"),
+}
+"""Pinned field -> other fields that would say the same thing differently."""
+
+RESERVED_PARAMETERS = frozenset({"messages", "model", "stream", "stream_options", OURS})
+"""What a model's parameters cannot hold, because the call decides it."""

@@ -1,0 +1,152 @@
+"""The request that goes upstream: the release decides what it pins, the caller the rest, and nothing is dropped."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Any
+
+from trimtab.core.errors import InputError
+from trimtab.providers.openai.fields import CHAT_FIELDS, CONFLICTS, EMBEDDINGS_FIELDS, OURS, RESERVED_PARAMETERS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from trimtab.releases.model import CompiledRelease
+
+__all__ = ["build_embeddings_request", "build_request", "wants_usage"]
+
+_INSTRUCTING = frozenset({"system", "developer"})
+
+
+def build_request(
+    release: CompiledRelease, rendered_messages: Sequence[dict[str, Any]], caller_body: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the chat completions request for a release.
+
+    The release's messages come first, then the caller's. Model, parameters, tools and response format are the
+    release's where it has them. A streamed request asks for usage, whoever wants it (see `wants_usage`).
+
+    Raises `InputError`, `param` naming the field: `pinned_field` where the caller sets what the release pins,
+    `unknown_field` for what is no OpenAI field, `invalid_type` and `no_messages`.
+    """
+    pinned = _pinned(release)
+    _check_fields(release, caller_body, pinned, CHAT_FIELDS)
+    messages = [*rendered_messages, *_caller_messages(release, rendered_messages, caller_body)]
+    if not messages:
+        raise InputError("no_messages", "neither the release nor the caller gives a message", param="messages")
+    request = {name: value for name, value in caller_body.items() if name != OURS}
+    request |= pinned
+    request["model"] = release.model.model
+    request["messages"] = messages
+    if request.get("stream"):
+        request["stream_options"] = {**_stream_options(caller_body), "include_usage": True}
+    return request
+
+
+def build_embeddings_request(release: CompiledRelease, caller_body: dict[str, Any]) -> dict[str, Any]:
+    """Return the embeddings request for a release; raises `InputError` as `build_request` does."""
+    pinned = dict(release.model.parameters)
+    _check_fields(release, caller_body, pinned, EMBEDDINGS_FIELDS)
+    if "input" not in caller_body:
+        raise InputError("missing_field", "an embeddings request needs `input`", param="input")
+    return {
+        **{name: value for name, value in caller_body.items() if name != OURS},
+        **pinned,
+        "model": release.model.model,
+    }
+
+
+def wants_usage(caller_body: dict[str, Any]) -> bool:
+    """Return whether the caller itself asked for the usage chunk of a stream."""
+    return bool(_stream_options(caller_body).get("include_usage"))
+
+
+def _stream_options(caller_body: dict[str, Any]) -> dict[str, Any]:
+    options = caller_body.get("stream_options") or {}
+    if not isinstance(options, dict):
+        raise InputError("invalid_type", "`stream_options` must be an object", param="stream_options")
+    return options
+
+
+def _pinned(release: CompiledRelease) -> dict[str, Any]:
+    parameters = release.model.parameters
+    reserved = sorted(RESERVED_PARAMETERS & parameters.keys())
+    if reserved:
+        raise InputError(
+            "reserved_parameter",
+            f"release {release.feature}#{release.number} pins `{reserved[0]}`, which every call decides",
+            param=f"model.parameters.{reserved[0]}",
+            hint="take it out of the model's parameters and push again",
+        )
+    pinned = dict(parameters)
+    if release.tools is not None:
+        pinned["tools"] = [
+            _tool(tool.name, tool.description, tool.parameters, tool.strict) for tool in release.tools.tools
+        ]
+    if release.schema is not None:
+        schema = {"name": release.schema.name, "schema": release.schema.schema, "strict": release.schema.strict}
+        pinned["response_format"] = {"type": "json_schema", "json_schema": schema}
+    return pinned
+
+
+def _tool(name: str, description: str, parameters: dict[str, Any], strict: bool) -> dict[str, Any]:  # noqa: FBT001
+    function: dict[str, Any] = {"name": name}
+    if description:
+        function["description"] = description
+    if parameters:
+        function["parameters"] = parameters
+    if strict:
+        function["strict"] = True
+    return {"type": "function", "function": function}
+
+
+def _check_fields(
+    release: CompiledRelease, caller_body: dict[str, Any], pinned: dict[str, Any], known: frozenset[str]
+) -> None:
+    for name in caller_body:
+        if name in pinned:
+            raise _pinned_error(release, name, name)
+        if name not in known and name != OURS:
+            raise _unknown_field(name, known)
+    for name, others in CONFLICTS.items():
+        if name in pinned:
+            for other in others:
+                if other in caller_body:
+                    raise _pinned_error(release, other, name)
+
+
+def _caller_messages(
+    release: CompiledRelease, rendered: Sequence[dict[str, Any]], caller_body: dict[str, Any]
+) -> list[dict[str, Any]]:
+    messages = caller_body.get("messages", [])
+    if not isinstance(messages, list):
+        raise InputError("invalid_type", "`messages` must be an array", param="messages")
+    instructed = any(message["role"] in _INSTRUCTING for message in rendered)
+    for index, message in enumerate(messages):
+        role = message.get("role") if isinstance(message, dict) else None
+        if not isinstance(role, str):
+            raise InputError(
+                "invalid_type", "a message must be an object with a `role`", param=f"messages[{index}].role"
+            )
+        if instructed and role in _INSTRUCTING:
+            raise _pinned_error(release, f"messages[{index}].role", f"{role} message")
+    return messages
+
+
+def _pinned_error(release: CompiledRelease, field: str, what: str) -> InputError:
+    return InputError(
+        "pinned_field",
+        f"release {release.feature}#{release.number} pins `{what}`; the caller may not set it",
+        param=field,
+        hint=f"leave `{field}` out, or take it out of the release",
+    )
+
+
+def _unknown_field(name: str, known: frozenset[str]) -> InputError:
+    close = difflib.get_close_matches(name, sorted(known | {OURS}), n=1)
+    return InputError(
+        "unknown_field",
+        f"`{name}` is not a field of this request",
+        param=name,
+        hint=f"did you mean `{close[0]}`?" if close else "Trimtab's own options go into `trimtab`",
+    )

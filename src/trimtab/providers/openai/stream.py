@@ -1,0 +1,221 @@
+"""Server-sent events of a chat completion: forwarded as they come, and put together on the way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from trimtab.core.errors import UpstreamError
+from trimtab.providers.openai.adapters import apply_output_adapters
+from trimtab.providers.openai.answer import Answer, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["StreamAssembler"]
+
+_MAX_EVENT_BYTES = 16 * 1024 * 1024
+
+
+class _Delta(msgspec.Struct):
+    content: str | None = None
+    refusal: str | None = None
+    tool_calls: list[dict[str, Any]] | None = None
+    function_call: dict[str, Any] | None = None
+
+
+class _Choice(msgspec.Struct):
+    index: int = 0
+    delta: _Delta = msgspec.field(default_factory=_Delta)
+    finish_reason: str | None = None
+
+
+class _Chunk(msgspec.Struct):
+    choices: list[_Choice] = []
+    model: str = ""
+    usage: Usage | None = None
+    error: Any = None
+
+
+_decoder = msgspec.json.Decoder(_Chunk)
+
+
+class StreamAssembler:
+    """Takes the bytes of a stream, returns the bytes for the caller, and knows the whole answer at the end.
+
+    `keep_usage`: whether the caller asked for the usage chunk (it is dropped otherwise). `steps`: output adapters; with
+    any, text is held back until a choice is complete and goes out as one chunk before its finish reason.
+    """
+
+    __slots__ = (
+        "_adapted",
+        "_buffer",
+        "_held",
+        "_keep_usage",
+        "_model",
+        "_refused",
+        "_steps",
+        "_text",
+        "_tools",
+        "_usage",
+        "complete",
+        "error_code",
+        "finish_reason",
+        "started",
+    )
+
+    def __init__(self, *, keep_usage: bool, steps: Sequence[str] = ()) -> None:
+        self._keep_usage = keep_usage
+        self._steps = steps
+        self._buffer = b""
+        self._text: list[str] = []
+        self._held: dict[int, list[str]] = {}
+        self._adapted = ""
+        self._tools: dict[int, dict[str, Any]] = {}
+        self._model = ""
+        self._refused = False
+        self._usage = Usage()
+        self.started = False
+        """Whether the first piece of the answer itself (text, refusal or tool call) has come."""
+        self.complete = False
+        """Whether `[DONE]` or a finish reason has come: a stream that ends without either was cut off."""
+        self.finish_reason = ""
+        self.error_code = ""
+
+    def feed(self, data: bytes) -> bytes:
+        """Take a piece of the stream and return what goes to the caller now, possibly nothing.
+
+        Raises `UpstreamError` (`upstream_malformed`) for what is no stream of chat completion chunks.
+        """
+        buffer = self._buffer + data if self._buffer else data
+        if b"\r" in buffer:
+            buffer = buffer.replace(b"\r\n", b"\n")
+        end = buffer.rfind(b"\n\n")
+        if end < 0:
+            if len(buffer) > _MAX_EVENT_BYTES:
+                raise UpstreamError("upstream_malformed", f"an event of the stream exceeds {_MAX_EVENT_BYTES} bytes")
+            self._buffer = buffer
+            return b""
+        self._buffer = buffer[end + 2 :]
+        events = buffer[:end].split(b"\n\n")
+        kept = [forward for event in events if (forward := self._event(event))]
+        if len(kept) == len(events) and all(map(_is, kept, events)):
+            return buffer[: end + 2]
+        return b"".join(event + b"\n\n" for event in kept)
+
+    def answer(self) -> Answer:
+        """Return what the stream said so far."""
+        text = "".join(self._text)
+        return Answer(
+            output=apply_output_adapters(text, self._steps) if self._steps and not self._refused else text,
+            tool_calls=[self._tools[index] for index in sorted(self._tools)],
+            finish_reason="refusal" if self._refused else self.finish_reason,
+            served_model=self._model,
+            input_tokens=self._usage.prompt_tokens,
+            output_tokens=self._usage.completion_tokens,
+            error_code=self.error_code,
+        )
+
+    def _event(self, event: bytes) -> bytes | None:
+        """Return what of one event goes to the caller, `None` for nothing."""
+        data = event[6:] if event.startswith(b"data: ") and b"\n" not in event else _data_of(event)
+        if data is None:
+            return event  # a comment: keep-alive of the provider
+        if data == b"[DONE]":
+            self.complete = True
+            return event
+        try:
+            chunk = _decoder.decode(data)
+        except msgspec.DecodeError as error:
+            raise UpstreamError("upstream_malformed", f"the stream holds what is no chunk: {error}") from error
+        if chunk.error is not None:
+            self.error_code = _error_code(chunk.error)
+            return event
+        if chunk.model:
+            self._model = chunk.model
+        if chunk.usage is not None:
+            self._usage = chunk.usage
+            if not chunk.choices and not self._keep_usage:
+                return None
+        for choice in chunk.choices:
+            self._take(choice)
+        return self._adapt(event, data) if self._steps else event
+
+    def _take(self, choice: _Choice) -> None:
+        delta = choice.delta
+        if delta.content or delta.refusal or delta.tool_calls or delta.function_call:
+            self.started = True
+        if choice.finish_reason:
+            self.complete = True
+        if choice.index:
+            return  # the first choice is the one recorded
+        if delta.content:
+            self._text.append(delta.content)
+        if delta.refusal:
+            self._refused = True
+            self._text.append(delta.refusal)
+        for part in delta.tool_calls or ():
+            _merge_tool(self._tools.setdefault(part.get("index", 0), {}), part)
+        if delta.function_call:
+            _merge_tool(self._tools.setdefault(0, {"type": "function"}), {"function": delta.function_call})
+        if choice.finish_reason:
+            self.finish_reason = choice.finish_reason
+
+    def _adapt(self, event: bytes, data: bytes) -> bytes | None:
+        """Hold text back; let it out, adapted, in front of its choice's finish reason."""
+        chunk: dict[str, Any] = msgspec.json.decode(data)
+        released: list[dict[str, Any]] = []
+        touched = False
+        for choice in chunk.get("choices") or ():
+            index = choice.get("index", 0)
+            delta = choice.get("delta") or {}
+            if delta.get("content"):
+                self._held.setdefault(index, []).append(delta["content"])
+                delta["content"] = ""
+                touched = True
+            if choice.get("finish_reason") and index in self._held:
+                text = apply_output_adapters("".join(self._held.pop(index)), self._steps)
+                released.append({"index": index, "delta": {"content": text}, "finish_reason": None})
+        if not touched and not released:
+            return event
+        parts = [b"data: " + msgspec.json.encode({**chunk, "choices": released})] if released else []
+        if _says_something(chunk):
+            parts.append(b"data: " + msgspec.json.encode(chunk))
+        return b"\n\n".join(parts) or None
+
+
+def _is(one: bytes, other: bytes) -> bool:
+    return one is other
+
+
+def _data_of(event: bytes) -> bytes | None:
+    lines = [line[5:].removeprefix(b" ") for line in event.split(b"\n") if line.startswith(b"data:")]
+    return b"\n".join(lines) if lines else None
+
+
+def _error_code(error: Any) -> str:  # noqa: ANN401 - whatever the provider sent
+    code = error.get("code") or error.get("type") if isinstance(error, dict) else None
+    return str(code or "upstream_stream_error")
+
+
+def _says_something(chunk: dict[str, Any]) -> bool:
+    """Return whether a chunk still carries more than emptied text."""
+    if chunk.get("usage"):
+        return True
+    for choice in chunk["choices"]:
+        delta = {name: value for name, value in (choice.get("delta") or {}).items() if value not in ("", None)}
+        if delta or choice.get("finish_reason"):
+            return True
+    return False
+
+
+def _merge_tool(call: dict[str, Any], part: dict[str, Any]) -> None:
+    """Add a tool call's piece: arguments grow, everything else is said once."""
+    for name, value in part.items():
+        if name == "function" and isinstance(value, dict):
+            function = call.setdefault("function", {})
+            for key, piece in value.items():
+                function[key] = function.get(key, "") + (piece or "") if key == "arguments" else piece
+        elif name != "index" and value is not None:
+            call[name] = value
