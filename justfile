@@ -29,3 +29,7 @@ coverage:
 # benchmarks, each paired with a peer or a floor in the same run
 bench *ARGS:
     python -m benchmarks {{ARGS}}
+
+# write the generated pages of docs/reference
+reference:
+    python scripts/generate_reference.py

@@ -71,14 +71,27 @@ def test_broad_excepts_stand_only_in_surfaces() -> None:
         package = path.relative_to(ROOT / "src" / "trimtab").parts[0]
         for node in ast.walk(ast.parse(path.read_text())):
             broad = isinstance(node, ast.ExceptHandler) and (
-                node.type is None or (isinstance(node.type, ast.Name) and node.type.id in {"Exception", "BaseException"})
+                node.type is None
+                or (isinstance(node.type, ast.Name) and node.type.id in {"Exception", "BaseException"})
             )
             if broad and package not in surfaces:
                 offenders.append(f"{path.relative_to(ROOT)}:{node.lineno}")
     assert offenders == []
 
 
-HEAVY = ["numpy", "sqlalchemy", "alembic", "yaml", "starlette", "uvicorn", "openai", "anthropic", "rich", "click", "asyncio"]
+HEAVY = [
+    "numpy",
+    "sqlalchemy",
+    "alembic",
+    "yaml",
+    "starlette",
+    "uvicorn",
+    "openai",
+    "anthropic",
+    "rich",
+    "click",
+    "asyncio",
+]
 
 
 @pytest.mark.parametrize("statement", ["import trimtab", "from trimtab import Trimtab"])

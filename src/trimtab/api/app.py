@@ -1,0 +1,134 @@
+"""The control plane as JSON over HTTP.
+
+Off loopback it refuses to listen (the command sees to it), for it knows no users yet. On loopback two browser attacks
+remain and are closed here: a foreign page's form (writes must be `application/json`, which forces a preflight that we
+do not answer) and DNS rebinding (the Host header must be a loopback name).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+from starlette.routing import Route
+
+from trimtab.core.errors import InputError, NotFoundError, TrimtabError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.requests import Request
+    from starlette.routing import BaseRoute
+    from trimtab.control.plane import ControlPlane
+
+__all__ = ["api_routes"]
+
+_encoder = msgspec.json.Encoder()
+_T = TypeVar("_T")
+_COMMANDS = ("pause", "resume", "promote", "abort")
+
+
+class _StartRollout(msgspec.Struct, forbid_unknown_fields=True):
+    feature: str
+    candidate: str
+    environment: str | None = None
+    reason: str = ""
+
+
+class _Command(msgspec.Struct, forbid_unknown_fields=True):
+    reason: str = ""
+
+
+def _json(value: Any, status: int = 200) -> Response:  # noqa: ANN401 - any JSON value
+    return Response(_encoder.encode(value), status_code=status, media_type="application/json")
+
+
+def _body(request_body: bytes, content_type: str, kind: type[_T]) -> _T:
+    if content_type.split(";", maxsplit=1)[0].strip() != "application/json":
+        raise InputError("not_json", "the body must be application/json", param="content-type")
+    try:
+        return msgspec.json.decode(request_body or b"{}", type=kind)
+    except msgspec.DecodeError as error:
+        raise InputError("invalid_body", str(error), param="body") from error
+
+
+def api_routes(plane: ControlPlane) -> list[BaseRoute]:
+    """Return the routes under /api/v1 and the health checks."""
+    return _Api(plane).routes()
+
+
+def _handler(answer: Callable[[Request, bytes], Response]) -> Callable[[Request], Any]:
+    async def endpoint(request: Request) -> Response:
+        try:
+            return await run_in_threadpool(answer, request, await request.body())
+        except TrimtabError as error:
+            return _json(error.as_json(), error.http_status)
+
+    return endpoint
+
+
+class _Api:
+    def __init__(self, plane: ControlPlane) -> None:
+        self._plane = plane
+
+    def routes(self) -> list[BaseRoute]:
+        return [
+            Route("/healthz", _handler(self._health)),
+            Route("/readyz", _handler(self._ready)),
+            Route("/api/v1/running", _handler(self._running)),
+            Route("/api/v1/features/{feature}/releases", _handler(self._releases)),
+            Route("/api/v1/features/{feature}/history", _handler(self._history)),
+            Route("/api/v1/rollouts", _handler(self._rollouts), methods=["GET"]),
+            Route("/api/v1/rollouts", _handler(self._start), methods=["POST"]),
+            Route("/api/v1/rollouts/{rollout}", _handler(self._rollout)),
+            Route("/api/v1/rollouts/{rollout}/{command}", _handler(self._command), methods=["POST"]),
+            Route("/api/v1/traces/{generation}", _handler(self._trace)),
+            Route("/api/v1/audit", _handler(self._audit)),
+        ]
+
+    def _health(self, _request: Request, _body_bytes: bytes) -> Response:
+        return _json({"status": "ok"})
+
+    def _ready(self, _request: Request, _body_bytes: bytes) -> Response:
+        self._plane.check()
+        return _json({"status": "ready"})
+
+    def _running(self, request: Request, _body_bytes: bytes) -> Response:
+        return _json(self._plane.running(request.query_params.get("feature")))
+
+    def _rollouts(self, request: Request, _body_bytes: bytes) -> Response:
+        return _json(self._plane.rollouts(request.query_params.get("feature")))
+
+    def _rollout(self, request: Request, _body_bytes: bytes) -> Response:
+        return _json(self._plane.rollout_report(request.path_params["rollout"]))
+
+    def _start(self, request: Request, body: bytes) -> Response:
+        wish = _body(body, request.headers.get("content-type", ""), _StartRollout)
+        return _json(
+            self._plane.start_rollout(wish.feature, wish.candidate, environment=wish.environment, reason=wish.reason),
+            201,
+        )
+
+    def _command(self, request: Request, body: bytes) -> Response:
+        name = request.path_params["command"]
+        if name not in _COMMANDS:
+            known = ", ".join(_COMMANDS)
+            raise NotFoundError("unknown_command", f"no rollout command `{name}`", hint=f"one of {known}")
+        wish = _body(body, request.headers.get("content-type", ""), _Command)
+        return _json(self._plane.command_rollout(request.path_params["rollout"], name, reason=wish.reason))
+
+    def _releases(self, request: Request, _body_bytes: bytes) -> Response:
+        return _json(self._plane.releases(request.path_params["feature"]))
+
+    def _history(self, request: Request, _body_bytes: bytes) -> Response:
+        environment = request.query_params.get("environment")
+        return _json(self._plane.pointer_history(request.path_params["feature"], environment))
+
+    def _trace(self, request: Request, _body_bytes: bytes) -> Response:
+        return _json(self._plane.trace(request.path_params["generation"]))
+
+    def _audit(self, _request: Request, _body_bytes: bytes) -> Response:
+        entries, broken = self._plane.audit()
+        return _json({"entries": entries, "broken": broken})

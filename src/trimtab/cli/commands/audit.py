@@ -1,0 +1,61 @@
+"""trimtab audit."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from trimtab.cli.output import emit_json, json_option, table
+from trimtab.core.ids import short_digest
+
+if TYPE_CHECKING:
+    from trimtab.cli.context import AppContext
+
+__all__ = ["command"]
+
+
+@click.group("audit")
+def command() -> None:
+    """Read and verify the audit log."""
+
+
+@command.command("list")
+@click.option("--last", type=click.IntRange(min=1), default=50, show_default=True, help="How many entries.")
+@json_option
+@click.pass_obj
+def list_entries(app: AppContext, last: int, as_json: bool) -> None:  # noqa: FBT001 - click's signature
+    """List the newest entries, oldest first."""
+    entries, _ = app.control().audit()
+    if as_json:
+        emit_json(entries[-last:])
+        return
+    rows = [
+        (
+            entry.sequence,
+            datetime.fromtimestamp(entry.at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S"),
+            entry.actor,
+            entry.action,
+            entry.subject,
+            short_digest(entry.digest),
+        )
+        for entry in entries[-last:]
+    ]
+    print(table(("#", "when (UTC)", "who", "what", "subject", "digest"), rows, right=(0,)))
+
+
+@command.command("verify")
+@json_option
+@click.pass_obj
+def verify(app: AppContext, as_json: bool) -> None:  # noqa: FBT001 - click's signature
+    """Walk the hash chain; exit status 1 where an entry was changed, removed or slipped in."""
+    entries, broken = app.control().audit()
+    head = entries[-1].digest if entries else ""
+    if as_json:
+        emit_json({"entries": len(entries), "head": head, "broken": broken})
+    else:
+        print(broken or f"whole: {len(entries)} entries, head {head}")
+    if broken:
+        sys.exit(1)

@@ -1,0 +1,45 @@
+"""trimtab prompt."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from trimtab.cli.output import say
+from trimtab.core.errors import ConflictError
+
+__all__ = ["command"]
+
+_FORMATS = ("auto", "dotprompt", "prompty", "promptfoo", "langfuse", "openai")
+
+
+@click.group("prompt")
+def command() -> None:
+    """Import prompts from other tools' formats."""
+
+
+@command.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--to", "folder", required=True, type=click.Path(path_type=Path), help="Feature folder to write.")
+@click.option("--format", "format_name", type=click.Choice(_FORMATS), default="auto", show_default=True)
+def import_(file: Path, folder: Path, format_name: str) -> None:
+    """Turn FILE (Dotprompt, Prompty, promptfooconfig, Langfuse export, OpenAI stored prompt) into a feature folder."""
+    from trimtab.artifacts.importers import import_prompt
+
+    imported = import_prompt(file, format=format_name)
+    taken = [name for name in imported.files if (folder / name).exists()]
+    if taken:
+        raise ConflictError(
+            "file_exists",
+            f"{folder / taken[0]} is there already, nothing was written",
+            hint="import into a new folder and compare",
+        )
+    for name, content in imported.files.items():
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+        print(target)
+    for note in imported.notes:
+        say(f"note: {note}")
+    say(f"next: trimtab push {folder}")

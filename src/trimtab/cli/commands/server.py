@@ -1,0 +1,80 @@
+"""trimtab server."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import click
+
+from trimtab.cli.output import say
+from trimtab.core.errors import InputError
+
+if TYPE_CHECKING:
+    from trimtab.bootstrap.control import ControllerLoop
+
+    from trimtab.cli.context import AppContext
+
+__all__ = ["command"]
+
+_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+_MAX_BACKOFF_SECONDS = 10.0
+
+
+@click.command("server")
+@click.option("--host", help="Address to listen on (default 127.0.0.1).")
+@click.option("--port", type=int, help="Port (default 8401).")
+@click.option("--no-controller", is_flag=True, help="Serve API and console only; another server drives rollouts.")
+@click.pass_obj
+def command(app: AppContext, host: str | None, port: int | None, no_controller: bool) -> None:  # noqa: FBT001 - click's signature
+    """Run the control plane: the rollout controller, the API and the console."""
+    import uvicorn
+    from starlette.applications import Starlette
+    from starlette.middleware import Middleware
+    from starlette.middleware.trustedhost import TrustedHostMiddleware
+    from trimtab.bootstrap.control import open_control, open_controller
+
+    from trimtab.api.app import api_routes
+    from trimtab.console.app import console_routes
+
+    settings = app.settings(server__host=host, server__port=port)
+    if settings.server.host not in _LOOPBACK:
+        raise InputError(
+            "unauthenticated_listener",
+            "the control plane has no users yet and listens on loopback only",
+            param=f"server.host = {settings.server.host}",
+            hint="put an authenticating reverse proxy in front of 127.0.0.1",
+        )
+    plane = open_control(settings)
+    web = Starlette(
+        routes=[*api_routes(plane), *console_routes(plane)],
+        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]"])],
+    )
+    stop = threading.Event()
+    worker: threading.Thread | None = None
+    if not no_controller:
+        worker = threading.Thread(
+            target=_drive, args=(open_controller(settings), stop, settings.server.tick_seconds), name="controller"
+        )
+        worker.start()
+    say(f"console and API on http://{settings.server.host}:{settings.server.port}")
+    try:
+        uvicorn.run(web, host=settings.server.host, port=settings.server.port, log_level="warning", access_log=False)
+    finally:
+        stop.set()
+        if worker is not None:
+            worker.join()
+
+
+def _drive(controller: ControllerLoop, stop: threading.Event, tick_seconds: float) -> None:
+    """Tick until told to stop. An error is told and tried again, for a controller that gives up guards nobody."""
+    pause_seconds = tick_seconds
+    while not stop.wait(pause_seconds):
+        try:
+            for line in controller.tick():
+                say(line)
+            pause_seconds = tick_seconds
+        except Exception as error:  # noqa: BLE001 - the loop must outlive whatever goes wrong in one turn
+            pause_seconds = min(2 * pause_seconds, _MAX_BACKOFF_SECONDS)
+            say(f"controller: {type(error).__name__}: {error}; next try in {pause_seconds:.1f} s")
+    controller.close()

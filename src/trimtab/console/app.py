@@ -1,0 +1,115 @@
+"""The console's pages. Read-only: what changes state goes through the API or the command line."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import minijinja
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import HTMLResponse, RedirectResponse
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from trimtab.core.errors import TrimtabError
+from trimtab.core.ids import short_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.routing import BaseRoute
+    from trimtab.control.plane import ControlPlane
+
+__all__ = ["console_routes"]
+
+_HERE = Path(__file__).parent
+_MANY = 1e4
+
+
+def _odds(wealth: float) -> str:
+    """Format evidence for people: `37 : 1`, `0.4 : 1`, `over 10,000 : 1`."""
+    if wealth >= _MANY:
+        exponent = f"{wealth:.0e}".split("e+")
+        return f"over 10^{int(exponent[1])} : 1" if len(exponent) > 1 else f"{wealth:,.0f} : 1"
+    return f"{wealth:,.0f} : 1" if wealth >= 10 else f"{wealth:.2g} : 1"  # noqa: PLR2004 - two digits suffice
+
+
+def _score(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"
+
+
+def _percent(value: float) -> str:
+    return f"{value:.1%}".replace(".0%", "%")
+
+
+def _when(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _templates() -> minijinja.Environment:
+    return minijinja.Environment(
+        loader=lambda name: (_HERE / "templates" / name).read_text(),
+        filters={"odds": _odds, "score": _score, "percent": _percent, "when": _when, "short": short_digest},
+        auto_escape_callback=lambda _name: "html",
+    )
+
+
+def console_routes(plane: ControlPlane) -> list[BaseRoute]:
+    """Return the routes of the console over a control plane."""
+    return _Console(plane).routes()
+
+
+class _Console:
+    def __init__(self, plane: ControlPlane) -> None:
+        self._plane = plane
+        self._templates = _templates()
+
+    def routes(self) -> list[BaseRoute]:
+        return [
+            Route("/", self._handler(self._running)),
+            Route("/rollouts", self._handler(self._rollouts)),
+            Route("/rollouts/{rollout}", self._handler(self._rollout)),
+            Route("/trace", self._handler(self._find_trace)),
+            Route("/trace/{generation}", self._handler(self._trace)),
+            Route("/audit", self._handler(self._audit)),
+            Mount("/static", StaticFiles(directory=_HERE / "static")),
+        ]
+
+    def _page(self, template: str, *, live: bool = False, status: int = 200, **values: Any) -> HTMLResponse:  # noqa: ANN401 - template values
+        environment = self._plane.environment
+        text = self._templates.render_template(template, environment=environment, live=live, **values)
+        return HTMLResponse(text, status_code=status)
+
+    def _handler(self, answer: Callable[[Request], Response]) -> Callable[[Request], Any]:
+        async def endpoint(request: Request) -> Response:
+            try:
+                return await run_in_threadpool(answer, request)
+            except TrimtabError as error:
+                return self._page("error.html", error=error, status=error.http_status)
+
+        return endpoint
+
+    def _running(self, _request: Request) -> Response:
+        return self._page("running.html", live=True, report=self._plane.running())
+
+    def _rollouts(self, _request: Request) -> Response:
+        return self._page("rollouts.html", live=True, rollouts=self._plane.rollouts())
+
+    def _rollout(self, request: Request) -> Response:
+        report = self._plane.rollout_report(request.path_params["rollout"])
+        return self._page("rollout.html", live=report.rollout.ended_at_ms is None, report=report)
+
+    def _find_trace(self, request: Request) -> Response:
+        return RedirectResponse(f"/trace/{quote(request.query_params.get('id', '').strip(), safe='')}")
+
+    def _trace(self, request: Request) -> Response:
+        report = self._plane.trace(request.path_params["generation"])
+        return self._page("trace.html", report=report, generation=report.generation)
+
+    def _audit(self, _request: Request) -> Response:
+        entries, broken = self._plane.audit()
+        return self._page("audit.html", entries=entries[::-1][:500], broken=broken)

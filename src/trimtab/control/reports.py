@@ -1,0 +1,127 @@
+"""Answers of the control plane, as values that every surface prints: CLI, API and console."""
+
+from __future__ import annotations
+
+import msgspec
+
+from trimtab.events import Feedback, Generation, Score
+
+__all__ = ["FeatureRunning", "ProcessRunning", "RolloutRunning", "RunningReport", "SeenRelease", "TraceReport"]
+
+
+class SeenRelease(msgspec.Struct, frozen=True, kw_only=True):
+    """What traffic really met: requests of one release and arm in the report's window."""
+
+    release: str
+    """`feature#number`."""
+    digest: str
+    arm: str
+    requests: int
+    share: float
+    """Of the feature's requests in the window, shadow calls left out; 0 for shadow."""
+    by_process: dict[str, int]
+    """Requests per process id."""
+
+
+class RolloutRunning(msgspec.Struct, frozen=True, kw_only=True):
+    """The rollout a snapshot declares."""
+
+    id: str
+    candidate: str
+    candidate_digest: str
+    state: str
+    stage: int
+    weight: float
+    control_weight: float
+    shadow: float
+
+
+class FeatureRunning(msgspec.Struct, frozen=True, kw_only=True):
+    """One feature: what is declared, and what traffic saw."""
+
+    feature: str
+    team: str
+    stable: str
+    stable_digest: str
+    rollout: RolloutRunning | None
+    seen: list[SeenRelease]
+
+
+class ProcessRunning(msgspec.Struct, frozen=True, kw_only=True):
+    """One data-plane process and whether it can be trusted to be up to date."""
+
+    id: str
+    kind: str
+    pid: int
+    host: str
+    revision: int
+    heartbeat_age_seconds: float
+    requests: int
+    stale: str
+    """Empty, or why it is stale."""
+
+
+class RunningReport(msgspec.Struct, frozen=True, kw_only=True):
+    """Which version is running right now: the declaration beside the observation."""
+
+    environment: str
+    revision: int
+    """Revision of the declared snapshot."""
+    published_at_ms: int
+    at_ms: int
+    window_minutes: int
+    features: list[FeatureRunning]
+    processes: list[ProcessRunning]
+
+
+class TraceReport(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything known about one request."""
+
+    generation: Generation
+    release: str
+    """`feature#number`."""
+    scores: list[Score]
+    feedback: list[Feedback]
+    shadows: list[Generation]
+    """Mirrored calls that the candidate answered beside it."""
+
+
+class StepStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One step of a rollout's plan, in words, and whether it is `done`, `now`, `failed` or `next`."""
+
+    text: str
+    status: str
+
+
+class MetricStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known about one metric: mean scores per user in [0, 1] (higher is better) and the evidence so far."""
+
+    name: str
+    role: str
+    status: str
+    """`failed` where it rolled the candidate back, else `ok`."""
+    candidate: float | None
+    control: float | None
+    candidate_units: int
+    control_units: int
+    harm: float
+    """Wealth of the bet on "worse than the margin allows"."""
+    harm_progress: float
+    """log(harm) / log(limit), in [0, 1]."""
+    non_inferior: float
+    """Wealth of the bet on "not worse than the margin allows"."""
+
+
+class RolloutReport(msgspec.Struct, frozen=True, kw_only=True):
+    """A rollout, told: where it stands, why, and on what evidence."""
+
+    rollout: Rollout
+    stable: str
+    candidate: str
+    steps: list[StepStatus]
+    metrics: list[MetricStatus]
+    rollback_at: float
+    """Wealth of a guardrail's harm bet at which it rolls back: guardrails / alpha."""
+    words: list[str]
+    changes: list[Change]
+    transitions: list[Transition]
