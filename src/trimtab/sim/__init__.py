@@ -1,1 +1,1 @@
-"""A seeded OpenAI-compatible upstream for trying and testing."""
+"""An OpenAI-compatible upstream that costs nothing: seeded behaviours, or a replay of recorded generations."""
