@@ -1,4 +1,4 @@
-"""A release and a caller's arguments become one Messages request. Pure.
+"""A release and the arguments of `messages.create` become one Messages request. Pure.
 
 Parameters of a release are in the names of the OpenAI API; the table below says how each travels. What has no place
 in the Messages API is an error that names it.
@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from trimtab.core.errors import InputError
-from trimtab.sdk.request import carry_unknown, refuse_pinned, uncarried
+from trimtab.sdk.request import ModelRequest, body_of, call_arguments, plain, uncarried
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -19,14 +17,7 @@ if TYPE_CHECKING:
     from trimtab.artifacts.model import SchemaContent, ToolsContent
     from trimtab.releases.model import CompiledRelease
 
-__all__ = ["MessagesRequest", "anthropic_tools", "anthropic_unit", "merge_messages_request"]
-
-
-class MessagesRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What is sent."""
-
-    arguments: dict[str, Any]
-    """Keyword arguments of `messages.create`."""
+__all__ = ["anthropic_tools", "anthropic_unit", "merge_messages_request"]
 
 
 def merge_messages_request(
@@ -35,12 +26,12 @@ def merge_messages_request(
     caller: Mapping[str, Any],
     *,
     accepted: frozenset[str],
-) -> MessagesRequest:
+) -> ModelRequest:
     """Return the request: the release's model, prompt, parameters, tools and schema, and what the caller adds.
 
-    System messages of the prompt become `system`, followed by the caller's own; the caller's messages follow the
-    prompt's. Raises `InputError`: `pinned_parameter`, `cannot_carry`, `missing_max_tokens`, `missing_messages`, each
-    naming the field. `accepted` holds the parameters that the installed client knows; others travel in `extra_body`.
+    System messages of the prompt become `system`; the caller's messages follow the prompt's. Raises `InputError`:
+    `pinned_field`, `cannot_carry`, `missing_max_tokens`, `no_messages`, each naming the field. `accepted` holds the
+    parameters that the installed client knows; others travel in `extra_body`.
     """
     label = f"{release.feature}#{release.number}"
     if release.model.provider == "openai":
@@ -49,84 +40,92 @@ def merge_messages_request(
             why=f"{label} is served by OpenAI, and this is an Anthropic client",
             hint="call the feature through a wrapped OpenAI client",
         )
-    pinned = _release_arguments(release)
-    output_config = pinned.pop("output_config", None)
-    refuse_pinned(caller, pinned, release=label)
-    refuse_pinned({"extra_body": caller.get("extra_body")}, ["model", "messages", "system"], release=label)
-    arguments = {name: value for name, value in caller.items() if name not in {"model", "messages", "system"}}
-    arguments |= pinned
-    if output_config is not None:
-        _refuse_format(caller, label)
-        arguments["output_config"] = {**(caller.get("output_config") or {}), **output_config}
-    arguments["model"] = release.model.model
-    arguments |= _conversation(prompt, caller, label)
-    if arguments.get("max_tokens") is None:
-        raise InputError(
-            "missing_max_tokens",
-            f"Anthropic requires `max_tokens` and {label} does not set it",
-            param="max_tokens",
-            hint="add `max_tokens` to the release's model parameters, or pass it with the call",
-        )
-    return MessagesRequest(arguments=carry_unknown(arguments, accepted=accepted))
+    system, turns = _split_prompt(prompt)
+    pinned = _pinned(release) | ({"system": system} if system else {})
+    body = body_of(caller)
+    _refuse_pinned(body, pinned, label)
+    output_config = {**(body.get("output_config") or {}), **pinned.get("output_config", {})}
+    body |= pinned | {"model": release.model.model}
+    if output_config:
+        body["output_config"] = output_config
+    body["messages"] = [*turns, *plain(list(body.get("messages") or ()))]
+    _require(body, label)
+    return ModelRequest(
+        arguments=call_arguments(body, caller, accepted=accepted), messages=_recorded(body.get("system"), body)
+    )
 
 
-def _conversation(prompt: Sequence[Mapping[str, Any]], caller: Mapping[str, Any], label: str) -> dict[str, Any]:
+def _split_prompt(prompt: Sequence[Mapping[str, Any]]) -> tuple[str | list[dict[str, Any]], list[dict[str, Any]]]:
     system: list[dict[str, Any]] = []
-    messages: list[Any] = []
+    turns: list[dict[str, Any]] = []
     for index, message in enumerate(prompt):
         if message["role"] not in {"system", "developer"}:
-            messages.append({"role": message["role"], "content": message["content"]})
-        elif messages:
+            turns.append({"role": message["role"], "content": message["content"]})
+        elif turns:
             raise uncarried(
                 f"prompt.messages[{index}].role",
                 why="Anthropic takes system messages only before the first user or assistant message",
             )
         else:
             system.append({"type": "text", "text": message["content"]})
-    messages += caller.get("messages") or ()
-    if not messages:
-        raise InputError(
-            "missing_messages",
-            f"{label} has no user message and the call brings none",
-            param="messages",
-            hint="pass `messages`, or add a user message to the prompt",
-        )
-    own = caller.get("system")
-    blocks = [*system, *([{"type": "text", "text": own}] if isinstance(own, str) else own or ())]
-    if not blocks:
-        return {"messages": messages}
-    alone = len(blocks) == 1 and len(system) == 1
-    return {"messages": messages, "system": blocks[0]["text"] if alone else blocks}
+    return (system[0]["text"] if len(system) == 1 else system), turns
 
 
-def _refuse_format(caller: Mapping[str, Any], label: str) -> None:
-    """The release's schema owns the output format, however the caller tries to set another."""
-    own = caller.get("output_config")
-    given = {
-        "output_config.format": own.get("format") if isinstance(own, dict) else None,
-        "output_format": caller.get("output_format"),
-        "extra_body": caller.get("extra_body"),
-    }
-    refuse_pinned(given, ["output_config.format", "output_format", "output_config"], release=label)
-
-
-def _release_arguments(release: CompiledRelease) -> dict[str, Any]:
-    arguments: dict[str, Any] = {}
+def _pinned(release: CompiledRelease) -> dict[str, Any]:
+    pinned: dict[str, Any] = {}
     for name, value in release.model.parameters.items():
         translate = _PARAMETERS.get(name)
         if translate is None:
             raise uncarried(f"model.parameters.{name}", why="the Anthropic Messages API has no such parameter")
         for target, translated in translate(name, value).items():
-            if target in arguments and target != "tool_choice":
+            if target in pinned and target != "tool_choice":
                 raise uncarried(f"model.parameters.{name}", why=f"another parameter sets `{target}` already")
-            arguments[target] = {**arguments.get(target, {}), **translated} if target == "tool_choice" else translated
-    if "tool_choice" in arguments:
-        arguments["tool_choice"].setdefault("type", "auto")
+            pinned[target] = {**pinned.get(target, {}), **translated} if target == "tool_choice" else translated
+    if "tool_choice" in pinned:
+        pinned["tool_choice"].setdefault("type", "auto")
     if release.tools is not None:
-        arguments["tools"] = anthropic_tools(release.tools)
+        pinned["tools"] = anthropic_tools(release.tools)
     if release.schema is not None:
-        arguments["output_config"] = {"format": _format(release.schema)}
-    return arguments
+        pinned["output_config"] = {"format": _format(release.schema)}
+    return pinned
+
+
+def _refuse_pinned(body: Mapping[str, Any], pinned: Mapping[str, Any], label: str) -> None:
+    """Of `output_config` a schema pins the format alone; `output_format` is the same thing said differently."""
+    own_config = body.get("output_config")
+    taken = [name for name in pinned if name in body and name != "output_config"]
+    if "output_config" in pinned:
+        taken += ["output_config.format"] if isinstance(own_config, dict) and "format" in own_config else []
+        taken += ["output_format"] if "output_format" in body else []
+    if taken:
+        raise InputError(
+            "pinned_field",
+            f"release {label} pins `{taken[0]}`; the caller may not set it",
+            param=taken[0],
+            hint=f"leave `{taken[0]}` out, or take it out of the release",
+        )
+
+
+def _require(body: Mapping[str, Any], label: str) -> None:
+    if not body["messages"]:
+        raise InputError(
+            "no_messages",
+            f"neither {label} nor the caller gives a user message",
+            param="messages",
+            hint="pass `messages`, or add a user message to the prompt",
+        )
+    if "max_tokens" not in body:
+        raise InputError(
+            "missing_max_tokens",
+            f"Anthropic requires `max_tokens` and {label} does not set it",
+            param="max_tokens",
+            hint="add `max_tokens` to the release's model parameters, or pass it with the call",
+        )
+
+
+def _recorded(system: Any, body: Mapping[str, Any]) -> list[Any]:  # noqa: ANN401 - a string or text blocks
+    blocks = [{"type": "text", "text": system}] if isinstance(system, str) else plain(list(system or ()))
+    return [*({"role": "system", "content": block.get("text", "")} for block in blocks), *body["messages"]]
 
 
 def anthropic_tools(tools: ToolsContent) -> list[dict[str, Any]]:

@@ -1,19 +1,30 @@
-"""What a caller's arguments may and may not say to a feature: the strict rule that both wire formats share. Pure."""
+"""What both wire formats share when a caller's arguments meet a release. Pure."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from trimtab.core.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
-__all__ = ["CallOptions", "carry_unknown", "given_arguments", "refuse_pinned", "take_options", "uncarried"]
+__all__ = [
+    "CallOptions",
+    "ModelRequest",
+    "body_of",
+    "call_arguments",
+    "given_arguments",
+    "plain",
+    "take_options",
+    "uncarried",
+]
 
 _NOT_GIVEN = frozenset({"NotGiven", "Omit"})
+_CLIENT_ONLY = ("extra_headers", "extra_query", "timeout")
+"""Arguments about the HTTP call: never part of the body."""
 
 
 class CallOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -27,24 +38,38 @@ class CallOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """W3C trace id of the caller."""
 
 
+class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What is sent to the provider, and what the caller must not see of the answer."""
+
+    arguments: dict[str, Any]
+    """Keyword arguments of the client's own method."""
+    messages: list[Any]
+    """The prompt as it is sent, system messages first, for the record."""
+    usage_is_ours: bool = False
+    """Whether the usage chunk at the end of a stream was asked for by Trimtab and not by the caller."""
+
+
 def given_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments that were really given: the clients mark the others with a sentinel."""
-    return {name: value for name, value in arguments.items() if type(value).__name__ not in _NOT_GIVEN}
+    """Return the arguments that were really given: the clients mark the others with a sentinel, callers with `None`."""
+    return {
+        name: value for name, value in arguments.items() if value is not None and type(value).__name__ not in _NOT_GIVEN
+    }
 
 
-def take_options(arguments: dict[str, Any]) -> CallOptions:
+def take_options(arguments: dict[str, Any]) -> CallOptions | None:
     """Remove and return `trimtab` from the arguments, or from `extra_body`, where the gateway's callers put it.
 
-    Raises `InputError` (`invalid_options`) for an unknown or mistyped option.
+    `None` where there is none; raises `InputError` (`invalid_options`) for an unknown or mistyped option.
     """
     value = arguments.pop("trimtab", None)
     extra_body = arguments.get("extra_body")
     if isinstance(extra_body, dict) and "trimtab" in extra_body:
-        rest = {name: item for name, item in extra_body.items() if name != "trimtab"}
-        arguments["extra_body"] = rest or None
+        arguments["extra_body"] = {name: item for name, item in extra_body.items() if name != "trimtab"}
         value = extra_body["trimtab"] if value is None else value
+    if value is None:
+        return None
     try:
-        return msgspec.convert({} if value is None else value, CallOptions)
+        return msgspec.convert(value, CallOptions)
     except msgspec.ValidationError as error:
         raise InputError(
             "invalid_options",
@@ -54,36 +79,47 @@ def take_options(arguments: dict[str, Any]) -> CallOptions:
         ) from error
 
 
-def refuse_pinned(arguments: Mapping[str, Any], pinned: Iterable[str], *, release: str) -> None:
-    """Raise `InputError` (`pinned_parameter`) for the first argument, also in `extra_body`, that the release pins."""
-    extra_body = arguments.get("extra_body")
-    extra: Mapping[str, Any] = extra_body if isinstance(extra_body, dict) else {}
-    for name in pinned:
-        if arguments.get(name) is not None:
-            _pinned(name, name, release)
-        if name in extra:
-            _pinned(name, f"extra_body.{name}", release)
+def body_of(caller: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the caller's arguments as the one JSON body they would become: `extra_body` is laid over the rest.
+
+    `model` is left out, for it named the feature; a second one in `extra_body` is an error (`pinned_field`).
+    """
+    if "model" in (caller.get("extra_body") or {}):
+        raise InputError(
+            "pinned_field",
+            "the release decides the model",
+            param="extra_body.model",
+            hint="leave it out; to change the model, push a new release and roll it out",
+        )
+    body = {name: value for name, value in caller.items() if name not in {*_CLIENT_ONLY, "extra_body", "model"}}
+    return body | dict(caller.get("extra_body") or {})
 
 
-def _pinned(name: str, param: str, release: str) -> NoReturn:
+def call_arguments(body: Mapping[str, Any], caller: Mapping[str, Any], *, accepted: frozenset[str]) -> dict[str, Any]:
+    """Return a body as keyword arguments of a client that knows `accepted`; the rest goes into `extra_body`."""
+    arguments = {name: value for name, value in body.items() if name in accepted}
+    unknown = {name: value for name, value in body.items() if name not in accepted}
+    if unknown:
+        arguments["extra_body"] = unknown
+    return arguments | {name: caller[name] for name in _CLIENT_ONLY if name in caller}
+
+
+def plain(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """Return plain JSON values: callers hand the clients' own pydantic objects back in later messages."""
+    return msgspec.to_builtins(value, enc_hook=_plain_object)
+
+
+def _plain_object(value: Any) -> Any:  # noqa: ANN401 - an object of the provider's client
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json", exclude_unset=True)
     raise InputError(
-        "pinned_parameter",
-        f"`{name}` is pinned by release {release}",
-        param=param,
-        hint=f"leave `{name}` out; to change it, push a new release and roll it out",
+        "invalid_type",
+        f"a message holds a `{type(value).__name__}`, which has no JSON form",
+        param="messages",
+        hint="use strings, numbers, lists and dicts, or the client's own objects",
     )
 
 
 def uncarried(field: str, *, why: str, hint: str | None = None) -> InputError:
-    """Return the `InputError` (`cannot_carry`) to raise: a field of the release has no place on this wire, and is never dropped."""
+    """Return the `InputError` (`cannot_carry`) for a field that this wire has no place for: it is never dropped."""
     return InputError("cannot_carry", f"{field} cannot be carried: {why}", param=field, hint=hint)
-
-
-def carry_unknown(arguments: dict[str, Any], *, accepted: frozenset[str]) -> dict[str, Any]:
-    """Return the arguments with those that this version of the client does not accept moved into `extra_body`."""
-    unknown = {name: value for name, value in arguments.items() if name not in accepted}
-    if not unknown:
-        return arguments
-    merged = {name: value for name, value in arguments.items() if name in accepted}
-    merged["extra_body"] = {**unknown, **(arguments.get("extra_body") or {})}
-    return merged

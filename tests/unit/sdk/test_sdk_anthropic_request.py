@@ -47,9 +47,19 @@ def test_system_messages_of_the_release_go_to_system() -> None:
     }
 
 
-def test_the_callers_system_follows_the_releases() -> None:
-    system = merge({"messages": [QUESTION], "system": "The customer is upset."})["system"]
-    assert [block["text"] for block in system] == ["Be brief.", "The customer is upset."]
+def test_the_caller_may_give_a_system_prompt_only_where_the_release_has_none() -> None:
+    with pytest.raises(InputError) as caught:
+        merge({"messages": [QUESTION], "system": "The customer is upset."})
+    assert (caught.value.code, caught.value.param) == ("pinned_field", "system")
+    assert merge({"messages": [QUESTION], "system": "Be kind."}, prompt=[])["system"] == "Be kind."
+
+
+def test_several_system_messages_stay_apart() -> None:
+    prompt = [{"role": "system", "content": "one"}, {"role": "developer", "content": "two"}]
+    assert merge({"messages": [QUESTION]}, prompt=prompt)["system"] == [
+        {"type": "text", "text": "one"},
+        {"type": "text", "text": "two"},
+    ]
 
 
 def test_a_system_message_after_the_first_turn_cannot_be_carried() -> None:
@@ -64,7 +74,7 @@ def test_max_tokens_is_required_from_either_side() -> None:
         merge({"messages": [QUESTION]}, release({}))
     assert caught.value.code == "missing_max_tokens"
     assert merge({"messages": [QUESTION], "max_tokens": 9}, release({}))["max_tokens"] == 9
-    with pytest.raises(InputError, match="`max_tokens` is pinned"):
+    with pytest.raises(InputError, match="pins `max_tokens`"):
         merge({"messages": [QUESTION], "max_tokens": 9})
 
 
@@ -77,7 +87,7 @@ def test_openai_parameter_names_are_translated() -> None:
 
 
 def test_a_translated_name_is_pinned_under_anthropics_name() -> None:
-    with pytest.raises(InputError, match="`stop_sequences` is pinned"):
+    with pytest.raises(InputError, match="pins `stop_sequences`"):
         merge({"messages": [QUESTION], "stop_sequences": ["X"]}, release({"max_tokens": 1, "stop": "END"}))
 
 
@@ -119,13 +129,13 @@ def test_a_strict_schema_becomes_the_output_format_beside_the_callers_effort() -
 
 @pytest.mark.parametrize(
     "caller",
-    [{"output_config": {"format": {}}}, {"output_format": dict}, {"extra_body": {"output_config": {}}}],
+    [{"output_config": {"format": {}}}, {"output_format": dict}, {"extra_body": {"output_config": {"format": {}}}}],
 )
 def test_the_format_of_a_schema_cannot_be_replaced(caller: dict[str, Any]) -> None:
     compiled = release(schema=SchemaContent(name="reply", schema={"type": "object"}))
     with pytest.raises(InputError) as caught:
         merge({"messages": [QUESTION], **caller}, compiled)
-    assert caught.value.code == "pinned_parameter"
+    assert caught.value.code == "pinned_field"
 
 
 def test_a_schema_that_is_not_strict_cannot_be_carried() -> None:
