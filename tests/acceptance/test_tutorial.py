@@ -1,0 +1,92 @@
+"""The tutorial, typed as it stands: every command runs, and prints the lines the tutorial shows."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[2]
+TUTORIAL = ROOT / "docs" / "tutorial" / "first-rollout.md"
+PORTS = ("9100", "8400", "8401")
+
+
+def steps() -> list[tuple[str, list[str]]]:
+    """Every command of the page with the lines shown under it."""
+    found: list[tuple[str, list[str]]] = []
+    for block in re.findall(r"```console\n(.*?)```", TUTORIAL.read_text(), re.DOTALL):
+        for line in block.splitlines():
+            if line.startswith("$ "):
+                found.append((line[2:], []))
+            else:
+                found[-1][1].append(line)
+    return found
+
+
+def free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+def squeeze(text: str) -> str:
+    return re.sub(r"[ \t]+", " ", text)
+
+
+@pytest.fixture
+def servers() -> Iterator[list[subprocess.Popen[bytes]]]:
+    started: list[subprocess.Popen[bytes]] = []
+    yield started
+    for process in reversed(started):
+        process.send_signal(signal.SIGTERM)
+    for process in started:
+        process.wait(timeout=20)
+
+
+def await_port(port: str) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", int(port))) == 0:
+                return
+        time.sleep(0.05)
+    pytest.fail(f"nothing listens on {port}")
+
+
+def test_the_tutorial_does_what_it_says(tmp_path: Path, servers: list[subprocess.Popen[bytes]]) -> None:
+    moved = {port: free_port() for port in PORTS}  # the page's ports may be taken on this machine
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "TRIMTAB_GATEWAY_PORT": moved["8400"],
+        "TRIMTAB_SERVER_PORT": moved["8401"],
+    }
+    environment.pop("TRIMTAB_DIRECTORY", None)
+    assert len(steps()) > 10
+    for command, expected in steps():
+        here = re.sub("|".join(PORTS), lambda port: moved[port[0]], command)
+        if here.endswith("&"):
+            log = (tmp_path / "servers.log").open("ab")
+            servers.append(
+                subprocess.Popen(
+                    ["bash", "-c", f"exec {here[:-1]}"], cwd=tmp_path, env=environment, stdout=log, stderr=log
+                )
+            )
+            await_port(moved[{"sim": "9100", "gateway": "8400", "server": "8401"}[here.split()[1]]])
+            continue
+        done = subprocess.run(
+            ["bash", "-c", here], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+        for line in expected:
+            assert squeeze(line).strip() in squeeze(done.stdout), f"{command}\n{done.stdout}"
