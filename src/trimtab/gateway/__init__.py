@@ -1,1 +1,1 @@
-"""The data plane as an OpenAI-compatible HTTP server."""
+"""The data plane on the wire: OpenAI-compatible HTTP in front of the serving core."""

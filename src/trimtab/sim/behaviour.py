@@ -66,7 +66,8 @@ class SimAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 def answer(config: SimConfig, request: ChatRequest) -> SimAnswer:
     """Return the answer that seed, request and user decide."""
-    rule = next(rule for rule in (*config.rules, *DEFAULT_RULES) if _holds(rule, request))
+    holding = [rule for rule in (*config.rules, *DEFAULT_RULES) if _holds(rule, request)]
+    rule = holding[0]
     seed = str(config.seed)
     unit = request.user or request.safety_identifier
     request_key = msgspec.json.encode([request.model, unit, request.messages]).decode()
@@ -96,7 +97,8 @@ def answer(config: SimConfig, request: ChatRequest) -> SimAnswer:
         return SimAnswer(text=rule.refusal, refused=True, latency_ms=delay, rule=rule.name)
     if happens("empty", rule.empty_rate):
         return SimAnswer(latency_ms=delay, rule=rule.name)
-    text = _compose(config, rule, request, request_key)
+    speaker = next((one for one in holding if one.answer), DEFAULT_RULES[-1])
+    text = _compose(config, speaker, request, request_key, verbosity=rule.verbosity)
     if happens("invalid-json", rule.invalid_json_rate):
         text = text.rstrip("}] \n")
     if happens("fence", rule.fence_rate):
@@ -125,7 +127,7 @@ def _holds(rule: Rule, request: ChatRequest) -> bool:
     )
 
 
-def _compose(config: SimConfig, rule: Rule, request: ChatRequest, request_key: str) -> str:
+def _compose(config: SimConfig, rule: Rule, request: ChatRequest, request_key: str, *, verbosity: float) -> str:
     template: Any = rule.answer
     picks = 0
 
@@ -146,13 +148,13 @@ def _compose(config: SimConfig, rule: Rule, request: ChatRequest, request_key: s
     fits = not isinstance(template, dict) or not schema or template.keys() <= (schema.get("properties") or {}).keys()
     if schema is not None and (template == "" or (rule in DEFAULT_RULES and not fits)):
         template = example(schema, request.question, order=_order_id(request))
-        return msgspec.json.encode(_lengthened(template, rule.verbosity)).decode()
+        return msgspec.json.encode(_lengthened(template, verbosity)).decode()
     if template == "":
         template = "You wrote: {{ user }}"
     rendered = _rendered(template, context)
     if isinstance(rendered, str):
-        return _stretch(rendered, rule.verbosity)
-    return msgspec.json.encode(_lengthened(rendered, rule.verbosity)).decode()
+        return _stretch(rendered, verbosity)
+    return msgspec.json.encode(_lengthened(rendered, verbosity)).decode()
 
 
 def _rendered(template: Any, context: dict[str, Any]) -> Any:  # noqa: ANN401 - any JSON value

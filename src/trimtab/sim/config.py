@@ -41,12 +41,13 @@ class Latency(_Part, frozen=True, kw_only=True, rename="camel"):
 class Rule(_Part, frozen=True, kw_only=True, rename="camel"):
     """One behaviour. The first rule whose `when` holds answers."""
 
-    name: str
+    name: str = ""
+    """For messages, and part of every draw; its place in the file (`rule-1`, ...) where not given."""
     when: When = When()
     answer: str | dict[str, Any] = ""
     """A template, or an object whose texts are templates and which is answered as JSON. Templates (minijinja) know
-    `user` (last user message), `system`, `model`, `unit`, `order_id` and `pick(...)`, a seeded choice. Empty: an object
-    that satisfies the request's JSON Schema, or a sentence about the user's message where it has none."""
+    `user` (last user message), `system`, `model`, `unit`, `order_id` and `pick(...)`, a seeded choice. Empty: what the
+    next rule that holds would answer, the built-in ones last."""
     verbosity: float = 1.0
     """Factor on the number of words of the text (of the longest text of an object)."""
     draw_by: Literal["request", "user"] = "request"
@@ -110,7 +111,7 @@ DEFAULT_RULES = (
     ),
     Rule(name="plain"),
 )
-"""Order support in JSON, and a plain sentence for everything else: works with no file."""
+"""Order support in JSON; for everything else what the request's JSON Schema asks for, or a plain sentence."""
 
 
 def load_sim_config(path: Path) -> SimConfig:
@@ -140,9 +141,12 @@ def load_sim_config(path: Path) -> SimConfig:
         raise SourceError(
             "invalid_sim_config", f"{error}", path=str(path), hint="see the simulator's reference"
         ) from error
-    for rule in config.rules:
-        _check_rates(rule, path)
-    return config
+    rules = []
+    for number, rule in enumerate(config.rules, start=1):
+        named = rule if rule.name else msgspec.structs.replace(rule, name=f"rule-{number}")
+        _check_rates(named, path)
+        rules.append(named)
+    return msgspec.structs.replace(config, rules=rules)
 
 
 def _check_rates(rule: Rule, path: Path) -> None:

@@ -13,6 +13,7 @@ import msgspec
 from trimtab.core.errors import NotFoundError
 from trimtab.providers.http import HttpServer, ServerLimits
 from trimtab.providers.http.message import JSON_CONTENT, Refusal, header
+from trimtab.providers.openai import UNREADABLE
 from trimtab.sim.behaviour import ChatRequest, SimAnswer, answer
 from trimtab.sim.embedding import as_base64, embed
 from trimtab.sim.wire import completion, completion_chunks, count_tokens, error_body, usage_of
@@ -32,11 +33,11 @@ _RETRY_STATUS = 429
 
 
 class SimOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the simulator listens, and the factor on recorded latencies (0.1: ten times as fast)."""
+    """Where the simulator listens, and how fast a recording is played (10: ten times as fast as it was)."""
 
     host: str = "127.0.0.1"
     port: int = 9100
-    latency_factor: float = 1.0
+    replay_speed: float = 1.0
 
 
 class _Embeddings(msgspec.Struct, frozen=True):
@@ -49,10 +50,10 @@ class _Embeddings(msgspec.Struct, frozen=True):
 class SimApplication:
     """OpenAI's chat completions, embeddings and models, as configured or as recorded."""
 
-    def __init__(self, config: SimConfig, *, replay: ReplaySource | None = None, latency_factor: float = 1.0) -> None:
+    def __init__(self, config: SimConfig, *, replay: ReplaySource | None = None, replay_speed: float = 1.0) -> None:
         self._config = config
         self._replay = replay
-        self._latency_factor = latency_factor
+        self._replay_speed = replay_speed
         self._tasks: set[asyncio.Task[None]] = set()
         self.aborted = 0
         """Answers whose caller went away."""
@@ -90,7 +91,7 @@ class SimApplication:
     def _spawn(self, exchange: Exchange) -> None:
         try:
             request = msgspec.json.decode(exchange.request.body, type=ChatRequest)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             exchange.respond(400, error_body(f"the body is no chat completions request: {error}", code="invalid_body"))
             return
         try:
@@ -117,7 +118,7 @@ class SimApplication:
     def _recorded(self, request: ChatRequest) -> SimAnswer:
         assert self._replay is not None  # noqa: S101 - the caller checked
         one = self._replay.find(request.model, request.question, unit=request.user or request.safety_identifier)
-        delay = one.latency_seconds * 1000 * self._latency_factor
+        delay = one.latency_seconds * 1000 / self._replay_speed
         return SimAnswer(text=one.answer, latency_ms=delay, rule="replay")
 
     async def _answer(self, exchange: Exchange, request: ChatRequest, said: SimAnswer) -> None:
@@ -148,7 +149,7 @@ class SimApplication:
     def _embed(self, exchange: Exchange) -> None:
         try:
             request = msgspec.json.decode(exchange.request.body, type=_Embeddings)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             exchange.respond(400, error_body(f"the body is no embeddings request: {error}", code="invalid_body"))
             return
         dimensions = request.dimensions or self._config.embedding_dimensions
@@ -188,7 +189,7 @@ async def serve_sim(
 ) -> None:
     """Serve until SIGTERM or SIGINT; `on_ready` is told the address. Raises `OSError` where it cannot listen."""
     options = options or SimOptions()
-    application = SimApplication(config, replay=replay, latency_factor=options.latency_factor)
+    application = SimApplication(config, replay=replay, replay_speed=options.replay_speed)
     server = HttpServer(application, ServerLimits())
     host, port = await server.start(options.host, options.port)
     stop = asyncio.Event()

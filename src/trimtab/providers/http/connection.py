@@ -103,6 +103,9 @@ class ServerConnection(asyncio.Protocol):
         except httptools.HttpParserUpgrade as upgrade:
             if self._parser.get_method() != b"CONNECT":
                 self._ignore_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserCallbackError:
+            self.cut()
+            raise  # ours, not the caller's
         except httptools.HttpParserError as error:
             self._refuse_stream(Refusal(400, "malformed_http", f"this is not HTTP/1.1: {error}"))
         else:

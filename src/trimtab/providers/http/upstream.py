@@ -109,6 +109,9 @@ class UpstreamConnection(asyncio.Protocol):
         self._received = True
         try:
             self._parser.feed_data(data)
+        except httptools.HttpParserCallbackError:
+            self.close()
+            raise  # ours, not the upstream's
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._fail("upstream_malformed", f"the answer is not HTTP/1.1: {error}")
             self.close()

@@ -1,11 +1,12 @@
 """The OpenAI wire format: what we send, what we read, and how answers are put together. Pure; no I/O."""
 
 from trimtab.providers.openai.adapters import adapt_completion, apply_output_adapters
-from trimtab.providers.openai.answer import Answer, answer_of_error, read_completion, read_embeddings
+from trimtab.providers.openai.answer import UNREADABLE, Answer, answer_of_error, read_completion, read_embeddings
 from trimtab.providers.openai.request import build_embeddings_request, build_request, wants_usage
 from trimtab.providers.openai.stream import StreamAssembler
 
 __all__ = [
+    "UNREADABLE",
     "Answer",
     "StreamAssembler",
     "adapt_completion",

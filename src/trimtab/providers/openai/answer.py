@@ -8,7 +8,7 @@ import msgspec
 
 from trimtab.core.errors import UpstreamError
 
-__all__ = ["Answer", "Choice", "Usage", "answer_of_error", "read_completion", "read_embeddings"]
+__all__ = ["UNREADABLE", "Answer", "Choice", "Usage", "answer_of_error", "read_completion", "read_embeddings"]
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +63,9 @@ class _ErrorBody(msgspec.Struct, frozen=True):
     error: _ErrorDetail | str
 
 
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that are no JSON of the wanted type."""
+
 _completion_decoder = msgspec.json.Decoder(_Completion)
 _error_decoder = msgspec.json.Decoder(_ErrorBody)
 
@@ -71,7 +74,7 @@ def read_completion(body: bytes) -> Answer:
     """Return the facts of a chat completion; raises `UpstreamError` (`upstream_malformed`) where it is none."""
     try:
         completion = _completion_decoder.decode(body)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise UpstreamError("upstream_malformed", f"the upstream's answer is no chat completion: {error}") from error
     choice = completion.choices[0] if completion.choices else Choice()
     usage = completion.usage or Usage()
@@ -89,7 +92,7 @@ def read_embeddings(body: bytes) -> Answer:
     """Return the facts of an embeddings answer (model and tokens); raises `UpstreamError` where it is none."""
     try:
         answer = _completion_decoder.decode(body)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise UpstreamError("upstream_malformed", f"the upstream's answer is no embedding: {error}") from error
     return Answer(served_model=answer.model, input_tokens=(answer.usage or Usage()).prompt_tokens)
 
@@ -101,7 +104,7 @@ def answer_of_error(status: int, body: bytes) -> Answer | None:
     """
     try:
         error = _error_decoder.decode(body).error
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return None
     if isinstance(error, str):
         return None

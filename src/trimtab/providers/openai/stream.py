@@ -8,7 +8,7 @@ import msgspec
 
 from trimtab.core.errors import UpstreamError
 from trimtab.providers.openai.adapters import apply_output_adapters
-from trimtab.providers.openai.answer import Answer, Usage
+from trimtab.providers.openai.answer import UNREADABLE, Answer, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -127,7 +127,7 @@ class StreamAssembler:
             return event
         try:
             chunk = _decoder.decode(data)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             raise UpstreamError("upstream_malformed", f"the stream holds what is no chunk: {error}") from error
         if chunk.error is not None:
             self.error_code = _error_code(chunk.error)

@@ -1,0 +1,61 @@
+"""Errors in OpenAI's shape and statuses, so that its clients raise what their users expect."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from trimtab.core.errors import AuthenticationError, InputError, NotFoundError, TrimtabError
+
+if TYPE_CHECKING:
+    from trimtab.providers.http import Refusal
+
+__all__ = ["error_body", "internal_error", "refusal_body", "status_of"]
+
+_STATUS_BY_CODE = {
+    "upstream_timeout": 504,
+    "provider_key_missing": 500,
+    "unknown_provider": 500,
+    "reserved_parameter": 500,
+}
+_SERVER_STATUS = 500
+
+
+def status_of(error: TrimtabError) -> int:
+    """Return the HTTP status of an error."""
+    return _STATUS_BY_CODE.get(error.code, error.http_status)
+
+
+def error_body(error: TrimtabError) -> bytes:
+    """Return `{"error": {"message", "type", "param", "code"}}`; the hint is part of the message, as OpenAI's are."""
+    message = f"{error.message}. {_sentence(error.hint)}" if error.hint else error.message
+    return _body(message, _kind(error), error.param, error.code)
+
+
+def refusal_body(refusal: Refusal) -> bytes:
+    """Return the body for a request that was refused before it was read."""
+    return _body(refusal.message, "invalid_request_error", None, refusal.code)
+
+
+def internal_error(error: Exception) -> TrimtabError:
+    """Return what the caller is told about a defect of ours: its kind, nothing of its content."""
+    return TrimtabError(
+        "internal_error",
+        f"the gateway failed on this request ({type(error).__name__})",
+        hint="the gateway's log has the trace; please report it",
+    )
+
+
+def _body(message: str, kind: str, param: str | None, code: str) -> bytes:
+    return msgspec.json.encode({"error": {"message": message, "type": kind, "param": param, "code": code}})
+
+
+def _kind(error: TrimtabError) -> str:
+    if isinstance(error, NotFoundError | AuthenticationError | InputError) and status_of(error) < _SERVER_STATUS:
+        return "invalid_request_error"
+    return error.kind
+
+
+def _sentence(hint: str) -> str:
+    return hint[:1].upper() + hint[1:] + ("" if hint.endswith((".", "?", "!")) else ".")
