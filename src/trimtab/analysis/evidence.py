@@ -1,0 +1,159 @@
+"""Evidence of one rollout attempt: open windows, what closed windows said, and the wealth of the bets.
+
+The unit of evidence is the user (or whatever key is randomised), never the request: requests of one user resemble each
+other, and counting them one by one makes noise look like proof. A unit's window opens with its first generation and
+closes `window` later; the mean of its scores is then one observation. Each unit counts once per attempt and phase: a
+second window of the same user is not a fresh random draw (it would tell again what is known of that user), and the bets
+are only fair on fresh draws. Generations without a unit count as a unit of their own.
+
+Two phases bet apart, since they may meet the same users: `shadow`, where the candidate answers beside stable and both
+answers of one unit make the pair, and `live`, where candidate units are paired with concurrent matched controls.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from trimtab.stats import Moments, PairedBetting, PendingPairs
+
+__all__ = [
+    "Arms",
+    "CapLearning",
+    "EvidenceState",
+    "MetricState",
+    "Phase",
+    "PhaseState",
+    "Side",
+    "Window",
+    "decode_evidence",
+    "encode_evidence",
+]
+
+Phase = Literal["shadow", "live"]
+Side = Literal["control", "candidate"]
+
+
+class Arms(msgspec.Struct, kw_only=True):
+    """A count per side."""
+
+    control: int = 0
+    candidate: int = 0
+
+    def add(self, side: Side) -> None:
+        """Count one."""
+        if side == "control":
+            self.control += 1
+        else:
+            self.candidate += 1
+
+
+class Window(msgspec.Struct, kw_only=True):
+    """An open window of one unit: running sums per metric, for one side (live) or both (shadow)."""
+
+    phase: Phase
+    stage: int
+    opened_ms: int
+    sums: dict[Side, dict[str, tuple[float, int]]]
+    """Side -> metric -> (sum of scores, number of scores)."""
+    ids: list[str] = []
+    """Generations counted, so that one delivered twice counts once."""
+
+
+class MetricState(msgspec.Struct, kw_only=True):
+    """What is known about one metric in one phase."""
+
+    harm: PairedBetting
+    non_inferior: PairedBetting
+    control: Moments
+    candidate: Moments
+    """Of unit scores in [0, 1], for people: bets read pairs."""
+    pending: dict[int, PendingPairs] = {}
+    """By stage: scores are paired within one stage."""
+
+    @classmethod
+    def start(cls, margin: float) -> MetricState:
+        """Return a metric about which nothing is known."""
+        return cls(
+            harm=PairedBetting.start("harm", margin),
+            non_inferior=PairedBetting.start("non_inferior", margin),
+            control=Moments(),
+            candidate=Moments(),
+        )
+
+    def add_pair(self, control: float, candidate: float) -> None:
+        """Bet on one pair of unit scores."""
+        self.harm.update(control=control, candidate=candidate)
+        self.non_inferior.update(control=control, candidate=candidate)
+
+    def add_unit(self, side: Side, score: float, stage: int) -> None:
+        """Take a unit's score and bet on the pair it completes, if it does."""
+        pending = self.pending.setdefault(stage, PendingPairs())
+        if side == "control":
+            self.control.add(score)
+            pair = pending.add_control(score)
+        else:
+            self.candidate.add(score)
+            pair = pending.add_candidate(score)
+        if pair is not None:
+            self.add_pair(*pair)
+
+
+class PhaseState(msgspec.Struct, kw_only=True):
+    """Units whose windows closed in one phase, and the metrics they fed."""
+
+    units: Arms
+    metrics: dict[str, MetricState]
+
+
+class CapLearning(msgspec.Struct, kw_only=True):
+    """The cap of an unbounded metric: stable's 99th percentile over its first units, frozen before any bet uses it.
+
+    Frozen first, because a cap that moved with the data it clips would let the data choose its own scale.
+    """
+
+    value: float | None = None
+    sample: list[float] = []
+    """One measurement per unit until enough are there."""
+    units: list[str] = []
+
+
+class EvidenceState(msgspec.Struct, kw_only=True):
+    """Everything the engine knows, in one serialisable value. Its size grows with open windows, not with traffic."""
+
+    phases: dict[Phase, PhaseState]
+    windows: dict[str, Window] = {}
+    """By counting key."""
+    caps: dict[str, CapLearning] = {}
+    generations: dict[int, Arms] = {}
+    """Generations per stage: says whether traffic flows in the step at hand."""
+    scored: dict[str, int] = {}
+    """Generations that a registered scorer was asked about, by metric."""
+    scorer_errors: dict[str, int] = {}
+    last_scorer_error: dict[str, str] = {}
+    unpaired: int = 0
+    """Shadow units dropped because only one side ever answered."""
+
+    @classmethod
+    def start(cls, margins: dict[str, float]) -> EvidenceState:
+        """Return a state in which nothing was seen; `margins` is δ by metric."""
+        return cls(
+            phases={
+                phase: PhaseState(units=Arms(), metrics={name: MetricState.start(m) for name, m in margins.items()})
+                for phase in ("shadow", "live")
+            }
+        )
+
+
+_decoder = msgspec.msgpack.Decoder(EvidenceState)
+
+
+def encode_evidence(state: EvidenceState) -> bytes:
+    """Return the bytes the store keeps."""
+    return msgspec.msgpack.encode(state)
+
+
+def decode_evidence(data: bytes) -> EvidenceState:
+    """Return the state in stored bytes."""
+    return _decoder.decode(data)

@@ -1,0 +1,217 @@
+"""Folding generations into evidence. No I/O and no clock: the same events in the same order give the same wealth."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from trimtab.analysis.evidence import Arms, CapLearning, EvidenceState, Side, Window
+from trimtab.events import Generation
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from trimtab.analysis.evidence import Phase
+    from trimtab.analysis.scorers import Meter
+    from trimtab.releases.model import CompiledRelease
+
+__all__ = ["LEARNING_UNITS", "Ledger", "ScorerResult", "counting_key", "margins_of", "unit_of"]
+
+LEARNING_UNITS = 100
+"""Stable's units from which an unbounded metric's cap is learned."""
+_CAP_QUANTILE = 0.99
+_SMALLEST_CAP = 1e-9
+"""In the metric's unit; keeps the scale defined where stable measured only zeros."""
+_MAX_PER_WINDOW = 1000
+"""A window counts its first thousand generations; more would not move a mean, only grow the state."""
+_SHADOW_PATIENCE_MS = 60_000
+"""How long past its window a shadow unit waits for its other side: a slow candidate must not look like no candidate."""
+
+
+class ScorerResult(msgspec.Struct, frozen=True):
+    """What a registered scorer said about a generation."""
+
+    generation: Generation
+    name: str
+    value: float
+
+
+def unit_of(generation: Generation) -> str:
+    """Return the unit a generation counts for: its own, or itself (a shadow's: the generation it mirrors)."""
+    return generation.unit or generation.mirrors or generation.id
+
+
+def counting_key(phase: Phase, unit: str) -> str:
+    """Return the key under which a unit is counted once: short, and no copy of a user's name."""
+    return phase[0] + hashlib.blake2b(unit.encode("utf-8", "surrogatepass"), digest_size=10).hexdigest()
+
+
+class Ledger:
+    """Evidence of one attempt, and how generations change it.
+
+    `counted` holds the keys of closed units and is kept up to date. After a failed commit, throw the ledger away and
+    build it from the store again: what it folded was not kept.
+    """
+
+    def __init__(
+        self,
+        state: EvidenceState,
+        *,
+        meters: Sequence[Meter],
+        window_ms: int,
+        shadow_stages: frozenset[int],
+        counted: set[str],
+    ) -> None:
+        self.state = state
+        self.counted = counted
+        self.results: list[ScorerResult] = []
+        """Registered scorers' judgements since the list was last taken."""
+        self._meters = list(meters)
+        self._window_ms = window_ms
+        self._shadow_stages = shadow_stages
+        for meter in self._meters:
+            if meter.spec.learns_cap:
+                state.caps.setdefault(meter.spec.name, CapLearning())
+
+    def add(self, generation: Generation, release: CompiledRelease | None, *, now_ms: int) -> None:
+        """Fold one generation in. Aborted and already counted ones change nothing but the traffic seen."""
+        if generation.status == "aborted":
+            return
+        side: Side = "control" if generation.arm in {"stable", "matched_control"} else "candidate"
+        if side == "control":
+            self._learn_caps(generation, release)
+        if generation.arm == "stable":
+            return
+        self.state.generations.setdefault(generation.stage, Arms()).add(side)
+        phase: Phase = "shadow" if generation.stage in self._shadow_stages else "live"
+        key = counting_key(phase, unit_of(generation))
+        if key in self.counted:
+            return
+        window = self._window(key, phase, generation, side, now_ms)
+        if window is not None:
+            window.ids.append(generation.id)
+            self._score(window.sums.setdefault(side, {}), generation, release)
+
+    def _window(self, key: str, phase: Phase, generation: Generation, side: Side, now_ms: int) -> Window | None:
+        """Return the open window this generation belongs to, opened if need be; `None` where it counts for none."""
+        window = self.state.windows.get(key)
+        if window is None:
+            window = Window(
+                phase=phase,
+                stage=generation.stage,
+                opened_ms=min(generation.at_ms, now_ms),  # a clock ahead of ours must not hold a window open
+                sums={side: {}},
+            )
+            self.state.windows[key] = window
+            return window
+        if phase == "live" and side not in window.sums:
+            return None  # the unit changed arms within its window: the arm it met first counts
+        late = generation.at_ms >= window.opened_ms + self._window_ms and side in window.sums
+        if late or len(window.ids) >= _MAX_PER_WINDOW or generation.id in window.ids:
+            return None
+        return window
+
+    def _score(
+        self, sums: dict[str, tuple[float, int]], generation: Generation, release: CompiledRelease | None
+    ) -> None:
+        for meter in self._meters:
+            score = self._score_of(meter, generation, release)
+            if score is not None:
+                total, count = sums.get(meter.spec.name, (0.0, 0))
+                sums[meter.spec.name] = (total + score, count + 1)
+
+    def _score_of(self, meter: Meter, generation: Generation, release: CompiledRelease | None) -> float | None:
+        spec = meter.spec
+        measurement = meter.measure(generation, release)
+        if spec.scorer is not None:
+            self._note(spec.name, generation, measurement.value, measurement.error)
+        if measurement.value is None:
+            return None
+        cap = self.cap(spec.name) if spec.learns_cap else spec.cap
+        if cap is None and spec.learns_cap:
+            return None  # not frozen yet: nothing to rescale by
+        share = measurement.value if cap is None else min(measurement.value, cap) / cap
+        return 1.0 - share if spec.lower_is_better else share
+
+    def _note(self, name: str, generation: Generation, value: float | None, error: str) -> None:
+        self.state.scored[name] = self.state.scored.get(name, 0) + 1
+        if error:
+            self.state.scorer_errors[name] = self.state.scorer_errors.get(name, 0) + 1
+            self.state.last_scorer_error[name] = error
+        if value is not None:
+            self.results.append(ScorerResult(generation, name, value))
+
+    def cap(self, name: str) -> float | None:
+        """Return the frozen cap of a metric that learns one; `None` while it learns."""
+        learning = self.state.caps.get(name)
+        return None if learning is None else learning.value
+
+    def _learn_caps(self, generation: Generation, release: CompiledRelease | None) -> None:
+        key = ""
+        for meter in self._meters:
+            learning = self.state.caps.get(meter.spec.name)
+            if learning is None or learning.value is not None or not meter.spec.learns_cap:
+                continue
+            key = key or counting_key("live", unit_of(generation))
+            value = meter.measure(generation, release).value
+            if value is None or key in learning.units:
+                continue
+            learning.sample.append(value)
+            learning.units.append(key)
+            if len(learning.sample) >= LEARNING_UNITS:
+                learning.value = max(_quantile(learning.sample, _CAP_QUANTILE), _SMALLEST_CAP)
+                learning.sample, learning.units = [], []
+
+    def close(self, now_ms: int) -> list[str]:
+        """Close the windows that are over at `now_ms`; returns the keys of the units newly counted, in order."""
+        due = sorted(
+            (window.opened_ms, key)
+            for key, window in self.state.windows.items()
+            if window.opened_ms + self._window_ms <= now_ms
+        )
+        closed: list[str] = []
+        for _, key in due:
+            window = self.state.windows[key]
+            if window.phase == "shadow" and len(window.sums) < 2:  # noqa: PLR2004 - both sides
+                if window.opened_ms + self._window_ms + _SHADOW_PATIENCE_MS > now_ms:
+                    continue
+                self.state.unpaired += 1
+            else:
+                self._count(window)
+            del self.state.windows[key]
+            closed.append(key)
+        self.counted.update(closed)
+        return closed
+
+    def _count(self, window: Window) -> None:
+        phase = self.state.phases[window.phase]
+        means = {
+            side: {name: total / count for name, (total, count) in sums.items()} for side, sums in window.sums.items()
+        }
+        for side in means:
+            phase.units.add(side)
+        for meter in self._meters:
+            name = meter.spec.name
+            metric = phase.metrics[name]
+            scores = {side: by_name[name] for side, by_name in means.items() if name in by_name}
+            if window.phase == "live":
+                for side, score in scores.items():
+                    metric.add_unit(side, score, window.stage)
+            elif len(scores) == 2:  # noqa: PLR2004 - both sides
+                metric.control.add(scores["control"])
+                metric.candidate.add(scores["candidate"])
+                metric.add_pair(scores["control"], scores["candidate"])
+
+
+def margins_of(meters: Sequence[Meter]) -> dict[str, float]:
+    """Return δ by metric name."""
+    return {meter.spec.name: meter.spec.tolerance for meter in meters}
+
+
+def _quantile(sample: Sequence[float], share: float) -> float:
+    """Return the smallest value that at least `share` of the sample does not exceed."""
+    ordered = sorted(sample)
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]

@@ -1,0 +1,148 @@
+"""From evidence to a verdict: four values, never a bool, and always with the reason in words."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from trimtab.analysis.model import MetricEvidence
+from trimtab.analysis.words import describe
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from trimtab.analysis.evidence import EvidenceState, MetricState, Phase
+    from trimtab.analysis.model import MetricSpec
+
+__all__ = ["Limits", "Verdict", "VerdictStatus", "judge"]
+
+VerdictStatus = Literal["successful", "failed", "inconclusive", "error"]
+_SCORER_ERRORS_MIN = 10
+_SCORER_ERROR_SHARE = 0.2
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """How much evidence a decision takes.
+
+    `rollback`: guardrails x phases / alpha. Any of them may raise a false alarm, so each gets its share of alpha
+    (Bonferroni); shadow and live bet apart, so each phase gets its share too. `alarm`: the same for signal metrics.
+    `promotion`: 1 / alpha, with no correction, since *every* metric must pass.
+    """
+
+    rollback: float
+    alarm: float
+    promotion: float
+
+    @classmethod
+    def of(cls, metrics: Sequence[MetricSpec], *, alpha: float, phases: int) -> Limits:
+        """Return the limits of a plan with these metrics that observes in `phases` phases (1 or 2)."""
+        guardrails = sum(metric.role == "guardrail" for metric in metrics)
+        signals = sum(metric.role == "signal" for metric in metrics)
+        return cls(
+            rollback=max(1, guardrails) * phases / alpha, alarm=max(1, signals) * phases / alpha, promotion=1 / alpha
+        )
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What the evidence says so far about a candidate."""
+
+    status: VerdictStatus
+    phase: str
+    reason: str
+    """One paragraph for people."""
+    metrics: list[MetricEvidence]
+    """Of the phase at hand, and those of the other phase that failed."""
+    alarms: list[str] = []
+    """Signal metrics whose harm is proven."""
+    candidate_units: int = 0
+    control_units: int = 0
+
+
+def judge(
+    state: EvidenceState, metrics: Sequence[MetricSpec], *, limits: Limits, phase: Phase, unit: str = "user"
+) -> Verdict:
+    """Return the verdict on the evidence so far.
+
+    failed: a guardrail's harm is proven, in either phase. error: a registered scorer of a guardrail or goal fails too
+    often to be believed. successful: every guardrail and goal is proven no worse in the live phase. Else inconclusive.
+    """
+    found = [_metric(state, spec, of, limits, unit) for of in state.phases for spec in metrics]
+    here = [evidence for evidence in found if evidence.phase == phase or evidence.failed]
+    failed = [evidence for evidence in here if evidence.failed and evidence.role == "guardrail"]
+    alarms = sorted({evidence.name for evidence in here if evidence.failed and evidence.role == "signal"})
+    broken = _broken_scorers(state, metrics)
+    needed = [evidence for evidence in found if evidence.phase == "live" and evidence.role != "signal"]
+    status: VerdictStatus = "inconclusive"
+    if failed:
+        status, reason = "failed", " ".join(evidence.words for evidence in failed)
+    elif broken:
+        status, reason = "error", broken
+    elif phase == "live" and needed and all(evidence.passed for evidence in needed):
+        status, reason = "successful", _success(needed, limits)
+    else:
+        reason = _so_far([evidence for evidence in here if evidence.role != "signal"], phase, limits)
+    units = state.phases[phase].units
+    return Verdict(
+        status=status,
+        phase=phase,
+        reason=reason,
+        metrics=here,
+        alarms=alarms,
+        candidate_units=units.candidate,
+        control_units=units.control,
+    )
+
+
+def _metric(state: EvidenceState, spec: MetricSpec, phase: Phase, limits: Limits, unit: str) -> MetricEvidence:
+    metric: MetricState = state.phases[phase].metrics[spec.name]
+    limit = limits.alarm if spec.role == "signal" else limits.rollback
+    learning = state.caps.get(spec.name)
+    evidence = MetricEvidence(
+        name=spec.name,
+        role=spec.role,
+        phase=phase,
+        margin=spec.tolerance,
+        candidate_mean=metric.candidate.mean if metric.candidate.count else None,
+        control_mean=metric.control.mean if metric.control.count else None,
+        candidate_units=metric.candidate.count,
+        control_units=metric.control.count,
+        pairs=metric.harm.pairs,
+        harm=metric.harm.value,
+        harm_peak=metric.harm.peak,
+        limit=limit,
+        non_inferior=metric.non_inferior.peak,
+        promotion_limit=limits.promotion,
+        failed=metric.harm.log_peak >= math.log(limit) and spec.role != "goal",
+        passed=metric.non_inferior.log_peak >= math.log(limits.promotion),
+        cap=learning.value if learning is not None and spec.learns_cap else spec.cap,
+    )
+    return msgspec.structs.replace(evidence, words=describe(evidence, spec, unit))
+
+
+def _broken_scorers(state: EvidenceState, metrics: Sequence[MetricSpec]) -> str:
+    for spec in metrics:
+        errors, asked = state.scorer_errors.get(spec.name, 0), state.scored.get(spec.name, 0)
+        if spec.role != "signal" and errors >= _SCORER_ERRORS_MIN and errors >= _SCORER_ERROR_SHARE * asked:
+            last = state.last_scorer_error.get(spec.name, "")
+            return f"the scorer of `{spec.name}` failed on {errors:,} of {asked:,} generations; last: {last}"
+    return ""
+
+
+def _success(needed: Sequence[MetricEvidence], limits: Limits) -> str:
+    weakest = min(needed, key=lambda evidence: evidence.non_inferior)
+    return (
+        f"every metric is proven no worse than its margin allows; the weakest is {weakest.words} "
+        f"Limit {limits.promotion:,.0f} : 1 each."
+    )
+
+
+def _so_far(here: Sequence[MetricEvidence], phase: str, limits: Limits) -> str:
+    seen = [evidence for evidence in here if evidence.pairs]
+    if not seen:
+        return f"nothing to compare yet in the {phase} phase"
+    worst = max(seen, key=lambda evidence: evidence.harm_peak / evidence.limit)
+    open_ = [evidence.name for evidence in seen if not evidence.passed]
+    undecided = f" Not yet proven no worse: {', '.join(open_)}." if open_ and phase == "live" else ""
+    return f"nothing is proven against the candidate (limit {limits.rollback:,.0f} : 1). {worst.words}{undecided}"
