@@ -42,7 +42,7 @@ class SimOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 class _Embeddings(msgspec.Struct, frozen=True):
     model: str
-    input: str | list[str] | list[int] | list[list[int]]
+    input: str | list[str | int | list[int]]
     dimensions: int | None = None
     encoding_format: str = "float"
 
@@ -208,7 +208,7 @@ def _model_of(path: bytes) -> str:
     return unquote(path.removeprefix(b"/v1/models/")) if path.startswith(b"/v1/models/") else ""
 
 
-def _texts(given: str | list[str] | list[int] | list[list[int]]) -> list[str]:
+def _texts(given: str | list[str | int | list[int]]) -> list[str]:
     if isinstance(given, str):
         return [given]
     if given and isinstance(given[0], int):
