@@ -51,6 +51,8 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     """Why it is in this state, in words."""
     verdict: dict[str, Any] = {}
     """The evidence behind the last decision, for people and machines."""
+    acknowledged: list[str] = []
+    """Signal metrics whose alarm a person saw and resumed past: they do not pause this attempt again."""
     version: int = 0
     """Counts saves; compare-and-swap."""
     epoch: int = 0

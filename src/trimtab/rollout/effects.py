@@ -1,0 +1,84 @@
+"""What goes into the state machine and what comes out of it, as values."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from trimtab.analysis.verdict import Verdict
+from trimtab.rollout.model import RolloutState, Transition
+
+__all__ = [
+    "AppendTransition",
+    "Command",
+    "CommandKind",
+    "Effect",
+    "MovePointer",
+    "Notify",
+    "Observation",
+    "Publish",
+    "Withdrawn",
+]
+
+CommandKind = Literal["pause", "resume", "promote", "abort", "supersede"]
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True):
+    """A person's will. `promote` skips to full and says so in the history; `supersede` makes room for a new attempt."""
+
+    kind: CommandKind
+    actor: str
+    reason: str = ""
+
+
+class Observation(msgspec.Struct, frozen=True, kw_only=True):
+    """What a look at the evidence shows."""
+
+    stable: str
+    """Digest the environment points at now."""
+    verdict: Verdict | None = None
+    control_units: int = 0
+    candidate_units: int = 0
+    """Units measured in the phase at hand (shadow or live), over all its steps."""
+    control_generations: int = 0
+    candidate_generations: int = 0
+    """Generations in the step at hand."""
+    problem: str = ""
+    """Why the rollout cannot begin; looked at only while validating."""
+
+
+class Withdrawn(msgspec.Struct, frozen=True, kw_only=True):
+    """The routing without the candidate was published."""
+
+
+class MovePointer(msgspec.Struct, frozen=True, kw_only=True):
+    """Point the environment at a release."""
+
+    to_release: str
+    actor: str
+    reason: str
+
+
+class Publish(msgspec.Struct, frozen=True):
+    """Compile and publish the routing snapshot of an environment."""
+
+    environment: str
+
+
+class Notify(msgspec.Struct, frozen=True, kw_only=True):
+    """Tell people."""
+
+    rollout: str
+    feature: str
+    state: RolloutState
+    text: str
+
+
+class AppendTransition(msgspec.Struct, frozen=True):
+    """Write history."""
+
+    transition: Transition
+
+
+Effect = MovePointer | Publish | Notify | AppendTransition

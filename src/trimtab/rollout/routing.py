@@ -1,0 +1,38 @@
+"""Which share of units meets what in each state of a rollout. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trimtab.rollout.machine import weight_at
+from trimtab.serving.snapshot import RolloutRoute
+
+if TYPE_CHECKING:
+    from trimtab.rollout.model import Rollout
+    from trimtab.rollout.spec import RolloutPlan
+
+__all__ = ["routing"]
+
+_ROUTED = frozenset({"shadowing", "progressing", "paused", "baking"})
+
+
+def routing(rollout: Rollout, plan: RolloutPlan) -> RolloutRoute | None:
+    """Return how the units of a feature are split; `None` where nobody may meet the candidate.
+
+    The matched control has the candidate's share, so that both arms see the same hours and the same users' mix; it
+    gives way above one half. A paused rollout keeps the split of its step.
+    """
+    if rollout.state not in _ROUTED or rollout.stage < 0:
+        return None
+    current = plan.steps[rollout.stage]
+    weight = weight_at(plan, rollout.stage)
+    return RolloutRoute(
+        id=rollout.id,
+        candidate=rollout.candidate,
+        salt=rollout.salt,
+        stage=rollout.stage,
+        state=rollout.state,
+        weight=weight,
+        control_weight=min(weight, 1.0 - weight),
+        shadow=0.0 if current.shadow is None else current.shadow.traffic / 100,
+    )
