@@ -237,8 +237,10 @@ class ServerConnection(asyncio.Protocol):
             request.keep_alive = False
             return Refusal(405, "method_not_allowed", "this is not a proxy")
         if b"host" not in self._headers and not request.http_1_0:
+            request.keep_alive = False
             return Refusal(400, "malformed_http", "an HTTP/1.1 request needs a Host header")
         if sum(map(len, self._headers)) + sum(map(len, self._headers.values())) > limits.max_head_bytes:
+            request.keep_alive = False
             return self._head_too_large()
         if int(self._headers.get(b"content-length", b"0")) > limits.max_body_bytes:
             return self._body_too_large(request)

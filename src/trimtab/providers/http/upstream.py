@@ -39,6 +39,7 @@ class UpstreamConnection(asyncio.Protocol):
     """The protocol of one upstream connection."""
 
     __slots__ = (
+        "_completed",
         "_framed",
         "_head_seen",
         "_headers",
@@ -62,6 +63,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._framed = False
         self._head_seen = False
         self._received = False
+        self._completed = False
         self.idle_since = 0.0
         self.uses = 0
 
@@ -115,6 +117,10 @@ class UpstreamConnection(asyncio.Protocol):
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._fail("upstream_malformed", f"the answer is not HTTP/1.1: {error}")
             self.close()
+        if self._completed and self.usable:
+            # Only now: what else these bytes held was sent before the next request, and must not answer it.
+            self._completed = False
+            self._owner.released(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._owner.lost(self)
@@ -132,6 +138,8 @@ class UpstreamConnection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         self._headers = []
         self._framed = False
+        if self._completed:
+            self.close()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         name = name.lower()
@@ -159,12 +167,10 @@ class UpstreamConnection(asyncio.Protocol):
         if self._status < _MIN_FINAL_STATUS or self._listener is None:
             return
         if self._parser.should_keep_alive():
-            self._finish()
-            if self.usable:
-                self._owner.released(self)
+            self._completed = True
         else:
-            self._finish()
             self.close()
+        self._finish()
 
     def _finish(self) -> None:
         listener, self._listener = self._listener, None
