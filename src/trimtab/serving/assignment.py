@@ -1,0 +1,45 @@
+"""Which arm a unit meets. Pure, sticky, the same in every process and language (docs/reference/assignment.md).
+
+u = uint64(SHA-256(salt ‖ 0x1F ‖ unit)[:8], big-endian) / 2⁶⁴
+
+The candidate is [0, weight) and only ever grows; the matched control grows down from 1 and gives way to the candidate
+where both would overlap. The separator keeps ("ab", "c") and ("a", "bc") apart; 2⁶⁴ buckets make any weight exact.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from trimtab.events import Arm
+    from trimtab.serving.snapshot import RolloutRoute
+
+__all__ = ["assign", "bucket"]
+
+_SEPARATOR = b"\x1f"
+_RESOLUTION = 2.0**64
+
+
+def bucket(salt: str, unit: str) -> float:
+    """Return u in [0, 1) for a unit under a salt."""
+    head = sha256(salt.encode() + _SEPARATOR + unit.encode("utf-8", "surrogatepass")).digest()[:8]
+    # 2**-64 * (2**64 - 1) rounds up to 1.0 in a double; the interval is half-open
+    return min(int.from_bytes(head, "big") / _RESOLUTION, 1.0 - 2.0**-53)
+
+
+def assign(route: RolloutRoute, unit: str) -> tuple[Arm, bool]:
+    """Return the arm of a unit and whether its request is mirrored to the candidate.
+
+    A unit without a key cannot be sticky, so it is never experimented on: always stable, never mirrored.
+    """
+    if not unit:
+        return "stable", False
+    position = bucket(route.salt, unit)
+    if position < route.shadow:
+        return "matched_control", True
+    if position < route.weight:
+        return "candidate", False
+    if position >= max(route.weight, 1.0 - route.control_weight):
+        return "matched_control", False
+    return "stable", False

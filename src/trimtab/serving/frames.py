@@ -1,0 +1,91 @@
+"""The journal's frames: a header that can be skipped by, and a checksummed zstd payload of length-prefixed events.
+
+    magic 4s | version u8 | flags u8 | reserved u16 | payload length u32 | payload CRC-32 u32 | events u32
+    | first sequence u64 | oldest subject ms u64 | newest subject ms u64 | header CRC-32 u32          (little-endian)
+
+A subject is the generation an event is about (its id carries its time), so one generation and everything said about it
+later can be found by reading headers alone. Sequence numbers count a process's events from 0; readers use them to skip
+what they have seen.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["HEADER_SIZE", "MAGIC", "FrameHeader", "encode_frame", "parse_header", "payload_events"]
+
+MAGIC = b"TTJ1"
+_HEADER = struct.Struct("<4sBBHIIIQQQ")
+_CRC = struct.Struct("<I")
+HEADER_SIZE = _HEADER.size + _CRC.size
+_VERSION = 1
+_LEVEL = 3
+_LENGTH = struct.Struct("<I")
+MAX_PAYLOAD = 256 * 1024 * 1024
+
+
+class FrameHeader(msgspec.Struct, frozen=True, gc=False):
+    """What is known of a frame without decompressing it."""
+
+    payload_length: int
+    payload_crc: int
+    events: int
+    first_sequence: int
+    oldest_ms: int
+    newest_ms: int
+
+
+def encode_frame(records: bytes | memoryview, *, events: int, first_sequence: int, span_ms: tuple[int, int]) -> bytes:
+    """Return the frame of `events` length-prefixed records; `span_ms` is the oldest and newest subject."""
+    import zstandard  # late: 12 ms that only the flusher pays
+
+    payload = zstandard.ZstdCompressor(level=_LEVEL).compress(records)
+    head = _HEADER.pack(
+        MAGIC, _VERSION, 0, 0, len(payload), zlib.crc32(payload), events, first_sequence, span_ms[0], span_ms[1]
+    )
+    return head + _CRC.pack(zlib.crc32(head)) + payload
+
+
+def parse_header(data: bytes) -> FrameHeader | None:
+    """Return the header at the start of `data`, or `None` where there is no whole and sound one."""
+    if len(data) < HEADER_SIZE:
+        return None
+    magic, version, _, _, length, crc, events, first, oldest, newest = _HEADER.unpack_from(data)
+    (check,) = _CRC.unpack_from(data, _HEADER.size)
+    if magic != MAGIC or version != _VERSION or length > MAX_PAYLOAD or zlib.crc32(data[: _HEADER.size]) != check:
+        return None
+    return FrameHeader(length, crc, events, first, oldest, newest)
+
+
+def payload_events(header: FrameHeader, payload: bytes) -> Iterator[memoryview] | None:
+    """Return the records of a frame, or `None` where the payload is not what the header promises."""
+    import zstandard
+
+    if len(payload) != header.payload_length or zlib.crc32(payload) != header.payload_crc:
+        return None
+    try:
+        return split_records(memoryview(zstandard.ZstdDecompressor().decompress(payload)))
+    except zstandard.ZstdError:
+        return None
+
+
+def split_records(data: memoryview) -> Iterator[memoryview]:
+    """Yield length-prefixed records until `data` ends."""
+    position = 0
+    while position + _LENGTH.size <= len(data):
+        (length,) = _LENGTH.unpack_from(data, position)
+        position += _LENGTH.size
+        yield data[position : position + length]
+        position += length
+
+
+def prefixed(record: bytes) -> bytes:
+    """Return a record with its length before it."""
+    return _LENGTH.pack(len(record)) + record

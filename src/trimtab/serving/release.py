@@ -1,0 +1,94 @@
+"""A release made ready to serve: templates compiled, variables checked."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Any
+
+import minijinja
+
+from trimtab.core.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from trimtab.releases.model import CompiledRelease
+
+__all__ = ["PreparedRelease"]
+
+_FUEL = 100_000
+"""Instructions a template may spend: far beyond any prompt, short of an endless loop."""
+
+
+class PreparedRelease:
+    """A compiled release and what rendering it needs. Immutable and shared between threads."""
+
+    __slots__ = ("_declared", "_environment", "_roles", "_validator", "compiled", "digest", "label", "number")
+
+    def __init__(self, compiled: CompiledRelease) -> None:
+        """Compile the templates; raises `InputError` (`template_error`) where one is not valid."""
+        self.compiled = compiled
+        self.digest = compiled.digest
+        self.number = compiled.number
+        self.label = f"{compiled.feature}#{compiled.number}"
+        self._roles = tuple(message.role for message in compiled.prompt.messages)
+        self._environment = minijinja.Environment(
+            templates={str(index): message.content for index, message in enumerate(compiled.prompt.messages)},
+            undefined_behavior="strict",
+            auto_escape_callback=lambda _name: False,
+            fuel=_FUEL,
+            keep_trailing_newline=True,
+            debug=False,
+        )
+        schema = compiled.prompt.variables
+        self._declared = frozenset(schema.get("properties", {}))
+        self._validator = _validator(schema)
+
+    def render(self, variables: Mapping[str, Any]) -> list[dict[str, str]]:
+        """Return the release's messages with the variables filled in.
+
+        Raises `InputError`: `unknown_variable`, `missing_variable`, `invalid_variable` or `template_error`, naming
+        the variable.
+        """
+        if self._validator is not None and not self._validator.is_valid(variables):
+            raise self._refusal(variables)
+        render = self._environment.render_template
+        try:
+            return [{"role": role, "content": render(str(i), **variables)} for i, role in enumerate(self._roles)]
+        except minijinja.TemplateError as error:
+            raise InputError(
+                "template_error",
+                f"the prompt of {self.label} cannot be rendered: {error}",
+                param="variables",
+                hint="check the types of the variables",
+            ) from error
+
+    def _refusal(self, variables: Mapping[str, Any]) -> InputError:
+        for name in variables:
+            if name not in self._declared:
+                close = difflib.get_close_matches(str(name), sorted(self._declared), n=1)
+                known = ", ".join(sorted(self._declared)) or "none"
+                hint = f"did you mean `{close[0]}`?" if close else f"its variables: {known}"
+                return InputError(
+                    "unknown_variable", f"{self.label} has no variable `{name}`", param=f"variables.{name}", hint=hint
+                )
+        for name in self.compiled.prompt.variables.get("required", []):
+            if name not in variables:
+                return InputError(
+                    "missing_variable",
+                    f"{self.label} needs the variable `{name}`",
+                    param=f"variables.{name}",
+                    hint="send it under trimtab.variables",
+                )
+        assert self._validator is not None  # noqa: S101 - only called after it refused
+        problem = next(iter(self._validator.iter_errors(variables)))
+        path = ".".join(["variables", *(str(part) for part in problem.instance_path)])
+        return InputError("invalid_variable", f"{path} is wrong: {problem.message}", param=path)
+
+
+def _validator(schema: Mapping[str, Any]) -> Any:  # noqa: ANN401 - jsonschema_rs types are loaded late
+    if not schema:
+        return None
+    import jsonschema_rs  # late: 25 ms that a process without releases need not pay
+
+    return jsonschema_rs.validator_for(dict(schema))

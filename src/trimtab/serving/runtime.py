@@ -1,0 +1,209 @@
+"""The data plane inside a process: decide, render, record, with no I/O on the request path."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from typing import TYPE_CHECKING, Any
+
+from trimtab.core.clock import SystemClock
+from trimtab.core.errors import InputError, StorageError
+from trimtab.core.ids import id_time_ms, new_id
+from trimtab.events import Exposure, Generation, encode_event
+from trimtab.events.model import subject_id
+from trimtab.serving.journal import JournalWriter
+from trimtab.serving.process_status import StatusFile, TrafficCounter, minute_of, this_process
+from trimtab.serving.routing import Decision
+from trimtab.serving.snapshot_file import SnapshotFile
+
+if TYPE_CHECKING:
+    from trimtab.core.clock import Clock
+    from trimtab.events import Event
+    from trimtab.serving.directory import DataDirectory
+    from trimtab.serving.routing import RoutingTable
+
+__all__ = ["DataPlane", "Decision"]
+
+_POLL_SECONDS = 0.1
+_POLLS_PER_STATUS = 10
+_EXPOSURES = 10_000
+_CLOSE_SECONDS = 5.0
+
+
+class DataPlane:
+    """One per process. Thread-safe. Serves the last good snapshot whatever happens to the control plane.
+
+    Two daemon threads do all I/O: one follows the snapshot and writes the process status, one flushes the journal.
+    A forked child must open its own; using an inherited one raises `StorageError` (`forked`) or drops events.
+    """
+
+    def __init__(self, directory: DataDirectory, *, environment: str, kind: str, clock: Clock) -> None:
+        self._directory = directory
+        self._environment = environment
+        self._clock = clock
+        self._pid = os.getpid()
+        self.process_id = f"{kind}-{self._pid}-{os.urandom(4).hex()}"
+        self._snapshots = SnapshotFile(directory.snapshot(environment))
+        self._snapshots.poll()
+        self._table: RoutingTable | None = self._snapshots.table
+        self._journal = JournalWriter(directory.journals / self.process_id)
+        self._traffic = TrafficCounter()
+        first = this_process(self.process_id, kind=kind, environment=environment, now_ms=clock.now_ms())
+        self._status = StatusFile(directory.processes, first)
+        self._exposed: dict[tuple[str, int, str], None] = {}
+        self._stop = threading.Event()
+        self._write_status()
+        self._worker = threading.Thread(target=self._watch, name="trimtab-data-plane", daemon=True)
+        self._worker.start()
+
+    @classmethod
+    def open(cls, directory: DataDirectory, *, environment: str, kind: str, clock: Clock | None = None) -> DataPlane:
+        """Start a data plane in this process; raises `StorageError` where the journal cannot be made.
+
+        `kind` (`gateway`, `sdk`, ...) is for people. There need be no snapshot yet.
+        """
+        return cls(directory, environment=environment, kind=kind, clock=clock or SystemClock())
+
+    @property
+    def environment(self) -> str:
+        """The environment this data plane serves."""
+        return self._environment
+
+    @property
+    def clock(self) -> Clock:
+        """Where its times come from."""
+        return self._clock
+
+    @property
+    def table(self) -> RoutingTable | None:
+        """The prepared snapshot in force; `None` before the first one."""
+        return self._table
+
+    @property
+    def revision(self) -> int:
+        """Revision of the snapshot in force; 0 before the first one."""
+        return self._table.snapshot.revision if self._table else 0
+
+    def decide(self, feature: str, unit: str) -> Decision:
+        """Return what a unit meets now.
+
+        Raises `NotFoundError` (`unknown_feature`), or `StorageError` (`no_snapshot`) before anything was published.
+        """
+        table = self._table
+        if table is None:
+            raise StorageError(
+                "no_snapshot",
+                f"nothing is published for environment `{self._environment}` yet",
+                param=str(self._directory.snapshot(self._environment)),
+                hint=self._snapshots.problem or "trimtab environment set FEATURE '#1' --reason ... publishes",
+            )
+        return table.decide(feature, unit)
+
+    def record(self, event: Event) -> bool:
+        """Take an event; returns whether it was taken. Never raises and never waits: a memory copy.
+
+        What was taken survives the process being killed. What was not is counted (`health()["dropped"]`).
+        """
+        if os.getpid() != self._pid:
+            return False
+        try:
+            at_ms = id_time_ms(subject_id(event))
+        except InputError:
+            at_ms = event.at_ms
+        if isinstance(event, Generation | Exposure) and event.arm != "shadow":
+            counted = (event.feature, event.release, event.release_number, event.arm)
+            self._traffic.add(minute_of(event.at_ms), counted)
+        elif isinstance(event, Generation):
+            self._traffic.add(minute_of(event.at_ms), (event.feature, event.release, event.release_number, "shadow"))
+        return self._journal.append(encode_event(event), at_ms)
+
+    def expose(self, decision: Decision) -> None:
+        """Record that a unit met an arm; once per rollout, step and unit as far as memory reaches."""
+        key = (decision.rollout, decision.stage, decision.unit)
+        if decision.unit:
+            if key in self._exposed:
+                return
+            if len(self._exposed) >= _EXPOSURES:
+                self._exposed.pop(next(iter(self._exposed)), None)
+            self._exposed[key] = None
+        now_ms = self._clock.now_ms()
+        self.record(
+            Exposure(
+                id=new_id("exp", now_ms),
+                at_ms=now_ms,
+                feature=decision.feature,
+                environment=decision.environment,
+                process=self.process_id,
+                release=decision.release.digest,
+                release_number=decision.release.number,
+                arm=decision.arm,
+                unit=decision.unit,
+                rollout=decision.rollout,
+                stage=decision.stage,
+            )
+        )
+
+    def flush(self, timeout_seconds: float = 5.0) -> None:
+        """Return when everything recorded before is fsynced; raises `StorageError` where it cannot be."""
+        if os.getpid() != self._pid:
+            raise StorageError("forked", "this data plane belongs to the parent process", hint="open one after fork")
+        self._journal.flush(timeout_seconds)
+
+    def team_of_key(self, secret: str) -> str | None:
+        """Return the team of a gateway key, `None` where it is not known."""
+        table = self._table
+        return table.snapshot.keys.get(hashlib.sha256(secret.encode()).hexdigest()) if table else None
+
+    @property
+    def asks_for_keys(self) -> bool:
+        """Whether any gateway key exists."""
+        return bool(self._table and self._table.snapshot.keys)
+
+    def health(self) -> dict[str, Any]:
+        """Return what a health check shows."""
+        counters = self._journal.counters
+        return {
+            "process": self.process_id,
+            "environment": self._environment,
+            "revision": self.revision,
+            "snapshot_problem": self._snapshots.problem,
+            "recorded": counters.recorded,
+            "durable": counters.durable,
+            "dropped": counters.dropped,
+            "journal_problem": counters.problem,
+        }
+
+    def close(self) -> None:
+        """Flush, say goodbye in the process status, and stop."""
+        if os.getpid() != self._pid or self._stop.is_set():
+            return
+        self._stop.set()
+        self._worker.join(timeout=_CLOSE_SECONDS)
+        self._journal.close()
+        self._write_status(stopped=True)
+
+    def _watch(self) -> None:
+        polls = 0
+        while not self._stop.wait(_POLL_SECONDS):
+            changed = self._snapshots.poll()
+            if changed:
+                self._table = self._snapshots.table
+            polls += 1
+            if changed or polls >= _POLLS_PER_STATUS:
+                polls = 0
+                self._write_status()
+
+    def _write_status(self, *, stopped: bool = False) -> None:
+        now_ms = self._clock.now_ms()
+        counters = self._journal.counters
+        self._status.write(
+            heartbeat_ms=now_ms,
+            revision=self.revision,
+            stopped=stopped,
+            problem=counters.problem or self._snapshots.problem,
+            recorded=counters.recorded,
+            durable=counters.durable,
+            dropped=counters.dropped,
+            traffic=self._traffic.recent(now_ms),
+        )

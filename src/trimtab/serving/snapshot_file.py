@@ -1,0 +1,107 @@
+"""Snapshots on disk: replaced whole by atomic rename, watched by stat. The file is also the last good snapshot."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from trimtab.core.errors import StorageError, TrimtabError
+from trimtab.serving.routing import RoutingTable
+from trimtab.serving.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["SnapshotFile", "publish", "read_snapshot", "write_atomically"]
+
+_encoder = msgspec.json.Encoder()
+_decoder: msgspec.json.Decoder[Snapshot] = msgspec.json.Decoder(Snapshot)
+
+
+def publish(path: Path, snapshot: Snapshot) -> None:
+    """Make `snapshot` the one in force: a reader sees the old file or the new one, never a mixture.
+
+    Raises `StorageError` where the disk refuses; the old file then stays.
+    """
+    write_atomically(path, _encoder.encode(snapshot), durable=True)
+
+
+def read_snapshot(path: Path) -> Snapshot | None:
+    """Return the snapshot on disk, `None` where there is none; raises `StorageError` where it cannot be read."""
+    try:
+        return _decoder.decode(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError) as error:
+        raise StorageError(
+            "unreadable_snapshot",
+            f"the snapshot cannot be read: {error}",
+            param=str(path),
+            hint="the next publication replaces it; data planes keep serving what they have",
+        ) from error
+
+
+def write_atomically(path: Path, content: bytes, *, durable: bool) -> None:
+    """Replace a file by rename; `durable` survives a power cut. Raises `StorageError`, leaving the old file."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with fresh.open("wb") as file:
+            file.write(content)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        fresh.replace(path)
+        if durable:
+            sync_folder(path.parent)
+    except OSError as error:
+        fresh.unlink(missing_ok=True)
+        raise StorageError(
+            "write_failed", f"cannot write {path.name}: {error.strerror}", param=str(path), hint="is the disk full?"
+        ) from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Make creations and renames inside a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class SnapshotFile:
+    """Follows one snapshot file. A file that is broken or older than what is in force is refused and remembered."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seen: tuple[int, int, int] | None = None
+        self.table: RoutingTable | None = None
+        self.problem = ""
+        """Why the file on disk is not the one in force; empty where it is."""
+
+    def poll(self) -> bool:
+        """Look at the file; returns whether a new table is in force. Never raises."""
+        try:
+            status = self._path.stat()
+        except OSError:
+            return False
+        identity = (status.st_ino, status.st_mtime_ns, status.st_size)
+        if identity == self._seen:
+            return False
+        self._seen = identity
+        try:
+            snapshot = read_snapshot(self._path)
+            if snapshot is None:
+                return False
+            if self.table is not None and snapshot.revision < self.table.snapshot.revision:
+                self.problem = f"revision {snapshot.revision} is older than {self.table.snapshot.revision} in force"
+                return False
+            self.table = RoutingTable(snapshot, reuse=self.table.releases if self.table else None)
+        except TrimtabError as error:
+            self.problem = error.message
+            return False
+        self.problem = ""
+        return True
