@@ -45,7 +45,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     candidate_generations: int = 0
     """Generations in the step at hand."""
     problem: str = ""
-    """Why the rollout cannot begin; looked at only while validating."""
+    """Why nothing can be measured (a scorer that does not load, a release that is gone): no start, or a pause."""
 
 
 class Withdrawn(msgspec.Struct, frozen=True, kw_only=True):

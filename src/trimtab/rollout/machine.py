@@ -117,6 +117,8 @@ def _advance(rollout: Rollout, plan: RolloutPlan, seen: Observation, now_ms: int
 def _hold(rollout: Rollout, seen: Observation, now_ms: int) -> Change | None:
     """What pauses a step in force: a scorer that cannot be believed, a signal that nobody has seen yet."""
     verdict = seen.verdict
+    if seen.problem:
+        return _pause(rollout, now_ms, "inconclusive", seen.problem)
     if verdict is None:
         return None
     if verdict.status == "error":

@@ -1,4 +1,7 @@
-"""What the rollout engine needs of a store. Wealth and event offsets commit in one transaction."""
+"""What the rollout engine needs of the world: a store, events, a way to publish, and somebody to tell.
+
+Wealth and event offsets commit in one transaction.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,32 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from trimtab.events import Event
 from trimtab.policy.ports import KeyTransaction
 from trimtab.releases.ports import RegistryTransaction
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from contextlib import AbstractContextManager
 
+    from trimtab.events import Score
+    from trimtab.rollout.effects import Notify
     from trimtab.rollout.model import Rollout, Transition
+    from trimtab.serving.snapshot import Snapshot
 
-__all__ = ["ControlStore", "ControlTransaction", "Cursor", "Lease", "PlanVersion", "RolloutTransaction"]
+__all__ = [
+    "ControlStore",
+    "ControlTransaction",
+    "Cursor",
+    "EventBatch",
+    "EventSource",
+    "Lease",
+    "Notifier",
+    "PlanVersion",
+    "RolloutTransaction",
+    "ScoreSink",
+    "SnapshotPublisher",
+]
 
 
 class Lease(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,3 +139,44 @@ class ControlStore(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+class EventBatch(msgspec.Struct, frozen=True):
+    """New events, and the cursors to save with what they changed."""
+
+    events: list[Event]
+    cursors: list[Cursor]
+    more: bool = False
+    """Whether more were there than the limit let through: tick again at once."""
+
+
+class EventSource(Protocol):
+    """The journals of all data-plane processes, read at least once."""
+
+    def read(self, cursors: Sequence[Cursor], *, limit: int) -> EventBatch:
+        """Return events after the cursors, about `limit` at most; processes without a cursor begin at their start."""
+        ...
+
+
+class SnapshotPublisher(Protocol):
+    """Where data planes find their routing."""
+
+    def publish(self, snapshot: Snapshot) -> None:
+        """Replace the snapshot of its environment; must not replace a higher revision."""
+        ...
+
+    def published_revision(self, environment: str) -> int:
+        """Revision in force; 0 where none was published or it cannot be read."""
+        ...
+
+
+class ScoreSink(Protocol):
+    """Where registered scorers' results go, so that a trace shows them. Ids repeat when a tick is repeated."""
+
+    def record(self, scores: Sequence[Score]) -> None: ...
+
+
+class Notifier(Protocol):
+    """Somebody to tell. `rolled_back` is told at least once; other states once, unless the process dies just then."""
+
+    def notify(self, notification: Notify) -> None: ...

@@ -227,11 +227,8 @@ def _step_problem(plan: RolloutPlan) -> PlanProblem | None:
         if step.bake is not None and index != len(plan.steps) - 1:
             return PlanProblem(where, "`bake` is not the last step", "move it to the end: after it comes promotion")
         if step.bake is not None and 100 - step.bake.control_weight < weight:
-            hint = (
-                f"use at most {100 - weight:g}"
-                if weight < 100
-                else "drop `setWeight: 100`: `bake` serves all but control"
-            )  # noqa: PLR2004
+            room = 100 - weight
+            hint = f"use at most {room:g}" if room else "drop `setWeight: 100`: `bake` serves all but control"
             return PlanProblem(where, "`controlWeight` would take users away from the candidate", hint)
     return None
 

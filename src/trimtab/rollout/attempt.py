@@ -1,0 +1,151 @@
+"""One rollout in the controller's hands: its plan, its meters, its evidence, and what they say."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from trimtab.analysis.evidence import Arms, EvidenceState, decode_evidence, encode_evidence
+from trimtab.analysis.ledger import Ledger, margins_of
+from trimtab.analysis.verdict import Limits, judge
+from trimtab.core.errors import InputError, IntegrityError
+from trimtab.events import Score
+from trimtab.rollout.effects import Observation
+from trimtab.rollout.spec import decode_plan
+
+if TYPE_CHECKING:
+    from trimtab.analysis.evidence import Phase
+    from trimtab.analysis.ledger import ScorerResult
+    from trimtab.analysis.scorers import Meter, ScorerLibrary
+    from trimtab.events import Generation
+    from trimtab.releases.model import CompiledRelease
+    from trimtab.rollout.model import Rollout
+    from trimtab.rollout.ports import ControlTransaction
+    from trimtab.rollout.spec import RolloutPlan
+
+__all__ = ["Attempt", "load_attempt", "plan_limits", "scores_of"]
+
+
+def plan_limits(plan: RolloutPlan) -> Limits:
+    """Return how much evidence the decisions of a plan take."""
+    return Limits.of(plan.metrics, alpha=plan.alpha, phases=plan.phases)
+
+
+class Attempt:
+    """A live rollout as the controller holds it between ticks. Thrown away whenever a commit fails."""
+
+    def __init__(
+        self,
+        rollout: Rollout,
+        plan: RolloutPlan,
+        ledger: Ledger,
+        *,
+        releases: dict[str, CompiledRelease],
+        problem: str,
+    ) -> None:
+        self.rollout_id = rollout.id
+        self.plan = plan
+        self.limits = plan_limits(plan)
+        self.ledger = ledger
+        self.problem = problem
+        self.newly_counted: list[str] = []
+        self.dirty = False
+        """Whether evidence changed since the last commit."""
+        self._releases = releases
+
+    def fold(self, generation: Generation, *, now_ms: int) -> None:
+        """Take one generation into the evidence."""
+        self.ledger.add(generation, self._releases.get(generation.release), now_ms=now_ms)
+        self.dirty = True
+
+    def close_windows(self, now_ms: int) -> None:
+        """Turn windows that are over into observations."""
+        closed = self.ledger.close(now_ms)
+        if closed:
+            self.newly_counted += closed
+            self.dirty = True
+
+    def observe(self, rollout: Rollout, *, stable: str) -> Observation:
+        """Return what the evidence shows for a rollout at the step it is in."""
+        state = self.ledger.state
+        phase: Phase = "shadow" if rollout.stage in self.plan.shadow_stages else "live"
+        units = state.phases[phase].units
+        here = state.generations.get(rollout.stage, Arms())
+        verdict = None
+        if rollout.stage >= 0 and not self.problem:
+            verdict = judge(state, self.plan.metrics, limits=self.limits, phase=phase, unit=self.plan.unit)
+        return Observation(
+            stable=stable,
+            verdict=verdict,
+            control_units=units.control,
+            candidate_units=units.candidate,
+            control_generations=here.control,
+            candidate_generations=here.candidate,
+            problem=self.problem,
+        )
+
+    def take_results(self) -> list[ScorerResult]:
+        """Return the registered scorers' results since the last call."""
+        results, self.ledger.results = self.ledger.results, []
+        return results
+
+    def save(self, tx: ControlTransaction) -> None:
+        """Write the evidence; the caller commits it together with cursors and rollout."""
+        if self.newly_counted:
+            tx.add_counted_units(self.rollout_id, self.newly_counted)
+        tx.save_evidence(self.rollout_id, encode_evidence(self.ledger.state))
+
+    def committed(self) -> None:
+        """Note that what :meth:`save` wrote is safe."""
+        self.newly_counted = []
+        self.dirty = False
+
+
+def load_attempt(tx: ControlTransaction, rollout: Rollout, library: ScorerLibrary) -> Attempt:
+    """Return a rollout with the evidence the store holds. What hinders measuring becomes the attempt's `problem`."""
+    plan = decode_plan(rollout.plan)
+    releases = {
+        digest: found.compiled for digest in (rollout.stable, rollout.candidate) if (found := tx.release(digest))
+    }
+    problem = ""
+    meters: list[Meter] = []
+    try:
+        meters = library.meters(plan.metrics)
+    except InputError as error:
+        problem = str(error)
+    if len(releases) < 2:  # noqa: PLR2004 - stable and candidate
+        problem = "the stable or the candidate release is not stored"
+    stored = tx.evidence(rollout.id)
+    ledger = Ledger(
+        _decode(stored) if stored is not None else EvidenceState.start({m.name: m.tolerance for m in plan.metrics}),
+        meters=meters,
+        window_ms=plan.window_ms,
+        shadow_stages=plan.shadow_stages,
+        counted=tx.counted_units(rollout.id),
+    )
+    return Attempt(rollout, plan, ledger, releases=releases, problem=problem)
+
+
+def _decode(stored: bytes) -> EvidenceState:
+    try:
+        return decode_evidence(stored)
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise IntegrityError("unreadable_evidence", f"the stored evidence cannot be read: {error}") from error
+
+
+def scores_of(results: list[ScorerResult]) -> list[Score]:
+    """Return scorer results as events. The same result has the same id, so that a repeated tick adds nothing."""
+    return [
+        Score(
+            id=f"score_{result.name}_{result.generation.id}",
+            at_ms=result.generation.at_ms,
+            feature=result.generation.feature,
+            environment=result.generation.environment,
+            generation=result.generation.id,
+            name=result.name,
+            value=result.value,
+            source=f"scorer:{result.name}",
+        )
+        for result in results
+    ]

@@ -1,0 +1,93 @@
+"""The routing snapshot as a function of control state: compiled twice, it is the same twice."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from trimtab.core.canonical import canonical_digest
+from trimtab.core.errors import IntegrityError
+from trimtab.rollout.routing import routing
+from trimtab.rollout.spec import decode_plan
+from trimtab.serving.snapshot import Price, Route, Snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trimtab.releases.model import CompiledRelease, Pointer
+    from trimtab.rollout.model import Rollout
+    from trimtab.rollout.ports import ControlTransaction
+
+    Prices = Callable[[CompiledRelease], Price | None]
+
+__all__ = ["compile_snapshot", "no_prices", "routing_fingerprint"]
+
+
+def no_prices(_release: CompiledRelease) -> Price | None:
+    """Return no price: cost is then not measured."""
+    return None
+
+
+def compile_snapshot(
+    tx: ControlTransaction, environment: str, *, revision: int, now_ms: int, prices: Prices
+) -> Snapshot:
+    """Return everything the data planes of an environment need, read in one transaction.
+
+    Raises `IntegrityError` where a pointer or a rollout names a release that is not stored.
+    """
+    rollouts = {rollout.feature: rollout for rollout in tx.active_rollouts(environment)}
+    releases: dict[str, CompiledRelease] = {}
+    routes = [
+        _route(tx, pointer, rollouts.get(pointer.feature), releases)
+        for pointer in sorted(tx.pointers(environment), key=lambda pointer: pointer.feature)
+    ]
+    priced = {digest: price for digest, release in releases.items() if (price := prices(release)) is not None}
+    return Snapshot(
+        revision=revision,
+        environment=environment,
+        published_at_ms=now_ms,
+        routes=routes,
+        releases=releases,
+        prices=priced,
+        keys=dict(_live_keys(tx)),
+    )
+
+
+def _route(
+    tx: ControlTransaction, pointer: Pointer, rollout: Rollout | None, releases: dict[str, CompiledRelease]
+) -> Route:
+    feature = tx.feature(pointer.feature)
+    route = None if rollout is None else routing(rollout, decode_plan(rollout.plan))
+    for digest in [pointer.release] if route is None else [pointer.release, route.candidate]:
+        release = tx.release(digest)
+        if release is None:
+            raise IntegrityError(
+                "missing_release",
+                f"`{pointer.environment}` needs release {digest} of `{pointer.feature}`, which is not stored",
+                param=digest,
+                hint="restore the control database from a backup; data planes go on with their last good snapshot",
+            )
+        releases[digest] = release.compiled
+    return Route(
+        feature=pointer.feature,
+        stable=pointer.release,
+        team="" if feature is None else feature.team,
+        capture_content=True if feature is None else feature.capture_content,
+        rollout=route,
+    )
+
+
+def routing_fingerprint(tx: ControlTransaction, environment: str) -> str:
+    """Return a digest that changes when, and only when, the environment's snapshot would: four cheap reads."""
+    rollouts = [
+        (rollout.id, rollout.state, rollout.stage, rollout.candidate) for rollout in tx.active_rollouts(environment)
+    ]
+    pointers = [(pointer.feature, pointer.release) for pointer in tx.pointers(environment)]
+    features = [(feature.name, feature.team, feature.capture_content) for feature in tx.features()]
+    return canonical_digest(msgspec.to_builtins([sorted(pointers), sorted(rollouts), sorted(features), _live_keys(tx)]))
+
+
+def _live_keys(tx: ControlTransaction) -> list[tuple[str, str]]:
+    keys = tx.keys()
+    return sorted((key.hash, key.team) for key in keys if key.revoked_at_ms is None)
