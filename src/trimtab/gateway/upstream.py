@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import msgspec
 
 from trimtab.core.errors import TrimtabError, UpstreamError
 from trimtab.gateway.errors import error_body, status_of
@@ -40,8 +41,6 @@ class Outcome(NamedTuple):
     """Header lines for the caller."""
     body: bytes
     """What the caller gets, or still gets; empty for a stream that went well."""
-    first_token_ns: int
-    """Monotonic time of the first piece of the answer; 0 where none came."""
     broken: bool = False
     """The stream broke off after it had begun: the caller's connection must break too."""
 
@@ -51,6 +50,10 @@ class AnswerListener(Protocol):
 
     def on_begin(self, status: int, headers: bytes) -> None:
         """A stream begins."""
+        ...
+
+    def on_first_token(self) -> None:
+        """The first piece of a streamed answer itself (text, refusal, tool call) has come."""
         ...
 
     def on_piece(self, data: bytes) -> None:
@@ -71,9 +74,9 @@ class AnswerReader:
 
     __slots__ = (
         "_assembler",
+        "_begun",
         "_body_bytes",
         "_embeddings",
-        "_first_ns",
         "_headers",
         "_limit",
         "_listener",
@@ -106,15 +109,20 @@ class AnswerReader:
         self._body_bytes = 0
         self._status = 0
         self._headers = b""
-        self._first_ns = 0
         self._streaming = False
+        self._begun = False
         self._over = False
         self.call: UpstreamCall | None = None
 
     @property
-    def partial(self) -> tuple[Answer, int]:
-        """What has been read so far, and when its first piece came (0 where none did)."""
-        return (self._assembler.answer() if self._streaming and self._assembler else Answer()), self._first_ns
+    def streaming(self) -> bool:
+        """Whether the answer came as a stream."""
+        return self._streaming
+
+    @property
+    def partial(self) -> Answer:
+        """What has been read of the answer so far."""
+        return self._assembler.answer() if self._streaming and self._assembler else Answer()
 
     # --- ResponseSink -------------------------------------------------------------------------------------------
 
@@ -160,7 +168,7 @@ class AnswerReader:
         except UpstreamError as error:
             self._finish(failure(error))
             return
-        self._finish(Outcome(self._status, answer, self._headers, body, 0))
+        self._finish(Outcome(self._status, answer, self._headers, body))
 
     def on_failure(self, error: UpstreamError) -> None:
         if not self._over:
@@ -174,16 +182,17 @@ class AnswerReader:
         except UpstreamError as error:
             self._give_up(error)
             return
-        if not self._first_ns and assembler.started:
-            self._first_ns = time.monotonic_ns()
+        if assembler.started and not self._begun:
+            self._begun = True
+            self._listener.on_first_token()
         if piece:
             self._listener.on_piece(piece)
 
     def _end_stream(self) -> None:
-        answer, first_ns = self.partial
+        answer = self.partial
         assert self._assembler is not None  # noqa: S101 - a stream has one
         if self._assembler.complete or answer.error_code:
-            self._finish(Outcome(self._status, answer, self._headers, b"", first_ns))
+            self._finish(Outcome(self._status, answer, self._headers, b""))
         else:
             self._fail(UpstreamError("upstream_truncated", "the stream ended before its answer did"))
 
@@ -197,9 +206,8 @@ class AnswerReader:
         if self._streaming and self._assembler is not None:
             partial = self._assembler.answer()
             outcome = outcome._replace(
-                answer=_with_code(partial, error.code),
+                answer=msgspec.structs.replace(partial, error_code=error.code),
                 body=b"data: " + error_body(error) + b"\n\n",
-                first_token_ns=self._first_ns,
                 broken=True,
             )
         self._finish(outcome)
@@ -211,7 +219,7 @@ class AnswerReader:
 
 def failure(error: TrimtabError) -> Outcome:
     """Return the outcome of a call that never got an answer."""
-    return Outcome(status_of(error), Answer(error_code=error.code), JSON_CONTENT, error_body(error), 0)
+    return Outcome(status_of(error), Answer(error_code=error.code), JSON_CONTENT, error_body(error))
 
 
 def _error_outcome(status: int, body: bytes, headers: bytes) -> Outcome:
@@ -225,20 +233,8 @@ def _error_outcome(status: int, body: bytes, headers: bytes) -> Outcome:
         return failure(error)
     answer = answer_of_error(status, body)
     if answer is not None:
-        return Outcome(status, answer, headers, body, 0)
+        return Outcome(status, answer, headers, body)
     said = body[:_SNIPPET_BYTES].decode(errors="replace")
     error = UpstreamError(f"upstream_status_{status}", f"the upstream answered {status}: {said}")
     kept = b"".join(line + b"\r\n" for line in headers.split(b"\r\n") if line.lower().startswith(b"retry-after"))
     return failure(error)._replace(status=status, headers=JSON_CONTENT + kept)
-
-
-def _with_code(answer: Answer, code: str) -> Answer:
-    return Answer(
-        output=answer.output,
-        tool_calls=answer.tool_calls,
-        finish_reason=answer.finish_reason,
-        served_model=answer.served_model,
-        input_tokens=answer.input_tokens,
-        output_tokens=answer.output_tokens,
-        error_code=code,
-    )

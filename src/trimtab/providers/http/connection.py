@@ -195,6 +195,11 @@ class ServerConnection(asyncio.Protocol):
         elif self._incoming is not None and self._incoming.expects_continue:
             self._permit_body()
 
+    def broken_off(self) -> None:
+        self._exchange = None
+        self._queue.clear()
+        self._close()
+
     def cut(self) -> None:
         """Drop the connection at once."""
         self._stopped = True

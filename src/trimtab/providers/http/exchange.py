@@ -21,7 +21,7 @@ class Wire(Protocol):
 
     def send(self, data: bytes) -> None: ...
     def answered(self, *, keep_alive: bool) -> None: ...
-    def cut(self) -> None: ...
+    def broken_off(self) -> None: ...
 
 
 class Exchange:
@@ -80,10 +80,10 @@ class Exchange:
         self._finish()
 
     def cut(self) -> None:
-        """Break the connection: the rest of a streamed answer will not come, and the caller must see that."""
+        """Close without ending a streamed answer: the rest will not come, and the caller must see that."""
         if not self._done:
             self._done = True
-            self._wire.cut()
+            self._wire.broken_off()
 
     def abort(self) -> None:
         """The connection's word that the caller is gone."""

@@ -1,0 +1,72 @@
+"""Routes: from a path to whoever answers it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from trimtab.gateway.admission import admit
+from trimtab.gateway.catalogue import answer_health, answer_models, answer_ready
+from trimtab.gateway.chat import ModelCall
+from trimtab.gateway.errors import error_body, internal_error, refusal_body
+from trimtab.gateway.feedback import answer_feedback
+from trimtab.gateway.mirror import MirrorQueue
+from trimtab.providers.http.message import JSON_CONTENT
+
+if TYPE_CHECKING:
+    from trimtab.core.clock import Clock
+    from trimtab.gateway.config import GatewayConfig
+    from trimtab.gateway.upstreams import Upstreams
+    from trimtab.providers.http import Exchange, Refusal, Request
+    from trimtab.serving.runtime import DataPlane
+
+__all__ = ["GatewayApplication"]
+
+_log = logging.getLogger("trimtab.gateway")
+
+
+class GatewayApplication:
+    """The gateway as an HTTP application; also what its calls share."""
+
+    def __init__(self, config: GatewayConfig, plane: DataPlane, upstreams: Upstreams) -> None:
+        self.config = config
+        self.plane = plane
+        self.upstreams = upstreams
+        self.clock: Clock = plane.clock
+        self.mirrors = MirrorQueue(concurrency=config.mirror_concurrency, waiting=config.mirror_queue)
+        self.draining = False
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def admit(self, request: Request) -> Refusal | None:
+        """Judge a request by its head."""
+        return admit(request, self.plane)
+
+    def refuse(self, exchange: Exchange, refusal: Refusal) -> None:
+        """Say why, in OpenAI's shape."""
+        exchange.respond(refusal.status, refusal_body(refusal), JSON_CONTENT + refusal.headers)
+
+    def handle(self, exchange: Exchange) -> None:
+        """Answer; a defect of ours is a 500 with its trace in the log, and the connection goes on."""
+        try:
+            self._route(exchange)
+        except Exception as error:  # noqa: BLE001 - a surface: one request must not take the others down
+            _log.exception("a request failed in the gateway itself")
+            exchange.respond(500, error_body(internal_error(error)))
+
+    def _route(self, exchange: Exchange) -> None:
+        match exchange.request.path:
+            case b"/v1/chat/completions":
+                ModelCall(self, exchange, "chat").start()
+            case b"/v1/embeddings":
+                ModelCall(self, exchange, "embeddings").start()
+            case b"/v1/feedback":
+                task = asyncio.get_running_loop().create_task(answer_feedback(exchange, self.plane, self.clock))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+            case b"/healthz":
+                answer_health(exchange, self.plane, self.mirrors)
+            case b"/readyz":
+                answer_ready(exchange, self.plane, self.mirrors, draining=self.draining)
+            case _:
+                answer_models(exchange, self.plane)

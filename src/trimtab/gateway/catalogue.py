@@ -1,0 +1,73 @@
+"""Features as OpenAI models, and how the process fares."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+import msgspec
+
+from trimtab.core.errors import NotFoundError
+from trimtab.gateway.admission import MODEL_PATH
+from trimtab.gateway.errors import error_body
+
+if TYPE_CHECKING:
+    from trimtab.gateway.mirror import MirrorQueue
+    from trimtab.providers.http import Exchange
+    from trimtab.serving.runtime import DataPlane
+
+__all__ = ["answer_health", "answer_models", "answer_ready"]
+
+
+def answer_models(exchange: Exchange, plane: DataPlane) -> None:
+    """Answer with every feature, or the one that the path names."""
+    models = _models(plane)
+    path = exchange.request.path
+    if not path.startswith(MODEL_PATH):
+        exchange.respond(200, msgspec.json.encode({"object": "list", "data": list(models.values())}))
+        return
+    name = unquote(path.removeprefix(MODEL_PATH))
+    if name in models:
+        exchange.respond(200, msgspec.json.encode(models[name]))
+        return
+    close = difflib.get_close_matches(name, models, n=1)
+    hint = f"did you mean `{close[0]}`?" if close else "GET /v1/models lists them"
+    error = NotFoundError("model_not_found", f"there is no feature `{name}`", param="model", hint=hint)
+    exchange.respond(404, error_body(error))
+
+
+def answer_health(exchange: Exchange, plane: DataPlane, mirrors: MirrorQueue) -> None:
+    """Answer 200: the process lives. The body says how well."""
+    exchange.respond(200, msgspec.json.encode({"status": "ok", **_condition(plane, mirrors)}))
+
+
+def answer_ready(exchange: Exchange, plane: DataPlane, mirrors: MirrorQueue, *, draining: bool) -> None:
+    """Answer 200 where requests can be served now, 503 with the reason where not."""
+    status, code = ("ready", 200) if plane.table is not None else ("no_snapshot", 503)
+    if draining:
+        status, code = "draining", 503
+    exchange.respond(code, msgspec.json.encode({"status": status, **_condition(plane, mirrors)}))
+
+
+def _models(plane: DataPlane) -> dict[str, dict[str, Any]]:
+    table = plane.table
+    if table is None:
+        return {}
+    created = table.snapshot.published_at_ms // 1000
+    return {
+        feature: {
+            "id": feature,
+            "object": "model",
+            "created": created,
+            "owned_by": (route.team if (route := table.route(feature)) else "") or "trimtab",
+        }
+        for feature in table.features
+    }
+
+
+def _condition(plane: DataPlane, mirrors: MirrorQueue) -> dict[str, Any]:
+    return {
+        **plane.health(),
+        "mirrors": {"sent": mirrors.sent, "pending": mirrors.pending, "dropped": mirrors.dropped},
+    }
