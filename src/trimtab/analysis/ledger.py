@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from trimtab.analysis.evidence import Phase
+    from trimtab.analysis.model import MetricSpec
     from trimtab.analysis.scorers import Meter
     from trimtab.releases.model import CompiledRelease
 
@@ -206,9 +207,9 @@ class Ledger:
                 metric.add_pair(scores["control"], scores["candidate"])
 
 
-def margins_of(meters: Sequence[Meter]) -> dict[str, float]:
+def margins_of(specs: Sequence[MetricSpec]) -> dict[str, float]:
     """Return δ by metric name."""
-    return {meter.spec.name: meter.spec.tolerance for meter in meters}
+    return {spec.name: spec.tolerance for spec in specs}
 
 
 def _quantile(sample: Sequence[float], share: float) -> float:

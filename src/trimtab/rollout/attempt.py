@@ -118,7 +118,7 @@ def load_attempt(tx: ControlTransaction, rollout: Rollout, library: ScorerLibrar
         problem = "the stable or the candidate release is not stored"
     stored = tx.evidence(rollout.id)
     ledger = Ledger(
-        _decode(stored) if stored is not None else EvidenceState.start({m.name: m.tolerance for m in plan.metrics}),
+        _decode(stored) if stored is not None else EvidenceState.start(margins_of(plan.metrics)),
         meters=meters,
         window_ms=plan.window_ms,
         shadow_stages=plan.shadow_stages,

@@ -20,6 +20,7 @@ from trimtab.rollout.effects import AppendTransition, Notify, Withdrawn
 from trimtab.rollout.machine import step
 from trimtab.rollout.model import Transition
 from trimtab.rollout.publishing import compile_snapshot, no_prices, routing_fingerprint
+from trimtab.rollout.spec import decode_plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -94,7 +95,7 @@ class Controller:
     """Drives every live rollout. :meth:`tick` is idempotent; call it every half second or so, from one thread."""
 
     def __init__(self, ports: ControllerPorts, *, holder: str) -> None:
-        """`holder` names this process among controllers, e.g. host and process id."""
+        """`holder` names this controller among all that ever were (host, process id, a random part)."""
         self._ports = ports
         self._holder = holder
         self._lease: Lease | None = None
@@ -215,10 +216,10 @@ class Controller:
         if any(attempt.dirty for attempt in self._attempts.values()):
             return True
         with self._ports.store.read() as tx:
+            held = [(rollout, self._attempts[rollout.id]) for rollout in rollouts]
             return any(
                 step(rollout, attempt.plan, _observation(tx, rollout, attempt), now_ms=now_ms)[1]
-                for rollout in rollouts
-                if (attempt := self._attempts[rollout.id])
+                for rollout, attempt in held
             )
 
     def _decide(
@@ -263,18 +264,23 @@ class Controller:
             report.published.append(environment)
 
     def _finish_withdrawals(self, lease: Lease, report: TickReport, now_ms: int) -> None:
-        """Intent was committed and the routing without the candidate is published: say so, then write `rolled_back`."""
+        """Intent was committed and the routing without the candidate is published: tell, then write `rolled_back`."""
         with self._ports.store.read() as tx:
-            leaving = [rollout for rollout in tx.active_rollouts() if rollout.state == "rolling_back"]
+            leaving = [
+                rollout
+                for rollout in tx.active_rollouts()
+                if rollout.state == "rolling_back" and self._is_published(tx, rollout.environment)
+            ]
         for rollout in leaving:
-            attempt = self._attempts.get(rollout.id)
-            if attempt is None:
-                continue  # started and aborted since this tick began: the next one takes it
-            changed, effects = step(rollout, attempt.plan, Withdrawn(), now_ms=now_ms)
+            changed, effects = step(rollout, decode_plan(rollout.plan), Withdrawn(), now_ms=now_ms)
             self._report(effects, report)
             with self._ports.store.write() as tx:
                 tx.check_lease(lease, now_ms=now_ms)
                 save_change(tx, rollout, msgspec.structs.replace(changed, epoch=lease.epoch), effects, now_ms=now_ms)
+
+    def _is_published(self, tx: ControlTransaction, environment: str) -> bool:
+        """Whether what is stored now, perhaps an abort of a moment ago, is what was published."""
+        return self._published.get(environment, ("", 0))[0] == routing_fingerprint(tx, environment)
 
 
 def _observation(tx: ControlTransaction, rollout: Rollout, attempt: Attempt) -> Observation:

@@ -8,7 +8,7 @@ import msgspec
 
 from trimtab.core.canonical import canonical_digest
 from trimtab.core.errors import IntegrityError
-from trimtab.rollout.routing import routing
+from trimtab.rollout.routing import is_routed, routing
 from trimtab.rollout.spec import decode_plan
 from trimtab.serving.snapshot import Price, Route, Snapshot
 
@@ -81,7 +81,9 @@ def _route(
 def routing_fingerprint(tx: ControlTransaction, environment: str) -> str:
     """Return a digest that changes when, and only when, the environment's snapshot would: four cheap reads."""
     rollouts = [
-        (rollout.id, rollout.state, rollout.stage, rollout.candidate) for rollout in tx.active_rollouts(environment)
+        (rollout.id, rollout.state, rollout.stage, rollout.candidate)
+        for rollout in tx.active_rollouts(environment)
+        if is_routed(rollout)
     ]
     pointers = [(pointer.feature, pointer.release) for pointer in tx.pointers(environment)]
     features = [(feature.name, feature.team, feature.capture_content) for feature in tx.features()]

@@ -11,9 +11,14 @@ if TYPE_CHECKING:
     from trimtab.rollout.model import Rollout
     from trimtab.rollout.spec import RolloutPlan
 
-__all__ = ["routing"]
+__all__ = ["is_routed", "routing"]
 
 _ROUTED = frozenset({"shadowing", "progressing", "paused", "baking"})
+
+
+def is_routed(rollout: Rollout) -> bool:
+    """Return whether anybody may meet the candidate in this state."""
+    return rollout.state in _ROUTED and rollout.stage >= 0
 
 
 def routing(rollout: Rollout, plan: RolloutPlan) -> RolloutRoute | None:
@@ -22,7 +27,7 @@ def routing(rollout: Rollout, plan: RolloutPlan) -> RolloutRoute | None:
     The matched control has the candidate's share, so that both arms see the same hours and the same users' mix; it
     gives way above one half. A paused rollout keeps the split of its step.
     """
-    if rollout.state not in _ROUTED or rollout.stage < 0:
+    if not is_routed(rollout):
         return None
     current = plan.steps[rollout.stage]
     weight = weight_at(plan, rollout.stage)

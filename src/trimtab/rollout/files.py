@@ -1,0 +1,82 @@
+"""The engine's ports on one machine: the journals of all data-plane processes, and snapshot files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trimtab.core.errors import StorageError
+from trimtab.rollout.ports import Cursor, EventBatch
+from trimtab.serving.journal_reader import JournalPosition, read_journal, salvage
+from trimtab.serving.snapshot_file import publish, read_snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from trimtab.events import Event
+    from trimtab.serving.directory import DataDirectory
+    from trimtab.serving.snapshot import Snapshot
+
+__all__ = ["JournalEvents", "SnapshotFiles"]
+
+
+class JournalEvents:
+    """An `EventSource` over a folder of journals. Killed processes are salvaged on the way; cursors go by sequence."""
+
+    def __init__(self, journals: Path, *, consumer: str) -> None:
+        self._journals = journals
+        self._consumer = consumer
+
+    def read(self, cursors: Sequence[Cursor], *, limit: int) -> EventBatch:
+        """Return new events of every process, whole frames, about `limit` at most."""
+        salvage(self._journals)
+        known = {cursor.process: cursor for cursor in cursors}
+        events: list[Event] = []
+        moved: list[Cursor] = []
+        for folder in sorted(path for path in self._journals.glob("*") if path.is_dir()):
+            if len(events) >= limit:
+                return EventBatch(events, moved, more=True)
+            at = known.get(folder.name)
+            position = JournalPosition() if at is None else JournalPosition(at.segment, at.offset, at.sequence)
+            result = read_journal(folder, position, limit=limit - len(events))
+            events += result.events
+            if result.position != position:
+                moved.append(
+                    Cursor(
+                        consumer=self._consumer,
+                        process=folder.name,
+                        segment=result.position.segment,
+                        offset=result.position.offset,
+                        sequence=result.position.sequence,
+                    )
+                )
+        return EventBatch(events, moved, more=len(events) >= limit)
+
+
+class SnapshotFiles:
+    """A `SnapshotPublisher` that replaces `snapshots/<environment>.json` by atomic rename."""
+
+    def __init__(self, directory: DataDirectory) -> None:
+        self._directory = directory
+        self._read: dict[str, tuple[tuple[int, int, int], int]] = {}
+
+    def publish(self, snapshot: Snapshot) -> None:
+        """Replace the file, unless a higher revision is there: a controller that lost its lease comes too late."""
+        if self.published_revision(snapshot.environment) < snapshot.revision:
+            publish(self._directory.snapshot(snapshot.environment), snapshot)
+
+    def published_revision(self, environment: str) -> int:
+        """Return the revision in the file, read again only when the file changed; 0 where there is none."""
+        path = self._directory.snapshot(environment)
+        try:
+            stat = path.stat()
+            identity = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+            known = self._read.get(environment)
+            if known is not None and known[0] == identity:
+                return known[1]
+            snapshot = read_snapshot(path)
+        except (OSError, StorageError):
+            return 0
+        revision = 0 if snapshot is None else snapshot.revision
+        self._read[environment] = (identity, revision)
+        return revision
