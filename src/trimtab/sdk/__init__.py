@@ -1,1 +1,1 @@
-"""The data plane inside a Python process."""
+"""The data plane in your own process: resolve, render, record, and the clients you already use, wrapped."""

@@ -53,8 +53,8 @@ class _Stream:
         """Which release served this stream, and the id of its generation."""
         return self._observer.served
 
-    @property
-    def __class__(self) -> type:  # type: ignore[misc]  # isinstance() believes the property
+    @property  # type: ignore[misc]  # isinstance() believes it
+    def __class__(self) -> type:
         return type(self._inner)
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the provider's stream has

@@ -1,0 +1,250 @@
+"""One model call through a provider's own client: decided, merged, and recorded exactly once."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from typing import TYPE_CHECKING, Any, Literal
+
+from trimtab.core.errors import InputError, TrimtabError
+from trimtab.providers.openai import Answer
+from trimtab.sdk.failure import Failure, failure_of
+from trimtab.sdk.journal import record_event
+from trimtab.sdk.request import CallOptions, given_arguments, take_options
+from trimtab.sdk.stamp import Served
+from trimtab.serving.generation import begin, begin_mirror
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from trimtab.sdk.mirror import Mirrors
+    from trimtab.sdk.request import ModelRequest
+    from trimtab.sdk.wire import StreamReader, Wire
+    from trimtab.serving.runtime import DataPlane, Decision
+
+__all__ = ["FeatureCall", "FeatureCalls"]
+
+_RAW_RESPONSE_HEADER = "x-stainless-raw-response"
+_OK = 200
+
+
+class FeatureCalls:
+    """The bookkeeping of one wrapped method of one client."""
+
+    def __init__(
+        self,
+        create: Callable[..., Any],
+        *,
+        wire: Wire,
+        plane: Callable[[], DataPlane],
+        mirrors: Callable[[], Mirrors],
+    ) -> None:
+        """Note the client's own bound method; `plane` and `mirrors` are asked each time, for a process may fork."""
+        self.create = create
+        self.wire = wire
+        self.plane = plane
+        self.mirrors = mirrors
+        self.is_async = inspect.iscoroutinefunction(inspect.unwrap(create))
+        self.accepted = frozenset(inspect.signature(create).parameters)
+
+    def serves(self, model: str) -> bool:
+        """Whether a model's name is a feature of the snapshot in force."""
+        table = self.plane().table
+        return table is not None and table.route(model) is not None
+
+    def begin(self, arguments: Mapping[str, Any], *, streams: bool = False) -> FeatureCall | None:
+        """Return the call of a feature, decided; `None` where the model is none and the call passes through.
+
+        Raises `InputError` for wrong options, `NotFoundError` or `StorageError` where `trimtab` options come with a
+        model that is no feature.
+        """
+        caller = given_arguments(arguments)
+        options = take_options(caller)
+        model = caller.get("model")
+        if not isinstance(model, str) or (options is None and not self.serves(model)):
+            return None
+        options = options or CallOptions()
+        unit = self.wire.unit(caller) if options.unit is None else options.unit
+        plane = self.plane()
+        decision = plane.decide(model, unit)
+        if any(name.lower() == _RAW_RESPONSE_HEADER for name in caller.get("extra_headers") or ()):
+            raise InputError(
+                "unsupported_call",
+                f"`with_raw_response` and `with_streaming_response` cannot serve the feature `{model}`",
+                param="model",
+                hint="call the method itself; `.trimtab` of its answer tells the release",
+            )
+        return FeatureCall(self, plane, decision, caller, options, streams=streams or bool(caller.get("stream")))
+
+
+class FeatureCall:
+    """A call in progress; the observer of its stream, where it streams. Thread-safe, recorded once."""
+
+    def __init__(  # noqa: PLR0913 - the parts of a call
+        self,
+        calls: FeatureCalls,
+        plane: DataPlane,
+        decision: Decision,
+        caller: Mapping[str, Any],
+        options: CallOptions,
+        *,
+        streams: bool,
+        mirrors: str = "",
+    ) -> None:
+        """Start the clock. `mirrors` is the generation that this one shadows; empty for a user's own call."""
+        self._calls = calls
+        self._plane = plane
+        self._decision = decision
+        self._caller = caller
+        self._options = options
+        self.streams = streams
+        self._mirrors = mirrors
+        clock = plane.clock
+        self._record = begin_mirror(decision, clock=clock, mirrors=mirrors) if mirrors else begin(decision, clock=clock)
+        shadow = decision.mirror if mirrors else None
+        self._release = shadow or decision.release
+        adapter = self._release.compiled.adapter
+        self._steps: Sequence[str] = adapter.output if adapter is not None else ()
+        self._request: ModelRequest | None = None
+        self._reader: StreamReader | None = None
+        self._once = threading.Lock()
+        self._recorded = False
+
+    @property
+    def served(self) -> Served:
+        """What the answer is stamped with."""
+        decision = self._decision
+        return Served(
+            generation=self._record.id,
+            feature=decision.feature,
+            environment=decision.environment,
+            release=self._release.label,
+            digest=self._release.digest,
+            number=self._release.number,
+            arm=self._record.arm,
+            unit=decision.unit,
+            rollout=decision.rollout,
+        )
+
+    def request(self) -> dict[str, Any]:
+        """Return the keyword arguments for the client's own method.
+
+        Raises `InputError` where the prompt cannot be rendered or the caller sets what the release pins; a release
+        whose prompt cannot be rendered with what callers send has failed, so it is recorded as an error.
+        """
+        try:
+            prompt: list[dict[str, Any]] = list(self._release.render(self._options.variables))
+            request = self._calls.wire.merge(
+                self._release.compiled, prompt, self._caller, accepted=self._calls.accepted
+            )
+        except TrimtabError as error:
+            self.failed(error)
+            raise
+        self._request = request
+        if self.streams:
+            self._reader = self._calls.wire.reader(steps=self._steps, usage_is_ours=request.usage_is_ours)
+        return dict(request.arguments)
+
+    def answered(self, response: Any) -> Any:  # noqa: ANN401 - the client's own response
+        """Adapt, record and stamp a whole response, and return it."""
+        wire = self._calls.wire
+        try:
+            if self._steps:
+                wire.adapt(response, self._steps)
+            answer = wire.read(response)
+        except (AttributeError, TypeError, IndexError):
+            # Not the shape the API promises. It is the user's answer nevertheless.
+            self._finish("error", Failure("upstream_malformed", _OK), Answer())
+        else:
+            self._finish("ok", Failure("", _OK), answer)
+        # Past the model's own __setattr__, which would make the stamp a field and put it into dumps.
+        object.__setattr__(response, "trimtab", self.served)
+        return response
+
+    def take(self, chunk: Any) -> Sequence[Any]:  # noqa: ANN401 - a chunk of any provider
+        """Read a chunk; return the chunks that the caller is to see now."""
+        reader = self._reader
+        if reader is None:
+            return (chunk,)
+        try:
+            shown = reader.take(chunk)
+        except (AttributeError, TypeError, IndexError):
+            self._finish("error", Failure("upstream_malformed", _OK), reader.answer())
+            return (chunk,)
+        if reader.started:
+            self._record.first_token()
+        return shown
+
+    def ended(self) -> None:
+        """The stream is over; one that never said why it stopped was cut off."""
+        if self._reader is not None and self._reader.complete:
+            self._finish("ok", Failure("", _OK), self._reader.answer())
+        else:
+            self._finish("error", Failure("upstream_truncated", _OK), self._partial())
+
+    def failed(self, error: BaseException) -> None:
+        """The call raised, at any point."""
+        failure = failure_of(error)
+        self._finish("aborted" if failure.aborted else "error", failure, self._partial())
+
+    def given_up(self) -> None:
+        """The caller went away; if the answer was whole by then, nothing was lost."""
+        if self._reader is not None and self._reader.complete:
+            self._finish("ok", Failure("", _OK), self._reader.answer())
+        else:
+            self._finish("aborted", Failure("caller_gone"), self._partial())
+
+    def abandoned(self, code: str) -> None:
+        """The call was not carried out, or not to its end, for a reason of ours."""
+        self._finish("aborted", Failure(code), self._partial())
+
+    def shadow(self) -> FeatureCall:
+        """Return the mirrored call to the candidate, its clock started."""
+        return FeatureCall(
+            self._calls,
+            self._plane,
+            self._decision,
+            self._caller,
+            self._options,
+            streams=self.streams,
+            mirrors=self._record.id,
+        )
+
+    def _partial(self) -> Answer:
+        return self._reader.answer() if self._reader is not None else Answer()
+
+    def _finish(self, status: Literal["ok", "error", "aborted"], failure: Failure, answer: Answer) -> None:
+        with self._once:
+            if self._recorded:
+                return
+            self._recorded = True
+        request = self._request
+        event = self._record.finish(
+            process=self._plane.process_id,
+            status=status,
+            error_code=failure.error_code,
+            http_status=failure.http_status,
+            stream=self.streams,
+            served_model=answer.served_model,
+            input_tokens=answer.input_tokens,
+            output_tokens=answer.output_tokens,
+            finish_reason=answer.finish_reason,
+            variables=self._options.variables,
+            messages=request.messages if request is not None else (),
+            output=answer.output,
+            tool_calls=answer.tool_calls,
+            trace=self._options.trace,
+        )
+        record_event(self._plane, event)
+        if self._decision.mirror is not None and not self._mirrors and status != "aborted":
+            self._mirror()
+
+    def _mirror(self) -> None:
+        """Send a copy of the request to the candidate, now that the user is answered."""
+        from trimtab.sdk.shadow import ShadowJob
+
+        job = ShadowJob(self, self._calls)
+        if self._calls.is_async:
+            self._calls.mirrors().submit_async(job)
+        else:
+            self._calls.mirrors().submit(job)

@@ -1,0 +1,284 @@
+"""`Trimtab`: a data plane inside your process."""
+
+from __future__ import annotations
+
+import weakref
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, TypeVar
+
+import msgspec
+
+from trimtab.core.errors import InputError, TrimtabError
+from trimtab.core.ids import new_id
+from trimtab.events import Feedback, Score
+from trimtab.sdk.journal import record_event
+from trimtab.sdk.process_plane import ProcessPlane
+from trimtab.sdk.resolved import Fallback, Rendered, Resolved
+from trimtab.sdk.stamp import Served
+from trimtab.serving.directory import DataDirectory
+from trimtab.serving.generation import begin
+from trimtab.serving.routing import Decision
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from types import TracebackType
+    from typing import Unpack
+
+    from trimtab.core.clock import Clock
+    from trimtab.events import Event
+    from trimtab.sdk.call import FeatureCalls
+    from trimtab.sdk.wire import Wire
+
+__all__ = ["CallDetails", "Trimtab"]
+
+_Client = TypeVar("_Client")
+_NS_PER_MS = 1e6
+
+
+class CallDetails(TypedDict, total=False):
+    """What else is known about a model call that the application made itself."""
+
+    status: Literal["ok", "error", "aborted"]
+    error_code: str
+    http_status: int
+    served_model: str
+    finish_reason: str
+    tool_calls: Sequence[dict[str, Any]]
+    stream: bool
+    trace: str
+    latency_ms: float
+    """The whole call; the time since `resolve` where absent."""
+    first_token_ms: float
+    """From the call to the first piece of the answer; `latency_ms` where absent."""
+
+
+class Trimtab:
+    """Decides which release a unit meets, renders it and records what came of it, with no I/O on the request path.
+
+    Serves the last good snapshot in `directory`, whether or not a control plane is alive. Thread-safe; a forked child
+    gets a journal of its own. Use it as a context manager, or call `close`; at the end of the process it is closed
+    anyway.
+    """
+
+    def __init__(
+        self, directory: str | Path = ".trimtab", environment: str = "production", *, clock: Clock | None = None
+    ) -> None:
+        """Open the data plane; raises `StorageError` where its journal cannot be made in `directory`."""
+        self._process = ProcessPlane(DataDirectory(Path(directory).resolve()), environment=environment, clock=clock)
+        self._environment = environment
+        self._finalizer = weakref.finalize(self, self._process.close)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def environment(self) -> str:
+        """The environment whose releases are served."""
+        return self._environment
+
+    def resolve(self, feature: str, *, unit: str = "", default: Fallback | None = None) -> Resolved:
+        """Return the release that `unit` meets, and record that it did.
+
+        Without a unit nothing can be sticky, so the stable release is served. Raises `NotFoundError`
+        (`unknown_feature`) or `StorageError` (`no_snapshot`); with a `default` it returns that instead, with
+        `error_code`.
+        """
+        try:
+            plane = self._process.plane()
+            decision = plane.decide(feature, unit)
+            started_ns = plane.clock.monotonic_ns()
+            plane.expose(decision)
+        except TrimtabError as error:
+            if default is None:
+                raise
+            return self._default(default, feature, unit, error)
+        return Resolved(decision, started_ns=started_ns)
+
+    def render(
+        self,
+        feature: str,
+        *,
+        unit: str = "",
+        variables: Mapping[str, Any] | None = None,
+        default: Fallback | None = None,
+    ) -> Rendered:
+        """Return the prompt of the release that `unit` meets, filled in.
+
+        Raises what `resolve` raises, and `InputError` for the variables; that one is recorded as a failed generation
+        of the release, for a new release that callers cannot fill in must not win. With a `default`, it returns the
+        default filled in, with `error_code`.
+        """
+        values = variables or {}
+        resolved = self.resolve(feature, unit=unit, default=default)
+        try:
+            return Rendered(resolved, values, resolved.messages(values))
+        except TrimtabError as error:
+            self.record(resolved, status="error", error_code=error.code, http_status=error.http_status)
+            if default is None or resolved.error_code:
+                raise
+            fallback = self._default(default, feature, unit, error)
+            return Rendered(fallback, values, fallback.messages(values))
+
+    def record(
+        self,
+        answered: Resolved | Rendered,
+        *,
+        output: str = "",
+        usage: Any = None,  # noqa: ANN401 - a mapping or the provider's own usage object
+        **details: Unpack[CallDetails],
+    ) -> str:
+        """Record one model call that the application made itself; return the id of its generation.
+
+        `usage` has `input_tokens`/`output_tokens` or `prompt_tokens`/`completion_tokens`, as keys or attributes.
+        Never blocks and never raises for what it records.
+        """
+        resolved = answered.resolved if isinstance(answered, Rendered) else answered
+        plane = self._process.plane()
+        facts: dict[str, Any] = dict(details)
+        latency_ms = facts.pop("latency_ms", (plane.clock.monotonic_ns() - resolved.started_ns) / _NS_PER_MS)
+        first_token_ms = facts.pop("first_token_ms", latency_ms)
+        input_tokens, output_tokens = _tokens(usage)
+        event = begin(resolved.decision, clock=plane.clock).finish(
+            process=plane.process_id,
+            output=output,
+            input_tokens=input_tokens,
+            output_tokens=output_tokens,
+            variables=answered.variables if isinstance(answered, Rendered) else None,
+            messages=answered.messages if isinstance(answered, Rendered) else (),
+            **facts,
+        )
+        record_event(plane, msgspec.structs.replace(event, latency_ms=latency_ms, first_token_ms=first_token_ms))
+        return event.id
+
+    def feedback(
+        self, generation: str | Served, name: str, value: float, *, comment: str = "", durable: bool = True
+    ) -> str:
+        """Record a user's signal about a generation; return the id of the feedback.
+
+        With `durable` it returns when the signal is fsynced, a few milliseconds later, and raises `StorageError` where
+        that fails; without, when it is in memory that survives the process being killed.
+        """
+        plane = self._process.plane()
+        now_ms = plane.clock.now_ms()
+        event = Feedback(
+            id=new_id("fb", now_ms),
+            at_ms=now_ms,
+            feature=generation.feature if isinstance(generation, Served) else "",
+            environment=self._environment,
+            process=plane.process_id,
+            generation=_generation_id(generation),
+            name=name,
+            value=float(value),
+            unit=generation.unit if isinstance(generation, Served) else "",
+            comment=comment,
+        )
+        self._acknowledge(event, durable=durable)
+        return event.id
+
+    def score(
+        self,
+        generation: str | Served,
+        name: str,
+        value: float,
+        *,
+        source: str,
+        comment: str = "",
+        durable: bool = False,
+    ) -> str:
+        """Record a judgement of a generation by `source` (`scorer:...`, `judge:...`, `human:...`); return its id."""
+        plane = self._process.plane()
+        now_ms = plane.clock.now_ms()
+        event = Score(
+            id=new_id("score", now_ms),
+            at_ms=now_ms,
+            feature=generation.feature if isinstance(generation, Served) else "",
+            environment=self._environment,
+            process=plane.process_id,
+            generation=_generation_id(generation),
+            name=name,
+            value=float(value),
+            source=source,
+            comment=comment,
+        )
+        self._acknowledge(event, durable=durable)
+        return event.id
+
+    def wrap(self, client: _Client) -> _Client:
+        """Return `client` (of `openai` or `anthropic`, synchronous or not) with features as models.
+
+        The given client stays as it is; both share one connection pool. Raises `InputError` (`unsupported_client`).
+        """
+        for kind in type(client).__mro__:
+            library = kind.__module__.partition(".")[0]
+            if (library, kind.__name__) in {("openai", "OpenAI"), ("openai", "AsyncOpenAI")}:
+                return self.wrap_openai(client)
+            if (library, kind.__name__) in {("anthropic", "Anthropic"), ("anthropic", "AsyncAnthropic")}:
+                return self.wrap_anthropic(client)
+        raise InputError(
+            "unsupported_client",
+            f"a `{type(client).__name__}` cannot be wrapped",
+            param="client",
+            hint="pass a client of `openai` or `anthropic`, or use `render` and `record` with any other",
+        )
+
+    def wrap_openai(self, client: _Client) -> _Client:
+        """Return an `openai` client whose `chat.completions.create` and `.stream` serve features (see `wrap`)."""
+        from trimtab.sdk.openai_client import OPENAI_WIRE, wrap_openai_client
+
+        return wrap_openai_client(client, self._calls(OPENAI_WIRE))
+
+    def wrap_anthropic(self, client: _Client) -> _Client:
+        """Return an `anthropic` client whose `messages.create` and `.stream` serve features (see `wrap`)."""
+        from trimtab.sdk.anthropic_client import ANTHROPIC_WIRE, wrap_anthropic_client
+
+        return wrap_anthropic_client(client, self._calls(ANTHROPIC_WIRE))
+
+    def flush(self, timeout_seconds: float = 5.0) -> None:
+        """Return when everything recorded before is fsynced; raises `StorageError` where it cannot be."""
+        self._process.plane().flush(timeout_seconds)
+
+    def health(self) -> dict[str, Any]:
+        """Return what a health check shows: process, snapshot revision, events recorded, durable and dropped."""
+        return self._process.plane().health()
+
+    def close(self) -> None:
+        """Wait shortly for mirrored requests, flush and stop. May be called again; anything else then raises."""
+        self._finalizer()
+
+    def _calls(self, wire: Wire) -> Callable[[Callable[..., Any]], FeatureCalls]:
+        from trimtab.sdk.call import FeatureCalls
+
+        process = self._process
+        return lambda create: FeatureCalls(create, wire=wire, plane=process.plane, mirrors=process.mirrors)
+
+    def _default(self, default: Fallback, feature: str, unit: str, error: TrimtabError) -> Resolved:
+        decision = Decision(
+            feature=feature, environment=self._environment, release=default.prepared(feature), unit=unit
+        )
+        return Resolved(decision, started_ns=0, error_code=error.code, error_message=str(error))
+
+    def _acknowledge(self, event: Event, *, durable: bool) -> None:
+        plane = self._process.plane()
+        record_event(plane, event)
+        if durable:
+            plane.flush()
+
+
+def _generation_id(generation: str | Served) -> str:
+    return generation.generation if isinstance(generation, Served) else generation
+
+
+def _tokens(usage: Any) -> tuple[int, int]:  # noqa: ANN401 - a mapping or the provider's own usage object
+    def count(*names: str) -> int:
+        for name in names:
+            value = usage.get(name) if isinstance(usage, dict) else getattr(usage, name, None)
+            if value is not None:
+                return int(value)
+        return 0
+
+    return count("input_tokens", "prompt_tokens"), count("output_tokens", "completion_tokens")

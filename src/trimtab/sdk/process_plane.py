@@ -1,0 +1,81 @@
+"""The data plane of this process: opened at the start, and again in a forked child."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from typing import TYPE_CHECKING
+
+from trimtab.core.errors import StorageError
+from trimtab.sdk.mirror import Mirrors
+from trimtab.serving.runtime import DataPlane
+
+if TYPE_CHECKING:
+    from trimtab.core.clock import Clock
+    from trimtab.serving.directory import DataDirectory
+
+__all__ = ["ProcessPlane"]
+
+_DRAIN_SECONDS = 2.0
+"""How long closing waits for mirrored requests."""
+
+
+class ProcessPlane:
+    """Holds what belongs to one process. A child made by `fork` gets its own journal, threads and mirrors."""
+
+    def __init__(self, directory: DataDirectory, *, environment: str, clock: Clock | None) -> None:
+        """Open the data plane; raises `StorageError` where its journal cannot be made."""
+        self._directory = directory
+        self._environment = environment
+        self._clock = clock
+        self._closed = False
+        self._lock = threading.Lock()
+        self._mirrors = Mirrors()
+        self._plane: DataPlane | None = self._open()
+        _living.add(self)
+
+    def plane(self) -> DataPlane:
+        """Return the data plane of the running process; raises `StorageError` (`closed`) after `close`."""
+        plane = self._plane
+        if plane is not None:
+            return plane
+        with self._lock:
+            if self._closed:
+                raise StorageError("closed", "this Trimtab is closed", hint="open a new one")
+            if self._plane is None:
+                self._plane = self._open()
+            return self._plane
+
+    def mirrors(self) -> Mirrors:
+        """Return the mirrors of the running process."""
+        return self._mirrors
+
+    def close(self) -> None:
+        """Wait shortly for mirrored requests, make the journal durable, stop the threads. May be called again."""
+        with self._lock:
+            plane, self._plane, self._closed = self._plane, None, True
+        if plane is not None:
+            self._mirrors.close(_DRAIN_SECONDS)
+            plane.close()
+
+    def after_fork(self) -> None:
+        """Forget what belongs to the parent: its threads are not here, and its locks may be held for ever."""
+        self._lock = threading.Lock()
+        self._mirrors = Mirrors()
+        self._plane = None
+
+    def _open(self) -> DataPlane:
+        return DataPlane.open(self._directory, environment=self._environment, kind="sdk", clock=self._clock)
+
+
+_living: weakref.WeakSet[ProcessPlane] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for process_plane in list(_living):
+        process_plane.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,176 @@
+"""What a feature resolves to for one unit, and its prompt with the variables filled in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from trimtab.artifacts.model import ModelContent, PromptContent, PromptMessage
+from trimtab.core.errors import InputError
+from trimtab.providers.openai import build_request
+from trimtab.releases.model import CompiledRelease
+from trimtab.serving.release import PreparedRelease
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from trimtab.events import Arm
+    from trimtab.serving.routing import Decision
+
+__all__ = ["Fallback", "Rendered", "Resolved"]
+
+
+class Fallback(msgspec.Struct, frozen=True, kw_only=True):
+    """What to serve where Trimtab cannot say: the `default` of `resolve` and `render`."""
+
+    model: str
+    messages: list[dict[str, str]] = []
+    """`{"role", "content"}`; contents are templates, as in a prompt."""
+    provider: str = "openai"
+    parameters: dict[str, Any] = {}
+
+    def prepared(self, feature: str) -> PreparedRelease:
+        """Return it as a release without identity; raises `InputError` (`invalid_default`) where it cannot be one."""
+        try:
+            prompt = PromptContent(messages=msgspec.convert(self.messages, list[PromptMessage]), variables={})
+        except msgspec.ValidationError as error:
+            raise InputError("invalid_default", f"the default is wrong: {error}", param="default.messages") from error
+        model = ModelContent(provider=self.provider, model=self.model, parameters=self.parameters)
+        return PreparedRelease(CompiledRelease(digest="", feature=feature, number=0, prompt=prompt, model=model))
+
+
+class Resolved:
+    """The release that one unit of a feature meets. Immutable; cheap to make and to keep for a request."""
+
+    __slots__ = ("decision", "error_code", "error_message", "started_ns")
+
+    def __init__(self, decision: Decision, *, started_ns: int, error_code: str = "", error_message: str = "") -> None:
+        self.decision = decision
+        self.started_ns = started_ns
+        self.error_code = error_code
+        """Why this is the default; empty where it is a release."""
+        self.error_message = error_message
+
+    def __repr__(self) -> str:
+        what = self.release or f"default, {self.error_code}"
+        return f"<Resolved {self.feature}: {what}, arm {self.arm}>"
+
+    @property
+    def feature(self) -> str:
+        """The feature's name."""
+        return self.decision.feature
+
+    @property
+    def environment(self) -> str:
+        """The environment whose pointer and rollout decided."""
+        return self.decision.environment
+
+    @property
+    def release(self) -> str:
+        """The friendly label, `support-reply#42`; empty for a default."""
+        return self.decision.release.label if self.digest else ""
+
+    @property
+    def digest(self) -> str:
+        """The release's identity; empty for a default."""
+        return self.decision.release.digest
+
+    @property
+    def number(self) -> int:
+        """The number in the label; 0 for a default."""
+        return self.decision.release.number
+
+    @property
+    def arm(self) -> Arm:
+        """The role in which the unit meets the release."""
+        return self.decision.arm
+
+    @property
+    def unit(self) -> str:
+        """The targeting key; empty where none was given."""
+        return self.decision.unit
+
+    @property
+    def rollout(self) -> str:
+        """Id of the rollout in force; empty where none runs."""
+        return self.decision.rollout
+
+    @property
+    def stage(self) -> int:
+        """Index of the rollout's step in force; -1 where none runs."""
+        return self.decision.stage
+
+    @property
+    def compiled(self) -> CompiledRelease:
+        """The whole release, every reference replaced by its content."""
+        return self.decision.release.compiled
+
+    @property
+    def provider(self) -> str:
+        """The model's provider."""
+        return self.compiled.model.provider
+
+    @property
+    def model(self) -> str:
+        """The model's snapshot id at its provider."""
+        return self.compiled.model.model
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The parameters that the release pins, in OpenAI's names. A copy."""
+        return dict(self.compiled.model.parameters)
+
+    @property
+    def tools(self) -> list[dict[str, Any]]:
+        """The tools in the shape of the chat completions API; empty where the release has none."""
+        return list(self._chat_fields().get("tools", []))
+
+    @property
+    def response_format(self) -> dict[str, Any] | None:
+        """The response format in the shape of the chat completions API; `None` where the release has no schema."""
+        return self._chat_fields().get("response_format")
+
+    def messages(self, variables: Mapping[str, Any] | None = None) -> list[dict[str, str]]:
+        """Return the prompt with the variables filled in; raises `InputError` that names a variable."""
+        return self.decision.release.render(variables or {})
+
+    def render(self, **variables: Any) -> Rendered:  # noqa: ANN401 - any JSON value
+        """Return the prompt with the variables filled in; raises `InputError` that names a variable."""
+        return Rendered(self, variables, self.messages(variables))
+
+    def _chat_fields(self) -> dict[str, Any]:
+        # A message keeps the builder from asking for one; it is not looked at.
+        return build_request(self.compiled, [{"role": "user", "content": ""}], {})
+
+
+class Rendered:
+    """A resolved release with its prompt filled in: ready to be sent by whatever client you use."""
+
+    __slots__ = ("messages", "resolved", "variables")
+
+    def __init__(self, resolved: Resolved, variables: Mapping[str, Any], messages: list[dict[str, str]]) -> None:
+        self.resolved = resolved
+        self.variables = dict(variables)
+        self.messages = messages
+
+    def __repr__(self) -> str:
+        return f"<Rendered {self.resolved!r}, {len(self.messages)} messages>"
+
+    @property
+    def model(self) -> str:
+        """The model's snapshot id at its provider."""
+        return self.resolved.model
+
+    @property
+    def error_code(self) -> str:
+        """Why this is the default; empty where it is a release."""
+        return self.resolved.error_code
+
+    def chat_arguments(self, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401 - as the API takes them
+        """Return the whole request for `chat.completions.create(**...)`: the release's fields and the caller's.
+
+        `messages=[...]` follow the prompt. Raises `InputError` (`pinned_field`, `unknown_field`) by the rule of the
+        gateway.
+        """
+        return build_request(self.resolved.compiled, list(self.messages), arguments)
