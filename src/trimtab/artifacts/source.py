@@ -34,3 +34,5 @@ class FeatureSource(msgspec.Struct, frozen=True, kw_only=True):
     plan: bytes | None = None
     """The text of `rollout.yaml`, where there is one."""
     plan_path: str = ""
+    warnings: list[str] = []
+    """What is allowed but probably not meant, one line each, with its place."""
