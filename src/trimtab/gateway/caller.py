@@ -115,11 +115,6 @@ def _variables(body: dict[str, Any], request: Request) -> dict[str, Any]:
         return {}
     if not isinstance(variables, dict):
         raise InputError("invalid_type", "variables must be an object", param="trimtab.variables")
-    try:
-        msgspec.msgpack.encode(variables)
-    except OverflowError as error:
-        message = "a variable holds an integer beyond 64 bits"
-        raise InputError("invalid_variable", message, param="trimtab.variables", hint="send it as a string") from error
     return variables
 
 

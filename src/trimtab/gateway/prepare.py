@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
 
-from trimtab.core.errors import InputError
 from trimtab.gateway.upstream import AnswerReader
 from trimtab.providers.openai import build_embeddings_request, build_request, wants_usage
 
@@ -53,10 +52,7 @@ def prepare(
     else:
         request = build_embeddings_request(compiled, caller.body)
         keep_usage = False
-    try:
-        payload = _encode(request)
-    except OverflowError as error:
-        raise InputError("invalid_json", "the request holds an integer beyond 64 bits") from error
+    payload = _encode(request)
     client, headers = upstreams.find(compiled.model.provider)
     stream = operation == "chat" and caller.stream
     messages = request.get("messages") or []

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+import msgspec
+
 if TYPE_CHECKING:
     from trimtab.gateway.caller import Caller
     from trimtab.gateway.upstream import Outcome
@@ -49,21 +51,23 @@ class Recording:
         if self._ended:
             return
         self._ended = True
-        self._plane.record(
-            self._record.finish(
-                process=self._plane.process_id,
-                status=status,
-                error_code=answer.error_code,
-                http_status=http_status,
-                stream=self._stream,
-                served_model=answer.served_model,
-                input_tokens=answer.input_tokens,
-                output_tokens=answer.output_tokens,
-                finish_reason=answer.finish_reason,
-                variables=self._caller.variables,
-                messages=self.messages,
-                output=answer.output,
-                tool_calls=answer.tool_calls,
-                trace=self._caller.trace,
-            )
+        event = self._record.finish(
+            process=self._plane.process_id,
+            status=status,
+            error_code=answer.error_code,
+            http_status=http_status,
+            stream=self._stream,
+            served_model=answer.served_model,
+            input_tokens=answer.input_tokens,
+            output_tokens=answer.output_tokens,
+            finish_reason=answer.finish_reason,
+            variables=self._caller.variables,
+            messages=self.messages,
+            output=answer.output,
+            tool_calls=answer.tool_calls,
+            trace=self._caller.trace,
         )
+        try:
+            self._plane.record(event)
+        except OverflowError:  # JSON carries integers beyond 64 bits, the journal does not
+            self._plane.record(msgspec.structs.replace(event, variables={}, messages=[], tool_calls=[]))
