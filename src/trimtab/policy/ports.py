@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from trimtab.releases.ports import RegistryTransaction
+
 if TYPE_CHECKING:
     from trimtab.policy.model import ApiKey
 
-__all__ = ["KeyTransaction"]
+__all__ = ["AuditedKeyTransaction", "KeyTransaction"]
 
 
 class KeyTransaction(Protocol):
@@ -16,3 +18,7 @@ class KeyTransaction(Protocol):
     def add_key(self, key: ApiKey) -> None: ...
     def keys(self) -> list[ApiKey]: ...
     def revoke_key(self, key_id: str, at_ms: int) -> None: ...
+
+
+class AuditedKeyTransaction(RegistryTransaction, KeyTransaction, Protocol):
+    """Keys together with the audit log."""

@@ -1,0 +1,156 @@
+"""Rollouts, leases, evidence and cursors in memory (`rollout.ports.RolloutTransaction`)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from trimtab.core.errors import ConflictError, FencedError
+from trimtab.rollout.model import LIVE_STATES, Rollout, Transition
+from trimtab.rollout.ports import Cursor, Lease, PlanVersion
+from trimtab.storage.memory_tables import MemoryTables
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["MemoryRollouts"]
+
+
+class MemoryRollouts(MemoryTables):
+    """Rollouts, leases, evidence and cursors."""
+
+    def plan(self, feature: str) -> PlanVersion | None:
+        found = [plan for key, plan in self.table("plan").items() if key[0] == feature]
+        return max(found, key=lambda plan: plan.number, default=None)
+
+    def add_plan(self, plan: PlanVersion) -> None:
+        if (plan.feature, plan.number) in self.table("plan"):
+            raise ConflictError("plan_exists", f"plan {plan.number} of `{plan.feature}` is stored already")
+        self.put("plan", (plan.feature, plan.number), plan)
+
+    def rollout(self, rollout_id: str) -> Rollout | None:
+        return self.table("rollout").get(rollout_id)
+
+    def active_rollout(self, feature: str, environment: str) -> Rollout | None:
+        identifier = self.table("live_rollout").get((feature, environment))
+        return self.table("rollout")[identifier] if identifier else None
+
+    def active_rollouts(self, environment: str | None = None) -> list[Rollout]:
+        live = sorted(self.table("live_rollout").items())
+        return [self.table("rollout")[i] for (_, place), i in live if environment in (None, place)]
+
+    def rollouts(self, feature: str, *, limit: int = 20) -> list[Rollout]:
+        found = [rollout for rollout in self.table("rollout").values() if rollout.feature == feature]
+        return sorted(found, key=lambda rollout: rollout.id, reverse=True)[:limit]
+
+    def add_rollout(self, rollout: Rollout) -> None:
+        if self.active_rollout(rollout.feature, rollout.environment) or self.rollout(rollout.id):
+            raise active_conflict(rollout)
+        self._store(rollout)
+
+    def save_rollout(self, rollout: Rollout, *, expected_version: int) -> None:
+        stored = self.rollout(rollout.id)
+        if stored is None or stored.version != expected_version:
+            raise version_conflict(rollout, expected_version)
+        self._store(rollout)
+
+    def _store(self, rollout: Rollout) -> None:
+        self.put("rollout", rollout.id, rollout)
+        key = (rollout.feature, rollout.environment)
+        if rollout.state in LIVE_STATES:
+            self.put("live_rollout", key, rollout.id)
+        elif self.table("live_rollout").get(key) == rollout.id:
+            self.drop("live_rollout", key)
+
+    def add_transition(self, transition: Transition) -> None:
+        known = self.table("transition").get(transition.rollout, ())
+        self.put("transition", transition.rollout, (*known, transition))
+
+    def transitions(self, rollout_id: str) -> list[Transition]:
+        return list(self.table("transition").get(rollout_id, ()))
+
+    def acquire_lease(self, name: str, *, holder: str, now_ms: int, ttl_ms: int) -> Lease | None:
+        lease = next_lease(self.table("lease").get(name), name, holder=holder, now_ms=now_ms, ttl_ms=ttl_ms)
+        if lease is not None:
+            self.put("lease", name, lease)
+        return lease
+
+    def check_lease(self, lease: Lease, *, now_ms: int) -> None:
+        require_lease(self.table("lease").get(lease.name), lease, now_ms=now_ms)
+
+    def release_lease(self, lease: Lease) -> None:
+        stored = self.table("lease").get(lease.name)
+        if stored is not None and (stored.holder, stored.epoch) == (lease.holder, lease.epoch):
+            self.put("lease", lease.name, msgspec.structs.replace(stored, expires_at_ms=0))
+
+    def evidence(self, rollout_id: str) -> bytes | None:
+        return self.table("evidence").get(rollout_id)
+
+    def save_evidence(self, rollout_id: str, state: bytes) -> None:
+        self.put("evidence", rollout_id, state)
+
+    def counted_units(self, rollout_id: str) -> set[str]:
+        return set(self.table(f"counted_unit {rollout_id}"))
+
+    def add_counted_units(self, rollout_id: str, keys: Iterable[str]) -> None:
+        for key in keys:
+            self.put(f"counted_unit {rollout_id}", key, True)  # noqa: FBT003 - a set as a table
+
+    def cursors(self, consumer: str) -> list[Cursor]:
+        return [cursor for key, cursor in sorted(self.table("cursor").items()) if key[0] == consumer]
+
+    def save_cursors(self, cursors: Iterable[Cursor]) -> None:
+        for cursor in cursors:
+            self.put("cursor", (cursor.consumer, cursor.process), cursor)
+
+    def next_snapshot_revision(self, environment: str) -> int:
+        revision = self.snapshot_revision(environment) + 1
+        self.put("snapshot_revision", environment, revision)
+        return revision
+
+    def snapshot_revision(self, environment: str) -> int:
+        revision: int = self.table("snapshot_revision").get(environment, 0)
+        return revision
+
+
+def next_lease(stored: Lease | None, name: str, *, holder: str, now_ms: int, ttl_ms: int) -> Lease | None:
+    """Return the lease a holder gets now, `None` while it is somebody else's. Only a change of hands is a new epoch."""
+    if stored is None:
+        return Lease(name=name, holder=holder, epoch=1, expires_at_ms=now_ms + ttl_ms)
+    if stored.holder == holder and stored.expires_at_ms > 0:
+        return msgspec.structs.replace(stored, expires_at_ms=now_ms + ttl_ms)
+    if stored.expires_at_ms > now_ms:
+        return None
+    return Lease(name=name, holder=holder, epoch=stored.epoch + 1, expires_at_ms=now_ms + ttl_ms)
+
+
+def require_lease(stored: Lease | None, lease: Lease, *, now_ms: int) -> None:
+    """Raise `FencedError` unless the lease is still this holder's, in this epoch, and has not run out."""
+    if stored is None or (stored.holder, stored.epoch) != (lease.holder, lease.epoch) or stored.expires_at_ms <= now_ms:
+        raise FencedError(
+            "lease_lost",
+            f"`{lease.name}` is no longer held by {lease.holder} in epoch {lease.epoch}",
+            param=lease.name,
+            hint="nothing was written; whoever holds it now goes on",
+        )
+
+
+def active_conflict(rollout: Rollout) -> ConflictError:
+    """Return the error of a second live rollout."""
+    return ConflictError(
+        "rollout_active",
+        f"`{rollout.feature}` has a rollout under way in `{rollout.environment}`",
+        param="feature",
+        hint="abort or promote it first",
+    )
+
+
+def version_conflict(rollout: Rollout, expected_version: int) -> FencedError:
+    """Return the error of a lost compare-and-swap."""
+    return FencedError(
+        "rollout_changed",
+        f"rollout {rollout.id} is no longer at version {expected_version}",
+        param=rollout.id,
+        hint="somebody else changed it: read it again and decide again",
+    )

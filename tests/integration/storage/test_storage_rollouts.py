@@ -1,0 +1,154 @@
+"""Rollouts, leases, evidence and cursors: the same in memory and in SQLite."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+
+from trimtab.core.errors import ConflictError, FencedError
+from trimtab.releases.model import Feature
+from trimtab.rollout.model import Rollout, Transition
+from trimtab.rollout.ports import Cursor, PlanVersion
+
+if TYPE_CHECKING:
+    from trimtab.rollout.ports import ControlStore
+
+NOW_MS = 1_760_000_000_000
+
+
+def rollout(identifier: str = "ro_1", **changes: object) -> Rollout:
+    first = Rollout(
+        id=identifier,
+        feature="f",
+        environment="production",
+        stable="sha256:1",
+        candidate="sha256:2",
+        plan=b"{}",
+        salt="salt",
+        state="validating",
+        created_at_ms=NOW_MS,
+        created_by="ada",
+        updated_at_ms=NOW_MS,
+    )
+    return msgspec.structs.replace(first, **changes)
+
+
+@pytest.fixture(autouse=True)
+def _feature(store: ControlStore) -> None:
+    with store.write() as tx:
+        tx.put_feature(Feature(name="f", team="t"))
+
+
+def test_a_feature_has_one_live_rollout_per_environment(store: ControlStore) -> None:
+    with store.write() as tx:
+        tx.add_rollout(rollout("ro_1"))
+        tx.add_rollout(rollout("ro_2", environment="staging"))
+    with pytest.raises(ConflictError, match="under way"), store.write() as tx:
+        tx.add_rollout(rollout("ro_3"))
+    with store.write() as tx:
+        tx.save_rollout(rollout("ro_1", state="rolled_back", version=1), expected_version=0)
+        tx.add_rollout(rollout("ro_3"))
+    with store.read() as tx:
+        assert [r.id for r in tx.rollouts("f")] == ["ro_3", "ro_2", "ro_1"]
+        assert [r.id for r in tx.active_rollouts()] == ["ro_3", "ro_2"]
+        assert [r.id for r in tx.active_rollouts("staging")] == ["ro_2"]
+        active = tx.active_rollout("f", "production")
+        assert active is not None
+        assert active.id == "ro_3"
+
+
+def test_saving_over_somebody_elses_change_is_fenced(store: ControlStore) -> None:
+    with store.write() as tx:
+        tx.add_rollout(rollout())
+        tx.save_rollout(rollout(state="shadowing", version=1), expected_version=0)
+    with pytest.raises(FencedError), store.write() as tx:
+        tx.save_rollout(rollout(state="promoted", version=1), expected_version=0)
+    with store.read() as tx:
+        stored = tx.rollout("ro_1")
+        assert stored is not None
+        assert stored.state == "shadowing"
+
+
+def test_history_stays_in_order(store: ControlStore) -> None:
+    steps = [
+        Transition(
+            rollout="ro_1", at_ms=NOW_MS, from_state="a", to_state="progressing", stage=i, actor="c", reason=str(i)
+        )
+        for i in range(5)
+    ]
+    for step in steps:
+        with store.write() as tx:
+            tx.add_transition(step)
+    with store.read() as tx:
+        assert tx.transitions("ro_1") == steps
+        assert tx.transitions("ro_2") == []
+
+
+def test_a_lease_changes_hands_only_when_it_ran_out_or_was_given_back(store: ControlStore) -> None:
+    with store.write() as tx:
+        first = tx.acquire_lease("c", holder="a", now_ms=NOW_MS, ttl_ms=1000)
+        assert first is not None
+        assert tx.acquire_lease("c", holder="b", now_ms=NOW_MS + 999, ttl_ms=1000) is None
+        renewed = tx.acquire_lease("c", holder="a", now_ms=NOW_MS + 999, ttl_ms=1000)
+        assert renewed is not None
+        assert (renewed.epoch, renewed.expires_at_ms) == (first.epoch, NOW_MS + 1999)
+        taken = tx.acquire_lease("c", holder="b", now_ms=NOW_MS + 2000, ttl_ms=1000)
+        assert taken is not None
+        assert taken.epoch == first.epoch + 1
+        with pytest.raises(FencedError):
+            tx.check_lease(renewed, now_ms=NOW_MS + 2000)
+        tx.check_lease(taken, now_ms=NOW_MS + 2000)
+        with pytest.raises(FencedError):
+            tx.check_lease(taken, now_ms=NOW_MS + 3000)
+        tx.release_lease(taken)
+        again = tx.acquire_lease("c", holder="a", now_ms=NOW_MS + 2001, ttl_ms=1000)
+        assert again is not None
+        assert again.epoch == taken.epoch + 1
+
+
+def test_evidence_cursors_and_units_commit_together_or_not_at_all(store: ControlStore) -> None:
+    cursor = Cursor(consumer="c", process="p", segment="0", offset=1, sequence=2)
+    with store.write() as tx:
+        tx.save_evidence("ro_1", b"one")
+        tx.add_counted_units("ro_1", ["a", "b"])
+        tx.save_cursors([cursor])
+    with pytest.raises(RuntimeError), store.write() as tx:
+        tx.save_evidence("ro_1", b"two")
+        tx.add_counted_units("ro_1", ["b", "c"])
+        tx.save_cursors([msgspec.structs.replace(cursor, sequence=9)])
+        raise RuntimeError
+    with store.read() as tx:
+        assert tx.evidence("ro_1") == b"one"
+        assert tx.counted_units("ro_1") == {"a", "b"}
+        assert tx.cursors("c") == [cursor]
+        assert (tx.evidence("ro_2"), tx.counted_units("ro_2"), tx.cursors("d")) == (None, set(), [])
+    with store.write() as tx:
+        tx.add_counted_units("ro_1", ["b", "c"])  # a repeat is no error
+        tx.save_cursors([msgspec.structs.replace(cursor, sequence=9)])
+    with store.read() as tx:
+        assert tx.counted_units("ro_1") == {"a", "b", "c"}
+        assert tx.cursors("c")[0].sequence == 9
+
+
+def test_the_newest_plan_wins_and_old_ones_stay(store: ControlStore) -> None:
+    plan = PlanVersion(digest="sha256:1", feature="f", number=1, source=b"{}", created_at_ms=1, created_by="a")
+    with store.write() as tx:
+        assert tx.plan("f") is None
+        tx.add_plan(plan)
+        tx.add_plan(msgspec.structs.replace(plan, number=2, digest="sha256:2"))
+    with pytest.raises(ConflictError), store.write() as tx:
+        tx.add_plan(plan)
+    with store.read() as tx:
+        newest = tx.plan("f")
+        assert newest is not None
+        assert newest.number == 2
+
+
+def test_snapshot_revisions_only_grow(store: ControlStore) -> None:
+    with store.write() as tx:
+        assert [tx.next_snapshot_revision("production") for _ in range(3)] == [1, 2, 3]
+        assert tx.next_snapshot_revision("dev") == 1
+    with store.read() as tx:
+        assert (tx.snapshot_revision("production"), tx.snapshot_revision("none")) == (3, 0)
