@@ -116,7 +116,7 @@ class Stack:
         self._thread = threading.Thread(target=self._loop.run_forever, name="stack")
         self._thread.start()
         self._upstream = HttpServer(self.sim)
-        host, port = self.run(self._upstream.start("127.0.0.1", 0))
+        self.upstream_address = host, port = self.run(self._upstream.start("127.0.0.1", 0))
         endpoints = {
             "openai": Endpoint(name="openai", base_url=upstream or f"http://{host}:{port}/v1", api_key="sk-upstream"),
             "keyless": Endpoint(name="keyless", base_url=f"http://{host}:{port}/v1", api_key_env="NO_SUCH_KEY"),
