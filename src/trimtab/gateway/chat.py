@@ -127,13 +127,14 @@ class ModelCall:
     def on_outcome(self, outcome: Outcome) -> None:
         try:
             self._recording.end(outcome)
-            if outcome.broken:
-                self._exchange.write(outcome.body)
-                self._exchange.cut()
-            elif self._reader is not None and self._reader.streaming:
-                self._exchange.end()
-            else:
+            if self._reader is None or not self._reader.streaming:
                 self._answer(outcome)
+            else:
+                self._exchange.write(outcome.body)
+                if outcome.broken:
+                    self._exchange.cut()
+                else:
+                    self._exchange.end()
             self._mirror()
         except Exception as error:  # noqa: BLE001 - a surface: the caller must hear something
             _log.exception("a call failed in the gateway itself")

@@ -40,7 +40,7 @@ class Outcome(NamedTuple):
     headers: bytes
     """Header lines for the caller."""
     body: bytes
-    """What the caller gets, or still gets; empty for a stream that went well."""
+    """What the caller gets; of a stream, what it still gets."""
     broken: bool = False
     """The stream broke off after it had begun: the caller's connection must break too."""
 
@@ -185,7 +185,10 @@ class AnswerReader:
         if assembler.started and not self._begun:
             self._begun = True
             self._listener.on_first_token()
-        if piece:
+        if assembler.ended:
+            # Callers leave on `[DONE]`, without waiting for the upstream's last chunk: the answer ends here.
+            self._finish(Outcome(self._status, assembler.answer(), self._headers, piece))
+        elif piece:
             self._listener.on_piece(piece)
 
     def _end_stream(self) -> None:

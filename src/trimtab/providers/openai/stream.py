@@ -60,6 +60,7 @@ class StreamAssembler:
         "_tools",
         "_usage",
         "complete",
+        "ended",
         "error_code",
         "finish_reason",
         "started",
@@ -78,6 +79,8 @@ class StreamAssembler:
         self._usage = Usage()
         self.started = False
         """Whether the first piece of the answer itself (text, refusal or tool call) has come."""
+        self.ended = False
+        """Whether `[DONE]` has come: nothing follows, and callers may leave."""
         self.complete = False
         """Whether `[DONE]` or a finish reason has come: a stream that ends without either was cut off."""
         self.finish_reason = ""
@@ -123,7 +126,7 @@ class StreamAssembler:
         if data is None:
             return event  # a comment: keep-alive of the provider
         if data == b"[DONE]":
-            self.complete = True
+            self.complete = self.ended = True
             return event
         try:
             chunk = _decoder.decode(data)
