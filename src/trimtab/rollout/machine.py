@@ -180,17 +180,20 @@ def _enter(
 ) -> Change:
     """Enter a step; a weight takes effect at once and the step after it is entered with it."""
     effects: list[Effect] = []
+    why = f"{reason}; next: "
     while stage < len(plan.steps) and plan.steps[stage].set_weight is not None:
         rollout = msgspec.structs.replace(rollout, stage=stage, stage_entered_ms=now_ms)
-        rollout, more = _move(rollout, "progressing", now_ms, reason=f"{plan.steps[stage].text}; {reason}", actor=actor)
+        rollout, more = _move(rollout, "progressing", now_ms, reason=why + plan.steps[stage].text, actor=actor)
         effects += more
+        why = "next: "
         stage += 1
     if stage == len(plan.steps):
         rollout, more = _promote(rollout, now_ms, reason=reason, actor=actor)
         return rollout, effects + more
     state, pause_reason = _state_of(plan.steps[stage])
     rollout = msgspec.structs.replace(rollout, stage=stage, stage_entered_ms=now_ms)
-    rollout, more = _move(rollout, state, now_ms, reason=reason, actor=actor, pause_reason=pause_reason)
+    why += plan.steps[stage].text
+    rollout, more = _move(rollout, state, now_ms, reason=why, actor=actor, pause_reason=pause_reason)
     return rollout, effects + more
 
 

@@ -28,8 +28,9 @@ def ledger(*, specs: tuple[MetricSpec, ...] = SPECS, state: EvidenceState | None
 
 def seen(identity: str, **fields: Any) -> Generation:
     given: dict[str, Any] = {"unit": identity, "stage": 1, "arm": "candidate"} | fields
-    given = {"id": f"gen_{identity}", "at_ms": 0, "feature": "f", "environment": "e", "release": "r"} | given
-    return Generation(**given)
+    given.setdefault("id", f"gen_{identity}")
+    given.setdefault("at_ms", 0)
+    return Generation(feature="f", environment="e", release="r", **given)
 
 
 def test_a_unit_counts_once_with_the_mean_of_its_window() -> None:
