@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trimtab.gateway.mirror import MirrorQueue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Copy:
+    def __init__(self) -> None:
+        self.done: Callable[[], None] | None = None
+
+    def start(self, done: Callable[[], None]) -> None:
+        self.done = done
+
+    def cancel(self) -> None:
+        self.finish()
+
+    def finish(self) -> None:
+        done, self.done = self.done, None
+        if done is not None:
+            done()
+
+
+@given(st.lists(st.booleans(), max_size=60), st.integers(1, 4), st.integers(0, 4))
+def test_mirrors_are_bounded_and_every_one_is_sent_waiting_or_counted_as_dropped(
+    submissions: list[bool], concurrency: int, waiting: int
+) -> None:
+    queue = MirrorQueue(concurrency=concurrency, waiting=waiting)
+    copies: list[Copy] = []
+    for submitted in submissions:
+        if submitted:
+            copies.append(Copy())
+            queue.submit(copies[-1])
+        elif running := [copy for copy in copies if copy.done]:
+            running[0].finish()
+        active = sum(copy.done is not None for copy in copies)
+        assert active <= concurrency
+        assert queue.pending - active <= waiting
+        assert active in {queue.pending, concurrency}
+    finished = queue.sent - sum(copy.done is not None for copy in copies)
+    assert finished + queue.pending + queue.dropped == len(copies)
+    queue.abandon()
+    assert queue.pending == 0

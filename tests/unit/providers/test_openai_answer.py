@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import itertools
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trimtab.core.errors import UpstreamError
+from trimtab.providers.endpoint import Endpoint, authorization
+from trimtab.providers.openai import (
+    Answer,
+    StreamAssembler,
+    adapt_completion,
+    answer_of_error,
+    apply_output_adapters,
+    read_completion,
+)
+from trimtab.sim.behaviour import ChatRequest, SimAnswer
+from trimtab.sim.wire import completion, completion_chunks
+
+REQUEST = ChatRequest(
+    model="gpt-x", messages=[{"role": "user", "content": "hi"}], stream_options={"include_usage": True}
+)
+USAGE = {"prompt_tokens": 3, "completion_tokens": 7, "total_tokens": 10}
+
+
+def assembled(data: bytes, cuts: list[int], **options: Any) -> tuple[Answer, bytes, StreamAssembler]:
+    assembler = StreamAssembler(**{"keep_usage": True, **options})
+    places = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
+    forwarded = b"".join(assembler.feed(data[a:b]) for a, b in itertools.pairwise(places))
+    return assembler.answer(), forwarded, assembler
+
+
+def events(*chunks: Any) -> bytes:
+    return b"".join(b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in chunks)
+
+
+@given(st.text(), st.lists(st.integers(0, 5000), max_size=12), st.booleans())
+def test_a_stream_cut_anywhere_is_forwarded_unchanged_and_reads_as_the_whole_answer(
+    text: str, cuts: list[int], carriage: bool
+) -> None:
+    said = SimAnswer(text=text)
+    data = b"".join(completion_chunks(REQUEST, said, usage=USAGE))
+    answer, forwarded, assembler = assembled(data.replace(b"\n\n", b"\r\n\r\n") if carriage else data, cuts)
+    assert forwarded == data
+    assert answer == read_completion(completion(REQUEST, said, usage=USAGE))
+    assert assembler.ended
+
+
+@given(st.lists(st.integers(0, 5000), max_size=12))
+def test_tool_calls_and_refusals_are_put_together(cuts: list[int]) -> None:
+    for said in (SimAnswer(tool_call=("track", '{"order":"A-1"}')), SimAnswer(text="I will not.", refused=True)):
+        data = b"".join(completion_chunks(REQUEST, said, usage=USAGE))
+        assert assembled(data, cuts)[0] == read_completion(completion(REQUEST, said, usage=USAGE))
+
+
+@given(st.lists(st.integers(0, 5000), max_size=12))
+def test_the_usage_chunk_is_dropped_where_nobody_asked_and_counted_all_the_same(cuts: list[int]) -> None:
+    data = b"".join(completion_chunks(REQUEST, SimAnswer(text="a b c"), usage=USAGE))
+    answer, forwarded, _ = assembled(data, cuts, keep_usage=False)
+    assert b"usage" not in forwarded
+    assert forwarded.endswith(b"data: [DONE]\n\n")
+    assert (answer.input_tokens, answer.output_tokens) == (3, 7)
+
+
+@given(st.text(min_size=1), st.lists(st.integers(0, 5000), max_size=12))
+def test_adapted_streams_say_what_the_adapted_whole_says(text: str, cuts: list[int]) -> None:
+    said, steps = SimAnswer(text=f"```json\n{text}\n```"), ["strip_code_fence", "trim"]
+    data = b"".join(completion_chunks(REQUEST, said, usage=USAGE))
+    answer, forwarded, _ = assembled(data, cuts, steps=steps)
+    whole = read_completion(adapt_completion(completion(REQUEST, said, usage=USAGE), steps))
+    assert answer == whole
+    assert assembled(forwarded, [])[0] == whole
+
+
+def test_comments_and_other_choices_pass_and_the_first_choice_is_recorded() -> None:
+    data = b": keep-alive\n\n" + events(
+        {"choices": [{"index": 1, "delta": {"content": "other"}}]},
+        {"choices": [{"index": 0, "delta": {"content": "first"}}]},
+        {"choices": [{"index": 0, "delta": {}, "finish_reason": "length"}]},
+    )
+    answer, forwarded, assembler = assembled(data, [])
+    assert forwarded == data
+    assert (answer.output, answer.finish_reason) == ("first", "length")
+    assert (assembler.complete, assembler.ended) == (True, False)
+
+
+def test_an_error_inside_a_stream_is_passed_and_noted() -> None:
+    answer, forwarded, _ = assembled(events({"error": {"message": "m", "code": "overloaded"}}), [])
+    assert answer.error_code == "overloaded"
+    assert b"overloaded" in forwarded
+
+
+@pytest.mark.parametrize("data", [b"data: {nonsense}\n\n", b'data: {"choices": 3}\n\n', b"data: \xff\n\n"])
+def test_what_is_no_chunk_is_an_upstream_error(data: bytes) -> None:
+    with pytest.raises(UpstreamError, match="no chunk"):
+        assembled(data, [])
+
+
+@pytest.mark.parametrize(
+    ("body", "answer"),
+    [
+        (b'{"error": {"message": "m", "type": "t", "code": "rate_limit_exceeded"}}', "rate_limit_exceeded"),
+        (b'{"error": {"message": "m", "type": "t", "code": null}}', "upstream_status_500"),
+        (b"<html>Bad gateway</html>", None),
+        (b'{"error": "plain"}', None),
+        (b"\xff", None),
+    ],
+)
+def test_errors_are_read_where_they_have_openais_shape(body: bytes, answer: str | None) -> None:
+    read = answer_of_error(500, body)
+    assert (read.error_code if read else None) == answer
+
+
+def test_content_in_parts_and_answers_without_choices_are_read() -> None:
+    body = b'{"choices": [{"message": {"content": [{"type": "text", "text": "a"}, {"text": "b"}]}}]}'
+    assert read_completion(body).output == "ab"
+    assert read_completion(b'{"model": "m"}') == Answer(served_model="m")
+    for wrong in (b"[]", b"", b"\xff"):
+        with pytest.raises(UpstreamError):
+            read_completion(wrong)
+
+
+@pytest.mark.parametrize(
+    ("text", "steps", "adapted"),
+    [
+        ("```json\n{}\n```", ["strip_code_fence"], "{}"),
+        ("  ```\n{}```\n", ["strip_code_fence"], "{}"),
+        ("Here:\n```json\n{}\n```", ["strip_code_fence"], "Here:\n```json\n{}\n```"),
+        ("```a\n1\n```\n```b\n2\n```", ["strip_code_fence"], "```a\n1\n```\n```b\n2\n```"),
+        (" x \n", ["trim"], "x"),
+        (" x \n", [], " x \n"),
+        ("", ["strip_code_fence", "trim"], ""),
+    ],
+)
+def test_output_adapters(text: str, steps: list[str], adapted: str) -> None:
+    assert apply_output_adapters(text, steps) == adapted
+
+
+def test_a_key_is_sent_never_shown_and_missed_by_its_name() -> None:
+    endpoint = Endpoint(name="openai", base_url="https://x/v1", api_key_env="THE_KEY", api_key="sk-secret\n")
+    assert b"authorization: Bearer sk-secret\r\n" in authorization(endpoint)
+    assert "sk-secret" not in repr(endpoint)
+    with pytest.raises(UpstreamError) as raised:
+        authorization(Endpoint(name="openai", base_url="https://x/v1", api_key_env="THE_KEY"))
+    assert raised.value.param == "THE_KEY"
