@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from trimtab.artifacts.template import PromptError, check_text
-from trimtab.artifacts.template_lexer import Token, tokenize
+from trimtab.artifacts.template_lexer import Token, join_templates, tokenize
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,11 +26,6 @@ MAX_DEPTH = 50
 _STATIC = re.compile(
     r"include\s+(?P<quote>['\"])(?P<name>(?:(?!(?P=quote)).)*)(?P=quote)(?P<lenient>\s+ignore\s+missing)?"
 )
-_TAG_STARTS = frozenset("{%#")
-_TRIMS_AFTER = ("-}}", "-%}", "-#}")
-_TRIMS_BEFORE = ("{{-", "{%-", "{#-")
-_BARRIER = "{##}"
-"""An empty comment: renders to nothing, and whitespace control does not reach across it."""
 
 
 def inline_partials(prompt: PromptContent, partials: Mapping[str, str]) -> PromptContent:
@@ -86,7 +81,7 @@ class _Inliner:
             piece = self._include(token, place) if included else _own(tokens, index)
             seam = seam or included
             if piece:
-                expanded = _join(expanded, piece) if seam else expanded + piece
+                expanded = join_templates(expanded, piece) if seam else expanded + piece
                 seam = included
             if len(expanded) > MAX_INLINED_CHARACTERS:
                 raise place.error(
@@ -145,12 +140,3 @@ def _own(tokens: list[Token], index: int) -> str:
     if index + 1 < len(tokens) and _is_include(tokens[index + 1]) and tokens[index + 1].trims_before:
         text = text.rstrip()
     return text
-
-
-def _join(left: str, right: str) -> str:
-    """Put two texts side by side so that each still reads as it did alone."""
-    if left.endswith("{") and right[:1] in _TAG_STARTS:
-        return f"{left[:-1]}{{{{ '{{' }}}}{right}"
-    if left.endswith(_TRIMS_AFTER) or right.startswith(_TRIMS_BEFORE):
-        return f"{left}{_BARRIER}{right}"
-    return left + right

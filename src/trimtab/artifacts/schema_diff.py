@@ -79,7 +79,7 @@ def _required_only(path: str, before: dict[str, Any], after: dict[str, Any]) -> 
             kind="changed", path=f"{path}.{name}", before=name in old, after=name in new, summary=f"`{name}` {words}"
         )
     lists = [
-        [name for name in schema.get("required", []) if name in shared] if _required(schema) else []
+        [name for name in schema["required"] if isinstance(name, str) and name in shared] if _required(schema) else []
         for schema in (before, after)
     ]
     if lists[0] != lists[1] and sorted(lists[0]) == sorted(lists[1]):

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Token", "tokenize"]
+__all__ = ["Token", "escape_literal", "join_templates", "tokenize"]
 
 TokenKind = Literal["data", "expression", "statement", "comment", "raw"]
 
@@ -19,6 +19,11 @@ _RAW_OPEN = re.compile(r"\{%[-+]?\s*raw\s*[-+]?%\}")
 _RAW_CLOSE = re.compile(r"\{%[-+]?\s*endraw\s*[-+]?%\}")
 _STRING = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
 _CLOSING = {"{{": "}}", "{%": "%}"}
+_TAG_STARTS = frozenset("{%#")
+_TRIMS_AFTER = ("-}}", "-%}", "-#}")
+_TRIMS_BEFORE = ("{{-", "{%-", "{#-")
+_BARRIER = "{##}"
+"""An empty comment: renders to nothing, and whitespace control does not reach across it."""
 _NESTING = {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}
 
 
@@ -103,3 +108,17 @@ def _tag_end(text: str, position: int) -> int:
         depth += _NESTING.get(text[cursor], 0)
         cursor += 1
     return len(text)
+
+
+def join_templates(left: str, right: str) -> str:
+    """Put two templates side by side so that each still reads as it did alone."""
+    if left.endswith("{") and right[:1] in _TAG_STARTS:
+        return f"{left[:-1]}{{{{ '{{' }}}}{right}"
+    if left.endswith(_TRIMS_AFTER) or right.startswith(_TRIMS_BEFORE):
+        return f"{left}{_BARRIER}{right}"
+    return left + right
+
+
+def escape_literal(text: str) -> str:
+    """Return a template that renders to exactly this text."""
+    return re.sub(r"\{(?=[{%#])", "{{ '{' }}", text)

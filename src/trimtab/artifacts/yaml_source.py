@@ -17,7 +17,7 @@ from trimtab.core.errors import SourceError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["MAX_NODES", "parse_yaml"]
+__all__ = ["MAX_NODES", "is_plain_text", "parse_yaml"]
 
 MAX_NODES = 100_000
 """Of one document, aliases counted as often as they are used."""
@@ -46,6 +46,12 @@ def parse_yaml(text: str, path: str, *, first_line: int = 1) -> Node:
         return _Reader(text, path, first_line - 1).document()
     except yaml.YAMLError as error:
         raise _malformed(error, text, path, first_line - 1) from None
+
+
+def is_plain_text(text: str) -> bool:
+    """Whether an unquoted scalar is read as this text, and not as null, a boolean or a number."""
+    special = (_INTEGER, _BASED, _FLOAT, _NOT_JSON)
+    return text not in _NULL and text not in _BOOLEAN and not any(pattern.fullmatch(text) for pattern in special)
 
 
 def _malformed(error: yaml.YAMLError, text: str, path: str, shift: int) -> SourceError:
