@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+from typing import Any
+
+import jsonschema_rs
+import msgspec
+import pytest
+
+from trimtab.core.errors import InputError, IntegrityError, SourceError
+from trimtab.rollout.plan_file import parse_plan
+from trimtab.rollout.spec import decode_plan, default_plan, encode_plan, find_problem, plan_json_schema, seconds
+
+GOOD = b"""\
+unit: session
+window: 10s
+alpha: 0.01
+minUnits: 30
+onNoData: rollback
+deadline: 2d
+metrics:
+  - name: error
+    margin: 0.01
+  - name: latency
+    role: signal
+    cap: 5000
+  - name: correct
+    role: goal
+    scorer: {python: "scorers:correct"}
+steps:
+  - shadow: {traffic: 5, duration: 10m, minUnits: 20}
+  - setWeight: 5
+  - pause: {}
+  - setWeight: 50
+  - analysis: {mode: nonInferior, minUnits: 300, maxDuration: 1h}
+  - bake: {duration: 30m, controlWeight: 2.5}
+"""
+
+
+def refusal(text: str) -> SourceError:
+    with pytest.raises(SourceError) as caught:
+        parse_plan(text.encode(), path="here/rollout.yaml")
+    return caught.value
+
+
+def test_a_plan_reads_as_written() -> None:
+    plan = parse_plan(GOOD)
+    assert (plan.unit, plan.window_ms, plan.alpha, plan.on_no_data) == ("session", 10_000, 0.01, "rollback")
+    assert plan.shadow_stages == {0}
+    assert plan.phases == 2
+    assert plan.steps[2].pause is not None
+    assert plan.steps[2].pause.waits_for_people
+    assert [step.text for step in plan.steps][-2:] == [
+        "analysis of non-inferiority, at most 1h, at least 300 units",
+        "bake for 30m with 2.5 % control",
+    ]
+
+
+def test_a_frozen_plan_writes_its_defaults_out_and_reads_back() -> None:
+    frozen = encode_plan(parse_plan(GOOD))
+    assert msgspec.json.decode(frozen)["metrics"][1]["margin"] == 0.1
+    assert encode_plan(decode_plan(frozen)) == frozen
+    with pytest.raises(IntegrityError):
+        decode_plan(b"{}")
+
+
+def test_the_built_in_plan_is_sound_and_survives_storage() -> None:
+    assert find_problem(default_plan()) is None
+    assert decode_plan(encode_plan(default_plan())) == default_plan()
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "code", "words"),
+    [
+        ("steps:\n  - setweight: 5\n", 2, "unknown_field", "did you mean `setWeight`?"),
+        ("stepz: []\n", 1, "unknown_field", "did you mean `steps`?"),
+        ("steps:\n  - setWeight: 5\n  - pause: {duratoin: 5s}\n", 3, "unknown_field", "did you mean `duration`?"),
+        ("steps:\n  - pause: {duration: 5x}\n", 2, "invalid_plan", "500ms, 30s"),
+        ("window: 10\nsteps: [{setWeight: 1}]\n", 1, "invalid_plan", "500ms, 30s"),
+        ("steps:\n  - pause:\n", 2, "invalid_plan", "write `pause: {}`"),
+        ("steps:\n  - setWeight: 900\n", 2, "invalid_plan", "<= 100"),
+        ("steps:\n  - setWeight: 50\n  - setWeight: 10\n", 3, "invalid_plan", "weights only grow"),
+        ("steps:\n  - analysis: {}\n", 2, "invalid_plan", "setWeight"),
+        ("steps:\n  - setWeight: 9\n  - shadow: {traffic: 5, duration: 5s}\n", 3, "invalid_plan", "shadow first"),
+        ("steps:\n  - bake: {duration: 5s}\n  - setWeight: 9\n", 2, "invalid_plan", "not the last step"),
+        ("steps:\n  - setWeight: 100\n  - bake: {duration: 5s}\n", 3, "invalid_plan", "drop `setWeight: 100`"),
+        (
+            "metrics:\n  - name: error\n    role: guardrial\nsteps: [{setWeight: 5}]\n",
+            3,
+            "invalid_plan",
+            "`guardrail`?",
+        ),
+        ("metrics:\n  - name: eror\nsteps: [{setWeight: 5}]\n", 2, "invalid_plan", "not a built-in metric"),
+        ("metrics:\n  - name: error\n  - name: error\nsteps: [{setWeight: 5}]\n", 3, "invalid_plan", "named twice"),
+        (
+            "metrics:\n  - name: error\n    role: signal\nsteps: [{setWeight: 5}]\n",
+            1,
+            "invalid_plan",
+            "nothing could roll back",
+        ),
+        ("alpha: 0.05\n", 1, "missing_field", "needs `steps`"),
+        ("steps:\n  - shadow: {traffic: 5}\n", 2, "missing_field", "needs `duration`"),
+        ("steps: [\n", 2, "malformed_yaml", "not YAML"),
+        ("steps: {}\n", 1, "invalid_plan", "array"),
+        ("steps: []\n", 1, "invalid_plan", "length >= 1"),
+    ],
+)
+def test_every_complaint_names_file_line_and_remedy(text: str, line: int, code: str, words: str) -> None:
+    error = refusal(text)
+    assert (error.code, error.path, error.line) == (code, "here/rollout.yaml", line)
+    assert words in str(error)
+
+
+def test_bytes_that_are_not_utf8_are_refused_with_their_line() -> None:
+    with pytest.raises(SourceError) as caught:
+        parse_plan(b"unit: user\nwindow: \xff\n")
+    assert (caught.value.code, caught.value.line) == ("not_utf8", 2)
+
+
+@pytest.mark.parametrize(("text", "expected"), [("500ms", 0.5), ("90s", 90), ("1.5h", 5400), ("7d", 604_800)])
+def test_durations(text: str, expected: float) -> None:
+    assert seconds(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "5", "s", "-5s", "5 s", "1h30m"])
+def test_what_is_no_duration(text: str) -> None:
+    with pytest.raises(InputError):
+        seconds(text)
+
+
+@pytest.mark.parametrize(
+    ("document", "valid"),
+    [
+        ({"steps": [{"setWeight": 5}, {"pause": {}}]}, True),
+        ({"steps": [{"setWeight": 5, "pause": {}}]}, False),
+        ({"steps": [{}]}, False),
+        ({"steps": [{"setWeight": None}]}, False),
+        ({"steps": [{"setWeight": 5}], "window": "5x"}, False),
+        ({"steps": [{"setWeight": 5}], "metrics": [{"name": "x", "scorer": {"regex": "y"}}]}, True),
+        ({"steps": [{"setWeight": 5}], "extra": 1}, False),
+    ],
+)
+def test_the_generated_schema_agrees_with_the_reader(document: dict[str, Any], *, valid: bool) -> None:
+    assert jsonschema_rs.is_valid(plan_json_schema(), document) is valid
+    if valid:
+        parse_plan(msgspec.json.encode(document))
+    else:
+        with pytest.raises(SourceError):
+            parse_plan(msgspec.json.encode(document))
