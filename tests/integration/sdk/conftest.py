@@ -119,7 +119,7 @@ class _Handler(BaseHTTPRequestHandler):
                 {"type": "tool_use", "id": "toolu_1", "name": "find_order", "input": json.loads(TOOL_ARGUMENTS)}
             )
             stop = "tool_use"
-        message = {
+        message: dict[str, Any] = {
             "id": "msg_1",
             "type": "message",
             "role": "assistant",
@@ -130,19 +130,24 @@ class _Handler(BaseHTTPRequestHandler):
             usage = {"input_tokens": 11, "output_tokens": 4}
             self._json(200, {**message, "content": blocks, "stop_reason": stop, "usage": usage})
             return
-        start = {**message, "content": [], "stop_reason": None, "usage": {"input_tokens": 11, "output_tokens": 1}}
+        start: dict[str, Any] = {
+            **message,
+            "content": [],
+            "stop_reason": None,
+            "usage": {"input_tokens": 11, "output_tokens": 1},
+        }
         events: list[dict[str, Any]] = [{"type": "message_start", "message": start}]
         for index, block in enumerate(blocks):
             text = block["type"] == "text"
             empty = {**block, "text": ""} if text else {**block, "input": {}}
             events.append({"type": "content_block_start", "index": index, "content_block": empty})
             for half in _halves(block["text"] if text else TOOL_ARGUMENTS):
-                delta = (
+                piece = (
                     {"type": "text_delta", "text": half} if text else {"type": "input_json_delta", "partial_json": half}
                 )
-                events.append({"type": "content_block_delta", "index": index, "delta": delta})
+                events.append({"type": "content_block_delta", "index": index, "delta": piece})
             events.append({"type": "content_block_stop", "index": index})
-        delta = {"stop_reason": stop, "stop_sequence": None}
+        delta: dict[str, Any] = {"stop_reason": stop, "stop_sequence": None}
         events.append({"type": "message_delta", "delta": delta, "usage": {"output_tokens": 4}})
         events.append({"type": "message_stop"})
         lines = [f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events]
@@ -244,11 +249,11 @@ class Store:
         )
 
     def events(self) -> list[Event]:
-        """Every event that is durable, of every process."""
+        """Every event that is durable, process by process, in the order they were recorded."""
         found: list[Event] = []
         for folder in sorted(self.directory.journals.iterdir()):
             found += read_journal(folder, JournalPosition()).events
-        return sorted(found, key=lambda event: event.id)
+        return found
 
     def generations(self, tt: Trimtab) -> list[Generation]:
         """Every generation recorded so far."""
@@ -269,6 +274,13 @@ class Store:
         while tt.health()["revision"] < self.revision and time.monotonic() < deadline:
             time.sleep(0.01)
         assert tt.health()["revision"] == self.revision
+
+    def wait_for_problem(self, tt: Trimtab) -> None:
+        """Return when `tt` has noticed that the snapshot on disk cannot be read."""
+        deadline = time.monotonic() + 10
+        while not tt.health()["snapshot_problem"] and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert tt.health()["snapshot_problem"]
 
 
 @pytest.fixture

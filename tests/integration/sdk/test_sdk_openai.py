@@ -116,8 +116,8 @@ def test_a_stream_is_handed_through_and_recorded_whole(
     serving: None, client: Any, upstream: Any, tt: Trimtab, store: Any
 ) -> None:
     with client.chat.completions.create(**ASK, stream=True) as stream:
-        assert isinstance(stream, Stream)
         assert stream.trimtab.release == "support-reply#1"
+        assert isinstance(stream, Stream)
         chunks = list(stream)
     assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "answer of gpt-a"
     assert upstream.requests[0]["stream_options"] == {"include_usage": True}
