@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
     from starlette.routing import BaseRoute
+
     from trimtab.control.plane import ControlPlane
 
 __all__ = ["api_routes"]

@@ -10,7 +10,7 @@ from trimtab.bootstrap.settings import Settings, load_settings
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from trimtab.bootstrap.control import ControlPlane
+    from trimtab.control.plane import ControlPlane
 
 __all__ = ["AppContext"]
 

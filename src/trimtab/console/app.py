@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
     from starlette.routing import BaseRoute
+
     from trimtab.control.plane import ControlPlane
 
 __all__ = ["console_routes"]

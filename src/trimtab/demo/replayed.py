@@ -83,7 +83,6 @@ def replayed(data: Path) -> Scenario:
         write=_write,
         upstream=[
             *("--replay", str(recordings), "--replay-speed", "200"),
-            *("--replay-model-prefix", "openaichat/"),
         ],
         ask=_Asker(numbers),
         usable=bool,

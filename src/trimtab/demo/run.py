@@ -10,7 +10,6 @@ import time
 from typing import TYPE_CHECKING
 
 from trimtab.bootstrap.control import open_control
-
 from trimtab.bootstrap.environment import child_environment, data_folder
 from trimtab.bootstrap.settings import load_settings
 from trimtab.core.errors import ConflictError
@@ -114,7 +113,7 @@ async def _start_processes(scenario: Scenario, settings: Settings, supervisor: S
         ("gateway", ["gateway"], f"http://127.0.0.1:{settings.gateway.port}/readyz"),
     ]
     for name, arguments, ready in commands:
-        await loop.run_in_executor(None, lambda n=name, a=arguments, r=ready: supervisor.start(n, a, ready_url=r))
+        await loop.run_in_executor(None, supervisor.start, name, arguments, ready)
 
 
 async def _draw(view: View) -> None:

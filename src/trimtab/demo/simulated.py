@@ -34,7 +34,12 @@ _QUESTIONS = (
 _UPSTREAM: dict[str, Any] = {
     "rules": [
         {"when": {"systemContains": "Explain your reasoning inside"}},
-        {"when": {"systemContains": "Explain your reasoning"}, "preambleRate": 0.1, "fenceRate": 0.08},
+        {
+            "when": {"systemContains": "Explain your reasoning"},
+            "drawBy": "user",
+            "preambleRate": 0.1,
+            "fenceRate": 0.08,
+        },
         {},
     ]
 }

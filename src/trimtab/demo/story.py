@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from trimtab.control.reports import RolloutReport
+from trimtab.control.rollout_reports import RolloutReport
 from trimtab.core.errors import TrimtabError
 from trimtab.demo.scenario import Act
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from trimtab.control.plane import ControlPlane
-
     from trimtab.demo.scenario import Scenario
 
 __all__ = ["ActResult", "Story"]

@@ -63,7 +63,7 @@ class Supervisor:
     ) -> None:
         self.stop()
 
-    def start(self, name: str, arguments: Sequence[str], *, ready_url: str) -> Child:
+    def start(self, name: str, arguments: Sequence[str], ready_url: str) -> Child:
         """Start a child and wait until `ready_url` answers 2xx; raises `StorageError` with its last words otherwise."""
         child = Child(name=name, arguments=list(arguments), ready_url=ready_url)
         self._spawn(child)

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from trimtab.control.reports import RolloutReport
+    from trimtab.control.rollout_reports import RolloutReport
     from trimtab.demo.scenario import Scenario
     from trimtab.demo.story import Story
     from trimtab.demo.supervisor import Supervisor

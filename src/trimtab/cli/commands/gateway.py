@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
+
+from trimtab.cli.output import say
 
 if TYPE_CHECKING:
     from trimtab.cli.context import AppContext
@@ -18,6 +21,16 @@ __all__ = ["command"]
 @click.pass_obj
 def command(app: AppContext, host: str | None, port: int | None) -> None:
     """Run the OpenAI-compatible gateway: the model name that clients send is the feature's name."""
-    from trimtab.bootstrap.data_plane import run_gateway
+    from trimtab.bootstrap.data_plane import endpoints
+    from trimtab.gateway.config import GatewayConfig, check_bind
+    from trimtab.gateway.server import run
+    from trimtab.serving.runtime import DataPlane
 
-    run_gateway(app.settings(gateway__host=host, gateway__port=port))
+    settings = app.settings(gateway__host=host, gateway__port=port)
+    config = msgspec.convert(msgspec.to_builtins(settings.gateway), GatewayConfig)
+    plane = DataPlane.open(settings.data_directory, environment=settings.environment, kind="gateway")
+    try:
+        check_bind(config, has_keys=plane.asks_for_keys)
+        run(config, plane, endpoints(settings), on_ready=lambda at, on: say(f"gateway on http://{at}:{on}/v1"))
+    finally:
+        plane.close()

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from trimtab.cli.context import AppContext
-    from trimtab.control.reports import RolloutReport
+    from trimtab.control.rollout_reports import RolloutReport
+    from trimtab.rollout.effects import CommandKind
 
 __all__ = ["command"]
 
@@ -118,7 +119,7 @@ def _print_report(report: RolloutReport) -> None:
         print(f"\nchanged: {change.path}: {change.summary}")
 
 
-def _steering(name: str, help_text: str) -> Callable[..., None]:
+def _steering(name: CommandKind, help_text: str) -> Callable[..., None]:
     @command.command(name, help=help_text)
     @click.argument("which")
     @click.option("--reason", required=True, help="Why; kept in the audit log.")
@@ -131,7 +132,7 @@ def _steering(name: str, help_text: str) -> Callable[..., None]:
         else:
             print(f"{rollout.id} {rollout.state}")
 
-    return steer  # type: ignore[no-any-return]
+    return steer
 
 
 pause = _steering("pause", "Hold a rollout where it is; guardrails keep watching.")
@@ -145,15 +146,14 @@ abort = _steering("abort", "Roll back now.")
 @json_option
 def lint(file: Path, as_json: bool) -> None:  # noqa: FBT001 - click's signature
     """Check a rollout.yaml and tell what it will do."""
-    from trimtab.rollout.spec import parse_plan
-    from trimtab.rollout.words import describe_step
+    from trimtab.rollout.plan_file import parse_plan
 
     plan = parse_plan(_read(file), path=str(file))
     if as_json:
         emit_json(plan)
         return
     for index, step in enumerate(plan.steps, start=1):
-        print(f"{index}. {describe_step(step)}")
+        print(f"{index}. {step.text}")
 
 
 def _read(file: Path) -> bytes:

@@ -12,7 +12,6 @@ from trimtab.core.errors import InputError
 
 if TYPE_CHECKING:
     from trimtab.bootstrap.control import ControllerLoop
-
     from trimtab.cli.context import AppContext
 
 __all__ = ["command"]
@@ -32,9 +31,9 @@ def command(app: AppContext, host: str | None, port: int | None, no_controller: 
     from starlette.applications import Starlette
     from starlette.middleware import Middleware
     from starlette.middleware.trustedhost import TrustedHostMiddleware
-    from trimtab.bootstrap.control import open_control, open_controller
 
     from trimtab.api.app import api_routes
+    from trimtab.bootstrap.control import open_control, open_controller
     from trimtab.console.app import console_routes
 
     settings = app.settings(server__host=host, server__port=port)

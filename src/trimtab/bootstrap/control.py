@@ -1,0 +1,83 @@
+"""The control plane, wired: SQLite, snapshot files and journals of one data directory."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trimtab.analysis.scorers import ScorerLibrary
+from trimtab.bootstrap.prices import price_of
+from trimtab.control.plane import ControlPlane
+from trimtab.control.score_journal import ScoreJournal
+from trimtab.core.clock import SystemClock
+from trimtab.rollout.controller import CONSUMER, Controller, ControllerPorts
+from trimtab.rollout.files import JournalEvents, SnapshotFiles
+from trimtab.storage.sqlite import open_sqlite
+
+if TYPE_CHECKING:
+    from trimtab.bootstrap.settings import Settings
+
+__all__ = ["ControllerLoop", "open_control", "open_controller"]
+
+
+def open_control(settings: Settings) -> ControlPlane:
+    """Open the control plane; raises `StorageError` where its store cannot be opened."""
+    directory = settings.data_directory
+    return ControlPlane(
+        store=open_sqlite(directory.database),
+        publisher=SnapshotFiles(directory),
+        directory=directory,
+        clock=SystemClock(),
+        environment=settings.environment,
+        actor=settings.actor or _login(),
+        prices=price_of,
+    )
+
+
+class ControllerLoop:
+    """A controller with what it is wired to, ticked by whoever runs the process."""
+
+    def __init__(self, settings: Settings) -> None:
+        directory = settings.data_directory
+        self._store = open_sqlite(directory.database)
+        self._scores = ScoreJournal(directory.journals)
+        ports = ControllerPorts(
+            store=self._store,
+            events=JournalEvents(directory.journals, consumer=CONSUMER),
+            publisher=SnapshotFiles(directory),
+            clock=SystemClock(),
+            scorers=ScorerLibrary([Path(path) for path in settings.server.scorer_path]),
+            scores=self._scores,
+            prices=price_of,
+        )
+        self._controller = Controller(ports, holder=f"{socket.gethostname()}-{os.getpid()}-{os.urandom(4).hex()}")
+
+    def tick(self) -> list[str]:
+        """Do all that is to be done now; returns what is worth telling."""
+        told = []
+        while True:
+            report = self._controller.tick()
+            told += [f"{step.rollout} {step.to_state}: {step.reason}" for step in report.transitions]
+            if not report.more:
+                return told
+
+    def close(self) -> None:
+        """Hand the lease back and close."""
+        self._controller.stop()
+        self._scores.close()
+        self._store.close()
+
+
+def open_controller(settings: Settings) -> ControllerLoop:
+    """Open a controller; several may run, one leads."""
+    return ControllerLoop(settings)
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container user without a name
+        return f"uid-{os.getuid()}"

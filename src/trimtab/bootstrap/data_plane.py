@@ -1,0 +1,29 @@
+"""The data plane, wired. Imports nothing of the control plane's: import-linter holds that."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from trimtab.providers.endpoint import Endpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from trimtab.bootstrap.settings import Settings
+
+__all__ = ["endpoints"]
+
+
+def endpoints(settings: Settings, environ: Mapping[str, str] | None = None) -> dict[str, Endpoint]:
+    """Return where each provider is reached, with the key that its environment variable holds."""
+    environ = os.environ if environ is None else environ
+    return {
+        name: Endpoint(
+            name=name,
+            base_url=provider.base_url,
+            api_key_env=provider.api_key_env,
+            api_key=environ.get(provider.api_key_env, "") if provider.api_key_env else "",
+        )
+        for name, provider in settings.providers.items()
+    }

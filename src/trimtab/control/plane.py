@@ -1,0 +1,224 @@
+"""The control plane's use cases, each one transaction; command line, API and console call these and nothing else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trimtab.artifacts.diff import diff_releases
+from trimtab.artifacts.folder import load_feature
+from trimtab.control.rollout_reports import rollout_report, rollout_summary
+from trimtab.control.running import read_running
+from trimtab.control.shipping import push_source
+from trimtab.control.tracing import read_trace
+from trimtab.core.errors import ConflictError, NotFoundError
+from trimtab.policy.keys import create_key, revoke_key
+from trimtab.releases.audit import chain_fault
+from trimtab.releases.pointers import PointerRequest, set_pointer
+from trimtab.releases.reference import find_release, require_feature
+from trimtab.rollout.commands import RolloutRequest, command_rollout, start_rollout
+from trimtab.rollout.effects import Command
+from trimtab.rollout.publishing import compile_snapshot, no_prices
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from trimtab.artifacts.change import Change
+    from trimtab.control.reports import RunningReport, TraceReport
+    from trimtab.control.rollout_reports import RolloutReport, RolloutSummary
+    from trimtab.control.shipping import PushReport
+    from trimtab.core.clock import Clock
+    from trimtab.policy.model import ApiKey
+    from trimtab.releases.model import AuditEntry, CompiledRelease, Pointer, PointerMove, Release
+    from trimtab.rollout.effects import CommandKind
+    from trimtab.rollout.model import Rollout
+    from trimtab.rollout.ports import ControlStore, ControlTransaction, SnapshotPublisher
+    from trimtab.serving.directory import DataDirectory
+    from trimtab.serving.snapshot import Price
+
+__all__ = ["ControlPlane"]
+
+_AUDIT_PAGE = 10_000
+
+
+class ControlPlane:
+    """One environment of one data directory, on behalf of one actor. Thread-safe as its store is."""
+
+    def __init__(  # noqa: PLR0913 - what it is wired to
+        self,
+        *,
+        store: ControlStore,
+        publisher: SnapshotPublisher,
+        directory: DataDirectory,
+        clock: Clock,
+        environment: str,
+        actor: str,
+        prices: Callable[[CompiledRelease], Price | None] = no_prices,
+    ) -> None:
+        self._store = store
+        self._publisher = publisher
+        self._directory = directory
+        self._clock = clock
+        self.environment = environment
+        self.actor = actor
+        self._prices = prices
+
+    def close(self) -> None:
+        """Close the store."""
+        self._store.close()
+
+    def check(self) -> None:
+        """Raise `StorageError` unless the store answers."""
+        with self._store.read() as tx:
+            tx.snapshot_revision(self.environment)
+
+    def push(self, folder: Path, *, message: str = "") -> PushReport:
+        """Store a feature folder; raises `SourceError` with file and line for what is wrong in it."""
+        source = load_feature(folder)
+        with self._store.write() as tx:
+            return push_source(tx, source, actor=self.actor, now_ms=self._clock.now_ms(), message=message)
+
+    def releases(self, feature: str) -> list[Release]:
+        """Return the releases of a feature, newest first."""
+        with self._store.read() as tx:
+            require_feature(tx, feature)
+            return tx.releases(feature)
+
+    def release(self, feature: str, reference: str) -> Release:
+        """Return one release."""
+        with self._store.read() as tx:
+            return find_release(tx, feature, reference)
+
+    def diff(self, feature: str, old: str, new: str) -> list[Change]:
+        """Return what changed in meaning between two releases."""
+        with self._store.read() as tx:
+            return diff_releases(find_release(tx, feature, old).compiled, find_release(tx, feature, new).compiled)
+
+    def pointer(self, feature: str, environment: str | None = None) -> Pointer | None:
+        """Return where a feature's stable release is, `None` where the environment does not serve it."""
+        with self._store.read() as tx:
+            return tx.pointer(feature, environment or self.environment)
+
+    def pointer_history(self, feature: str, environment: str | None = None) -> list[PointerMove]:
+        """Return every move of a feature's pointer, oldest first."""
+        with self._store.read() as tx:
+            require_feature(tx, feature)
+            return tx.pointer_moves(feature, environment or self.environment)
+
+    def set_pointer(self, feature: str, reference: str, *, reason: str) -> PointerMove:
+        """Point the environment at a release at once, and publish it. Refused while a rollout is under way."""
+        with self._store.write() as tx:
+            release = find_release(tx, feature, reference)
+            active = tx.active_rollout(feature, self.environment)
+            if active is not None:
+                raise ConflictError(
+                    "rollout_active",
+                    f"rollout {active.id} of `{feature}` is `{active.state}`",
+                    param="feature",
+                    hint=f"end it first: trimtab rollout abort {feature} --reason ...",
+                )
+            request = PointerRequest(release=release, environment=self.environment, actor=self.actor, reason=reason)
+            move = set_pointer(tx, request, now_ms=self._clock.now_ms())
+        self.publish()
+        return move
+
+    def publish(self) -> None:
+        """Compile and publish the snapshot of the environment, so that no controller need be running."""
+        with self._store.write() as tx:
+            revision = tx.next_snapshot_revision(self.environment)
+            snapshot = compile_snapshot(
+                tx, self.environment, revision=revision, now_ms=self._clock.now_ms(), prices=self._prices
+            )
+        self._publisher.publish(snapshot)
+
+    def start_rollout(
+        self, feature: str, reference: str, *, environment: str | None = None, reason: str = "", supersede: bool = False
+    ) -> Rollout:
+        """Begin to replace stable by a release; the controller takes it from there."""
+        with self._store.write() as tx:
+            request = RolloutRequest(
+                feature=feature,
+                environment=environment or self.environment,
+                candidate=find_release(tx, feature, reference).digest,
+                actor=self.actor,
+                reason=reason,
+                supersede=supersede,
+            )
+            return start_rollout(tx, request, now_ms=self._clock.now_ms())
+
+    def command_rollout(self, which: str, kind: CommandKind, *, reason: str = "") -> Rollout:
+        """Steer a rollout (an id, or a feature's newest) and publish what follows."""
+        with self._store.write() as tx:
+            rollout = self._find_rollout(tx, which)
+            command = Command(kind=kind, actor=self.actor, reason=reason)
+            changed = command_rollout(tx, rollout.id, command, now_ms=self._clock.now_ms())
+        self.publish()
+        return changed
+
+    def rollouts(self, feature: str | None = None) -> list[RolloutSummary]:
+        """Return the rollouts of a feature, or of all, newest first."""
+        with self._store.read() as tx:
+            if feature is not None:
+                require_feature(tx, feature)
+            names = [known.name for known in tx.features()] if feature is None else [feature]
+            found = [rollout for name in names for rollout in tx.rollouts(name)]
+            return [rollout_summary(tx, one) for one in sorted(found, key=lambda one: one.id, reverse=True)]
+
+    def rollout_report(self, which: str) -> RolloutReport:
+        """Return where a rollout (an id, or a feature's newest) stands, and why."""
+        with self._store.read() as tx:
+            return rollout_report(tx, self._find_rollout(tx, which))
+
+    def running(self, feature: str | None = None, *, window_minutes: int = 5) -> RunningReport:
+        """Return what is declared and what traffic saw."""
+        return read_running(
+            self._directory,
+            environment=self.environment,
+            feature=feature,
+            window_minutes=window_minutes,
+            now_ms=self._clock.now_ms(),
+        )
+
+    def trace(self, generation: str) -> TraceReport:
+        """Return everything recorded about one request."""
+        return read_trace(self._directory, generation)
+
+    def audit(self) -> tuple[list[AuditEntry], str]:
+        """Return the whole audit log and what is wrong with its chain (an empty string where nothing is)."""
+        entries: list[AuditEntry] = []
+        with self._store.read() as tx:
+            while page := tx.audit(after=entries[-1].sequence if entries else 0, limit=_AUDIT_PAGE):
+                entries += page
+        return entries, chain_fault(entries)
+
+    def create_key(self, team: str) -> tuple[ApiKey, str]:
+        """Create a gateway key; returns it and the secret, once."""
+        with self._store.write() as tx:
+            created = create_key(tx, team, actor=self.actor, now_ms=self._clock.now_ms())
+        self.publish()
+        return created
+
+    def keys(self) -> list[ApiKey]:
+        """Return all gateway keys."""
+        with self._store.read() as tx:
+            return tx.keys()
+
+    def revoke_key(self, key_id: str) -> None:
+        """Revoke a gateway key and publish that."""
+        with self._store.write() as tx:
+            revoke_key(tx, key_id, actor=self.actor, now_ms=self._clock.now_ms())
+        self.publish()
+
+    def _find_rollout(self, tx: ControlTransaction, which: str) -> Rollout:
+        rollout = tx.rollout(which)
+        if rollout is not None:
+            return rollout
+        here = [one for one in tx.rollouts(which) if one.environment == self.environment]
+        if here:
+            return here[0]
+        raise NotFoundError(
+            "unknown_rollout",
+            f"there is no rollout `{which}`, nor one of a feature of that name in `{self.environment}`",
+            param="rollout",
+            hint="trimtab rollout list shows them all",
+        )

@@ -1,0 +1,39 @@
+"""Where the controller writes registered scorers' results: a journal of its own, so that a trace shows them."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from trimtab.core.errors import InputError
+from trimtab.core.ids import id_time_ms
+from trimtab.events import encode_event
+from trimtab.serving.journal import JournalWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from trimtab.events import Score
+
+__all__ = ["ScoreJournal"]
+
+
+class ScoreJournal:
+    """A `rollout.ports.ScoreSink`. Scores are derived: where the disk refuses them, they are dropped and counted."""
+
+    def __init__(self, journals: Path) -> None:
+        self._writer = JournalWriter(journals / f"controller-{os.getpid()}-{os.urandom(4).hex()}")
+
+    def record(self, scores: Sequence[Score]) -> None:
+        """Append scores; a repeated one has the same id and is read once."""
+        for score in scores:
+            try:
+                subject_ms = id_time_ms(score.generation)
+            except InputError:
+                subject_ms = score.at_ms
+            self._writer.append(encode_event(score), subject_ms)
+
+    def close(self) -> None:
+        """Flush and close."""
+        self._writer.close()
