@@ -39,7 +39,7 @@ def run_demo(*, folder: Path, replay: bool, resume: bool, seed: int, stay: bool 
     _prepare(folder, resume=resume)
     settings = load_settings(config=folder / "trimtab.toml", environ={}, flags={"directory": str(folder / ".trimtab")})
     scenario = replayed(data_folder()) if replay else simulated(folder, seed=seed)
-    with Supervisor(folder / "logs", child_environment(folder)) as supervisor:
+    with Supervisor(folder, child_environment(folder)) as supervisor:
         return asyncio.run(_perform(scenario, folder, settings, supervisor, seed=seed, stay=stay))
 
 

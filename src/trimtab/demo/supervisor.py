@@ -49,8 +49,10 @@ class Supervisor:
     Each child's output goes to `<logs>/<name>.log`, appended, so that a crash can be read afterwards.
     """
 
-    def __init__(self, logs: Path, environment: dict[str, str]) -> None:
-        self._logs = logs
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        """Children run in `folder`, where their settings are."""
+        self._folder = folder
+        self._logs = folder / "logs"
         self._environment = environment
         self.children: list[Child] = []
 
@@ -107,6 +109,7 @@ class Supervisor:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                cwd=self._folder,
                 env=self._environment,
                 start_new_session=True,  # Ctrl-C is ours to handle: children are stopped in order
             )
