@@ -54,7 +54,7 @@ class SqliteStore:
     def __init__(self, path: Path) -> None:
         """Use :func:`open_sqlite`."""
         self._place = str(path)
-        self._lock = WriteLock(path.with_name(f"{path.name}.lock"))
+        self._lock = WriteLock(path.with_name(f"{path.name}.queue"))
         # the driver's implicit transactions are off: BEGIN and COMMIT below are the only ones
         self._engine = sa.create_engine(
             f"sqlite:///{path}", isolation_level="AUTOCOMMIT", connect_args={"check_same_thread": False}
