@@ -111,6 +111,12 @@ def test_the_first_rule_that_holds_answers() -> None:
     assert answer(config, ask("hello")).text == "three"
 
 
+def test_a_rule_without_an_answer_changes_how_the_next_one_is_said() -> None:
+    config = SimConfig(rules=[Rule(name="fenced", fence_rate=1.0)])
+    plain = answer(SimConfig(), ask()).text
+    assert answer(config, ask()).text == f"```json\n{plain}\n```"
+
+
 def test_tools_are_called_by_rate_by_choice_and_not_after_their_result() -> None:
     config = SimConfig(rules=[Rule(name="r", answer="done", tool_call_rate=1.0)])
     said = answer(config, ask(tools=[TOOL]))

@@ -38,7 +38,7 @@ def test_a_file_is_read_in_yaml_or_json(tmp_path: Path) -> None:
         ("rules: [{name: r, fenceRat: 1}]", "fenceRat"),
         ("rules: [{name: r, fenceRate: 1.5}]", "fenceRate"),
         ("rules: [{name: r, invalidJsonRate: -1}]", "invalidJsonRate"),
-        ("rules: [{when: {}}]", "name"),
+        ("rules: [{name: 3}]", "name"),
         ("a: [1,\nb: 2", "sim.yaml:2"),
     ],
 )
@@ -47,6 +47,11 @@ def test_a_wrong_file_is_refused_with_the_field_or_line(tmp_path: Path, text: st
     with pytest.raises(SourceError, match=said) as raised:
         load_sim_config(tmp_path / "sim.yaml")
     assert "sim.yaml" in str(raised.value)
+
+
+def test_a_rule_without_a_name_is_called_by_its_place(tmp_path: Path) -> None:
+    (tmp_path / "sim.json").write_text('{"rules": [{"when": {"userContains": "x"}}, {}]}')
+    assert [rule.name for rule in load_sim_config(tmp_path / "sim.json").rules] == ["rule-1", "rule-2"]
 
 
 def test_a_missing_or_binary_file_is_refused(tmp_path: Path) -> None:
