@@ -26,15 +26,18 @@ _OPEN = frozenset({b"/healthz", b"/readyz"})
 _SCHEME = b"bearer "
 
 
-def admit(request: Request, plane: DataPlane) -> Refusal | None:
-    """Return why a request is refused: its path, its method, its key; `None` where it is not."""
+def admit(request: Request, plane: DataPlane, *, always_key: bool) -> Refusal | None:
+    """Return why a request is refused: its path, its method, its key; `None` where it is not.
+
+    `always_key`: ask for a key even where none exists (any longer): revoking the last key must not open the door.
+    """
     methods = _METHODS.get(request.path)
     if methods is None:
         if not request.path.startswith(MODEL_PATH) or request.path == MODEL_PATH:
             shown = request.path.decode(errors="replace")
             return Refusal(404, "unknown_url", f"Unknown request URL: {request.method.decode()} {shown}")
         methods = (b"GET", b"HEAD")
-    if request.path not in _OPEN and plane.asks_for_keys and not _knows(request, plane):
+    if request.path not in _OPEN and (always_key or plane.asks_for_keys) and not _knows(request, plane):
         challenge = b"www-authenticate: Bearer\r\n"
         return Refusal(401, "invalid_api_key", "send a gateway key as `Authorization: Bearer ...`", challenge)
     if request.method not in methods:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from trimtab.gateway.admission import admit
 from trimtab.gateway.catalogue import answer_health, answer_models, answer_ready
 from trimtab.gateway.chat import ModelCall
+from trimtab.gateway.config import may_be_open
 from trimtab.gateway.errors import error_body, internal_error, refusal_body
 from trimtab.gateway.feedback import answer_feedback
 from trimtab.gateway.mirror import MirrorQueue
@@ -36,11 +37,12 @@ class GatewayApplication:
         self.clock: Clock = plane.clock
         self.mirrors = MirrorQueue(concurrency=config.mirror_concurrency, waiting=config.mirror_queue)
         self.draining = False
+        self._always_key = not may_be_open(config)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def admit(self, request: Request) -> Refusal | None:
         """Judge a request by its head."""
-        return admit(request, self.plane)
+        return admit(request, self.plane, always_key=self._always_key)
 
     def refuse(self, exchange: Exchange, refusal: Refusal) -> None:
         """Say why, in OpenAI's shape."""

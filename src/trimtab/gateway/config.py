@@ -8,7 +8,7 @@ import msgspec
 
 from trimtab.core.errors import InputError
 
-__all__ = ["GatewayConfig", "check_bind"]
+__all__ = ["GatewayConfig", "check_bind", "may_be_open"]
 
 
 class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,7 +46,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 def check_bind(config: GatewayConfig, *, has_keys: bool) -> None:
     """Raise `InputError` (`unauthenticated_listener`) where anybody on the network could call without a key."""
-    if has_keys or config.trust_network or _is_loopback(config.host):
+    if has_keys or may_be_open(config):
         return
     raise InputError(
         "unauthenticated_listener",
@@ -54,6 +54,11 @@ def check_bind(config: GatewayConfig, *, has_keys: bool) -> None:
         param="gateway.host",
         hint="create a key (`trimtab key create`), or set gateway.trust_network = true where the network is yours",
     )
+
+
+def may_be_open(config: GatewayConfig) -> bool:
+    """Return whether the gateway may serve without asking for a key, where none exists."""
+    return config.trust_network or _is_loopback(config.host)
 
 
 def _is_loopback(host: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import http.client
 import json
 import socket
@@ -308,6 +309,19 @@ def test_a_new_snapshot_serves_from_the_next_request_on(
     here = stack()
     here.publish(snapshot(release(2), revision=2))
     assert call(here, "POST", "/v1/chat/completions", BODY)[1]["x-trimtab-release"] == "support-reply#2"
+
+
+def test_revoking_the_last_key_off_loopback_opens_nothing(
+    stack: Callable[..., Any], snapshot: Callable[..., Any], release: Callable[..., Any]
+) -> None:
+    here = stack(keys={hashlib.sha256(b"tk-good").hexdigest(): "support"}, host="0.0.0.0")
+    here.host = "127.0.0.1"
+    key = {"authorization": "Bearer tk-good"}
+    assert call(here, "POST", "/v1/chat/completions", BODY, key)[0] == 200
+    here.publish(snapshot(release(), revision=2))
+    assert call(here, "POST", "/v1/chat/completions", BODY)[0] == 401
+    assert call(here, "POST", "/v1/chat/completions", BODY, key)[0] == 401
+    assert call(here, "GET", "/readyz")[0] == 200
 
 
 def test_probes(stack: Callable[..., Any]) -> None:
