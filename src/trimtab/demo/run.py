@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import shutil
 import socket
-import time
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from trimtab.bootstrap.control import open_control
 from trimtab.bootstrap.environment import child_environment, data_folder
@@ -19,6 +20,7 @@ from trimtab.demo.story import Story
 from trimtab.demo.supervisor import Supervisor
 from trimtab.demo.traffic import Crowd
 from trimtab.demo.view import View
+from trimtab.serving.snapshot_file import write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["run_demo"]
 
 _MARKER = "demo.json"
+_ANSWERED = "answered.txt"
+"""Generation ids of every answer the crowd got: each must be in a journal, whatever was killed."""
 _FRAME_SECONDS = 0.25
 _WARM_UP_SECONDS = 4.0
 
@@ -56,12 +60,17 @@ def _prepare(folder: Path, *, resume: bool) -> None:
             )
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
-    (folder / _MARKER).write_text("{}\n")
+    _write_marker(folder, {})
     upstream, gateway, server = (_free_port() for _ in range(3))
     (folder / "trimtab.toml").write_text(
         f'directory = ".trimtab"\n\n[gateway]\nport = {gateway}\n\n[server]\nport = {server}\ntick_seconds = 0.25\n\n'
         f'[providers.openai]\nbase_url = "http://127.0.0.1:{upstream}/v1"\napi_key_env = ""\n'
     )
+
+
+def _write_marker(folder: Path, pids: dict[str, int | None]) -> None:
+    """Mark the folder as a demo's, and say which process is which."""
+    write_atomically(folder / _MARKER, msgspec.json.encode({"pids": pids}), durable=False)
 
 
 def _free_port() -> int:
@@ -80,7 +89,7 @@ async def _perform(
     crowd = Crowd(f"{gateway}/v1", ask=scenario.ask, usable=scenario.usable, seed=seed)
     view = View(scenario, story, supervisor, crowd)
     view.start()
-    tasks = [asyncio.create_task(_draw(view)), asyncio.create_task(_keep_alive(supervisor, story))]
+    tasks = [asyncio.create_task(_draw(view)), asyncio.create_task(_keep_alive(supervisor, story, folder))]
     try:
         await story.prologue()
         await _start_processes(scenario, settings, supervisor)
@@ -89,6 +98,7 @@ async def _perform(
         await asyncio.sleep(_WARM_UP_SECONDS)
         await story.play()
         await _epilogue(story, crowd, settings, folder)
+        (folder / _ANSWERED).write_text("".join(f"{generation}\n" for generation in crowd.acknowledged))
         view.stop()
         if stay if stay is not None else view.interactive:
             print("\nThe console stays up until Ctrl-C.", flush=True)
@@ -122,10 +132,15 @@ async def _draw(view: View) -> None:
         await asyncio.sleep(_FRAME_SECONDS)
 
 
-async def _keep_alive(supervisor: Supervisor, story: Story) -> None:
+async def _keep_alive(supervisor: Supervisor, story: Story, folder: Path) -> None:
+    pids: dict[str, int | None] = {}
     while True:
         for name in supervisor.restart_dead():
             story.say(f"  {name} died and was started again")
+        now = {child.name: child.pid for child in supervisor.children}
+        if now != pids:
+            pids = now
+            _write_marker(folder, pids)
         await asyncio.sleep(_FRAME_SECONDS)
 
 
@@ -134,12 +149,12 @@ async def _epilogue(story: Story, crowd: Crowd, settings: Settings, folder: Path
     await story.command("running")
     story.say("")
     for result in story.results:
-        words = " ".join(result.report.words)
+        words = " ".join(result.report.words) or result.report.rollout.reason
         outcome = "as it must" if result.as_expected else f"NOT as it must ({result.act.expected})"
         story.say(f"{result.report.candidate} {result.report.rollout.state.replace('_', ' ')}, {outcome}. {words}")
     story.say("")
     story.say(
-        f"{crowd.answered:,} answers, {crowd.failed} requests without an answer, in {time.strftime('%H:%M:%S')}"
+        f"{crowd.answered:,} answers, {crowd.failed:,} requests without one."
         if crowd.failed
         else f"{crowd.answered:,} answers, every request answered."
     )

@@ -30,15 +30,15 @@ _QUESTIONS = (
     "When will I get the refund for order {order}?",
 )
 
-# How this "model" takes the wording: asked to explain, it wraps the JSON in prose for one user in six.
+# How this "model" takes the wording: asked to explain, it wraps the JSON in prose for one user in nine.
 _UPSTREAM: dict[str, Any] = {
     "rules": [
         {"when": {"systemContains": "Explain your reasoning inside"}},
         {
             "when": {"systemContains": "Explain your reasoning"},
             "drawBy": "user",
-            "preambleRate": 0.1,
-            "fenceRate": 0.08,
+            "preambleRate": 0.06,
+            "fenceRate": 0.05,
         },
         {},
     ]
