@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import queue
 import threading
-import time
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -71,13 +70,17 @@ class Mirrors:
         self._tasks.add(task)  # the loop itself keeps only a weak reference
         task.add_done_callback(lambda done: self._task_done(done, job))
 
+    def settle(self, timeout_seconds: float) -> bool:
+        """Wait until nothing is under way; return whether that came true in time."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._pending, timeout_seconds)
+
     def close(self, timeout_seconds: float) -> None:
         """Take no more, wait for what is under way, and record the rest as abandoned."""
-        deadline = time.monotonic() + timeout_seconds
         with self._changed:
             self._closed = True
-            while self._pending and (left := deadline - time.monotonic()) > 0:
-                self._changed.wait(left)
+        self.settle(timeout_seconds)
+        with self._changed:
             abandoned = list(self._pending)
             self._pending.clear()
             for _ in range(self._threads):

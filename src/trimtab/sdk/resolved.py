@@ -8,7 +8,6 @@ import msgspec
 
 from trimtab.artifacts.model import ModelContent, PromptContent, PromptMessage
 from trimtab.core.errors import InputError
-from trimtab.providers.openai import build_request
 from trimtab.releases.model import CompiledRelease
 from trimtab.serving.release import PreparedRelease
 
@@ -140,6 +139,8 @@ class Resolved:
         return Rendered(self, variables, self.messages(variables))
 
     def _chat_fields(self) -> dict[str, Any]:
+        from trimtab.providers.openai import build_request  # late: 6 ms that a process without calls need not pay
+
         # A message keeps the builder from asking for one; it is not looked at.
         return build_request(self.compiled, [{"role": "user", "content": ""}], {})
 
@@ -173,4 +174,6 @@ class Rendered:
         `messages=[...]` follow the prompt. Raises `InputError` (`pinned_field`, `unknown_field`) by the rule of the
         gateway.
         """
+        from trimtab.providers.openai import build_request
+
         return build_request(self.resolved.compiled, list(self.messages), arguments)

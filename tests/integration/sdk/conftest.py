@@ -221,7 +221,7 @@ class Store:
         variables = {"type": "object", "properties": {"shop": {"type": "string"}}, "required": ["shop"]}
         return CompiledRelease(
             digest=canonical_digest({"number": number, "model": model}),
-            feature="support-reply",
+            feature=changes.pop("feature", "support-reply"),
             number=number,
             prompt=PromptContent(messages=messages, variables=changes.pop("variables", variables)),
             model=ModelContent(provider=provider, model=model, parameters=parameters),
@@ -254,6 +254,19 @@ class Store:
         for folder in sorted(self.directory.journals.iterdir()):
             found += read_journal(folder, JournalPosition()).events
         return found
+
+    def publish_all(self, releases: list[CompiledRelease]) -> None:
+        self.revision += 1
+        publish(
+            self.directory.snapshot("production"),
+            Snapshot(
+                revision=self.revision,
+                environment="production",
+                published_at_ms=1,
+                routes=[Route(feature=release.feature, stable=release.digest) for release in releases],
+                releases={release.digest: release for release in releases},
+            ),
+        )
 
     def generations(self, tt: Trimtab) -> list[Generation]:
         """Every generation recorded so far."""
