@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from trimtab.storage.memory_registry import MemoryRegistry
 from trimtab.storage.memory_rollouts import MemoryRollouts
+from trimtab.storage.refusals import nested_write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +30,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self._tables: dict[str, dict[Any, Any]] = {}
         self._lock = threading.RLock()
+        self._writing = False
 
     @contextlib.contextmanager
     def read(self) -> Iterator[MemoryTransaction]:
@@ -40,12 +42,17 @@ class MemoryStore:
     def write(self) -> Iterator[MemoryTransaction]:
         """The one writer; what it did is undone on an exception."""
         with self._lock:
+            if self._writing:
+                raise nested_write("memory")
+            self._writing = True
             tx = MemoryTransaction(self._tables, undo=[])
             try:
                 yield tx
             except BaseException:
                 tx.roll_back()
                 raise
+            finally:
+                self._writing = False
 
     def close(self) -> None:
         """Nothing to close."""

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from trimtab.core.errors import ConflictError, NotFoundError
+from trimtab.core.errors import ConflictError
 from trimtab.releases.audit import next_entry
 from trimtab.releases.model import AuditEntry, Feature, Pointer, PointerMove, Release
 from trimtab.storage.memory_tables import MemoryTables
+from trimtab.storage.refusals import check_move, key_conflict, unknown_key
 
 if TYPE_CHECKING:
     from trimtab.artifacts.model import Artifact, ArtifactKind
@@ -50,6 +51,7 @@ class MemoryRegistry(MemoryTables):
         )
 
     def add_artifact(self, artifact: Artifact) -> None:
+        self.require_feature(artifact.feature)
         key = (artifact.feature, artifact.kind, artifact.name, artifact.number)
         taken = self.artifact_by_digest(artifact.feature, artifact.kind, artifact.name, artifact.digest)
         if key in self.table("artifact") or taken:
@@ -74,6 +76,7 @@ class MemoryRegistry(MemoryTables):
         return sorted(found, key=lambda r: -r.number)
 
     def add_release(self, release: Release) -> None:
+        self.require_feature(release.feature)
         if release.digest in self.table("release") or self.release_number(release.feature, release.number):
             raise ConflictError("release_exists", f"{release.feature}#{release.number} is stored already")
         self.put("release", release.digest, release)
@@ -87,10 +90,9 @@ class MemoryRegistry(MemoryTables):
 
     def move_pointer(self, move: PointerMove) -> None:
         key = (move.feature, move.environment)
-        pointer = self.table("pointer").get(key)
-        revision = pointer.revision if pointer else 0
-        if move.revision != revision + 1:
-            raise pointer_conflict(move, revision)
+        target = self.release(move.to_release)
+        known = target is not None and target.feature == move.feature
+        check_move(move, self.table("pointer").get(key), release_known=known)
         self.put("pointer_move", (*key, move.revision), move)
         self.put(
             "pointer",
@@ -117,6 +119,8 @@ class MemoryRegistry(MemoryTables):
         return [log[number] for number in range(after + 1, min(len(log), after + limit) + 1)]
 
     def add_key(self, key: ApiKey) -> None:
+        if key.id in self.table("api_key"):
+            raise key_conflict(key)
         self.put("api_key", key.id, key)
 
     def keys(self) -> list[ApiKey]:
@@ -125,15 +129,5 @@ class MemoryRegistry(MemoryTables):
     def revoke_key(self, key_id: str, at_ms: int) -> None:
         key = self.table("api_key").get(key_id)
         if key is None:
-            raise NotFoundError("unknown_key", f"there is no key {key_id}")
+            raise unknown_key(key_id)
         self.put("api_key", key_id, msgspec.structs.replace(key, revoked_at_ms=at_ms))
-
-
-def pointer_conflict(move: PointerMove, revision: int) -> ConflictError:
-    """Return the error of a lost compare-and-swap."""
-    return ConflictError(
-        "pointer_moved",
-        f"`{move.feature}` in `{move.environment}` is at move {revision}, so {move.revision} cannot follow",
-        param="revision",
-        hint="somebody was faster: look at the history and decide again",
-    )

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from trimtab.core.errors import ConflictError, FencedError
+from trimtab.core.errors import ConflictError
 from trimtab.rollout.model import LIVE_STATES, Rollout, Transition
-from trimtab.rollout.ports import Cursor, Lease, PlanVersion
 from trimtab.storage.memory_tables import MemoryTables
+from trimtab.storage.refusals import active_conflict, next_lease, require_lease, version_conflict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from trimtab.rollout.ports import Cursor, Lease, PlanVersion
 
 __all__ = ["MemoryRollouts"]
 
@@ -25,6 +27,7 @@ class MemoryRollouts(MemoryTables):
         return max(found, key=lambda plan: plan.number, default=None)
 
     def add_plan(self, plan: PlanVersion) -> None:
+        self.require_feature(plan.feature)
         if (plan.feature, plan.number) in self.table("plan"):
             raise ConflictError("plan_exists", f"plan {plan.number} of `{plan.feature}` is stored already")
         self.put("plan", (plan.feature, plan.number), plan)
@@ -45,7 +48,8 @@ class MemoryRollouts(MemoryTables):
         return sorted(found, key=lambda rollout: rollout.id, reverse=True)[:limit]
 
     def add_rollout(self, rollout: Rollout) -> None:
-        if self.active_rollout(rollout.feature, rollout.environment) or self.rollout(rollout.id):
+        self.require_feature(rollout.feature)
+        if self.rollout(rollout.id):
             raise active_conflict(rollout)
         self._store(rollout)
 
@@ -56,12 +60,15 @@ class MemoryRollouts(MemoryTables):
         self._store(rollout)
 
     def _store(self, rollout: Rollout) -> None:
-        self.put("rollout", rollout.id, rollout)
         key = (rollout.feature, rollout.environment)
+        live = self.table("live_rollout").get(key)
         if rollout.state in LIVE_STATES:
+            if live not in (None, rollout.id):
+                raise active_conflict(rollout)
             self.put("live_rollout", key, rollout.id)
-        elif self.table("live_rollout").get(key) == rollout.id:
+        elif live == rollout.id:
             self.drop("live_rollout", key)
+        self.put("rollout", rollout.id, rollout)
 
     def add_transition(self, transition: Transition) -> None:
         known = self.table("transition").get(transition.rollout, ())
@@ -112,45 +119,3 @@ class MemoryRollouts(MemoryTables):
     def snapshot_revision(self, environment: str) -> int:
         revision: int = self.table("snapshot_revision").get(environment, 0)
         return revision
-
-
-def next_lease(stored: Lease | None, name: str, *, holder: str, now_ms: int, ttl_ms: int) -> Lease | None:
-    """Return the lease a holder gets now, `None` while it is somebody else's. Only a change of hands is a new epoch."""
-    if stored is None:
-        return Lease(name=name, holder=holder, epoch=1, expires_at_ms=now_ms + ttl_ms)
-    if stored.holder == holder and stored.expires_at_ms > 0:
-        return msgspec.structs.replace(stored, expires_at_ms=now_ms + ttl_ms)
-    if stored.expires_at_ms > now_ms:
-        return None
-    return Lease(name=name, holder=holder, epoch=stored.epoch + 1, expires_at_ms=now_ms + ttl_ms)
-
-
-def require_lease(stored: Lease | None, lease: Lease, *, now_ms: int) -> None:
-    """Raise `FencedError` unless the lease is still this holder's, in this epoch, and has not run out."""
-    if stored is None or (stored.holder, stored.epoch) != (lease.holder, lease.epoch) or stored.expires_at_ms <= now_ms:
-        raise FencedError(
-            "lease_lost",
-            f"`{lease.name}` is no longer held by {lease.holder} in epoch {lease.epoch}",
-            param=lease.name,
-            hint="nothing was written; whoever holds it now goes on",
-        )
-
-
-def active_conflict(rollout: Rollout) -> ConflictError:
-    """Return the error of a second live rollout."""
-    return ConflictError(
-        "rollout_active",
-        f"`{rollout.feature}` has a rollout under way in `{rollout.environment}`",
-        param="feature",
-        hint="abort or promote it first",
-    )
-
-
-def version_conflict(rollout: Rollout, expected_version: int) -> FencedError:
-    """Return the error of a lost compare-and-swap."""
-    return FencedError(
-        "rollout_changed",
-        f"rollout {rollout.id} is no longer at version {expected_version}",
-        param=rollout.id,
-        hint="somebody else changed it: read it again and decide again",
-    )

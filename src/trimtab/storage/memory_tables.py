@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from trimtab.core.errors import StorageError
+from trimtab.storage.refusals import read_only, unknown_feature
 
 __all__ = ["MemoryTables"]
 
@@ -24,10 +24,15 @@ class MemoryTables:
         """Return a table to read from."""
         return self._tables.setdefault(name, {})
 
+    def require_feature(self, feature: str) -> None:
+        """Raise `NotFoundError` unless the feature is stored: what a foreign key does in SQL."""
+        if feature not in self.table("feature"):
+            raise unknown_feature(feature)
+
     def put(self, name: str, key: Any, value: Any) -> None:  # noqa: ANN401 - any stored value
         """Insert or replace a row."""
         if self._undo is None:
-            raise StorageError("read_only", "this transaction only reads", hint="open one with store.write()")
+            raise read_only()
         table = self.table(name)
         self._undo.append((table, key, table.get(key, _ABSENT)))
         table[key] = value
@@ -35,7 +40,7 @@ class MemoryTables:
     def drop(self, name: str, key: Any) -> None:  # noqa: ANN401 - any key
         """Delete a row that is there."""
         if self._undo is None:
-            raise StorageError("read_only", "this transaction only reads", hint="open one with store.write()")
+            raise read_only()
         table = self.table(name)
         self._undo.append((table, key, table.pop(key)))
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 __all__ = ["APPEND_ONLY", "HEAD", "metadata"]
 
-HEAD = "0001"
+HEAD = "0002"
 """The revision this code needs; compared before alembic is imported, which costs most of a second."""
 
 APPEND_ONLY = ("artifact", "release", "pointer_move", "transition", "plan", "audit")
@@ -45,6 +45,7 @@ release = sa.Table(
     sa.Column("feature", sa.String(64), sa.ForeignKey("feature.name"), nullable=False),
     sa.Column("number", sa.Integer, nullable=False),
     sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Column("body_digest", sa.String(71), nullable=False, server_default=""),
     sa.UniqueConstraint("feature", "number", name="uq_release_number"),
 )
 

@@ -7,46 +7,22 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import sqlalchemy as sa
 
-from trimtab.artifacts.model import Artifact, ArtifactKind, artifact_digest, decode_content
-from trimtab.core.canonical import canonical_digest
-from trimtab.core.errors import ConflictError, IntegrityError, NotFoundError
+from trimtab.core.canonical import canonical_json
+from trimtab.core.errors import ConflictError
+from trimtab.core.ids import digest_of
 from trimtab.policy.model import ApiKey
 from trimtab.releases.audit import next_entry
-from trimtab.releases.model import AuditEntry, Feature, Pointer, PointerMove, Release
+from trimtab.releases.model import Feature, Pointer, PointerMove
 from trimtab.storage import schema as t
-from trimtab.storage.memory_registry import pointer_conflict
+from trimtab.storage.refusals import check_move, key_conflict, unknown_key
+from trimtab.storage.sql_content import read_artifact, read_entry, read_release
 from trimtab.storage.sql_tables import SqlTables
 
 if TYPE_CHECKING:
-    from trimtab.releases.model import AuditAction
+    from trimtab.artifacts.model import Artifact, ArtifactKind
+    from trimtab.releases.model import AuditAction, AuditEntry, Release
 
 __all__ = ["SqlRegistry"]
-
-
-def _artifact(body: bytes) -> Artifact:
-    """Decode an artifact and hold its content against its digest."""
-    fields = msgspec.json.decode(body)
-    content = decode_content(fields["kind"], fields.pop("content"))
-    artifact = Artifact(content=content, **fields)
-    if artifact_digest(artifact.kind, content) != artifact.digest:
-        raise _damaged(f"artifact {artifact.name}@v{artifact.number}", artifact.digest)
-    return artifact
-
-
-def _release(body: bytes) -> Release:
-    release = msgspec.json.decode(body, type=Release)
-    if canonical_digest(release.manifest) != release.digest:
-        raise _damaged(f"release {release.feature}#{release.number}", release.digest)
-    return release
-
-
-def _damaged(what: str, digest: str) -> IntegrityError:
-    return IntegrityError(
-        "damaged_content",
-        f"{what} is not what was stored: its content does not match its digest",
-        param=digest,
-        hint="restore the control database from a backup",
-    )
 
 
 class SqlRegistry(SqlTables):
@@ -78,10 +54,14 @@ class SqlRegistry(SqlTables):
 
     def artifacts(self, feature: str) -> list[Artifact]:
         columns = t.artifact.c
-        query = sa.select(columns.body).where(columns.feature == feature)
-        return [_artifact(body) for body in self.bodies(query.order_by(columns.kind, columns.name, columns.number))]
+        query = sa.select(columns.digest, columns.body).where(columns.feature == feature)
+        return [
+            read_artifact(row.digest, row.body)
+            for row in self.rows(query.order_by(columns.kind, columns.name, columns.number))
+        ]
 
     def add_artifact(self, artifact: Artifact) -> None:
+        self.require_feature(artifact.feature)
         self.insert(
             t.artifact,
             ConflictError("artifact_exists", f"{artifact.name}@v{artifact.number} is stored already"),
@@ -90,7 +70,7 @@ class SqlRegistry(SqlTables):
             name=artifact.name,
             number=artifact.number,
             digest=artifact.digest,
-            body=msgspec.json.encode(artifact),
+            body=canonical_json(artifact),
         )
 
     @staticmethod
@@ -99,9 +79,9 @@ class SqlRegistry(SqlTables):
         return (columns.feature == feature, columns.kind == kind, columns.name == name)
 
     def _one_artifact(self, *where: sa.ColumnElement[bool]) -> Artifact | None:
-        query = sa.select(t.artifact.c.body).where(*where).order_by(t.artifact.c.number.desc()).limit(1)
-        bodies = self.bodies(query)
-        return _artifact(bodies[0]) if bodies else None
+        columns = t.artifact.c
+        query = sa.select(columns.digest, columns.body).where(*where).order_by(columns.number.desc()).limit(1)
+        return next((read_artifact(row.digest, row.body) for row in self.rows(query)), None)
 
     def release(self, digest: str) -> Release | None:
         return self._one_release(t.release.c.digest == digest)
@@ -113,22 +93,31 @@ class SqlRegistry(SqlTables):
         return self._one_release(t.release.c.feature == feature)
 
     def releases(self, feature: str) -> list[Release]:
-        query = sa.select(t.release.c.body).where(t.release.c.feature == feature)
-        return [_release(body) for body in self.bodies(query.order_by(t.release.c.number.desc()))]
+        columns = t.release.c
+        query = sa.select(columns.digest, columns.body, columns.body_digest).where(columns.feature == feature)
+        return [
+            read_release(row.digest, row.body, row.body_digest)
+            for row in self.rows(query.order_by(columns.number.desc()))
+        ]
 
     def add_release(self, release: Release) -> None:
+        self.require_feature(release.feature)
+        body = canonical_json(release)
         self.insert(
             t.release,
             ConflictError("release_exists", f"{release.feature}#{release.number} is stored already"),
             digest=release.digest,
             feature=release.feature,
             number=release.number,
-            body=msgspec.json.encode(release),
+            body=body,
+            body_digest=digest_of(body),
         )
 
     def _one_release(self, *where: sa.ColumnElement[bool]) -> Release | None:
-        bodies = self.bodies(sa.select(t.release.c.body).where(*where).order_by(t.release.c.number.desc()).limit(1))
-        return _release(bodies[0]) if bodies else None
+        columns = t.release.c
+        query = sa.select(columns.digest, columns.body, columns.body_digest).where(*where)
+        rows = self.rows(query.order_by(columns.number.desc()).limit(1))
+        return next((read_release(row.digest, row.body, row.body_digest) for row in rows), None)
 
     def pointer(self, feature: str, environment: str) -> Pointer | None:
         columns = t.pointer.c
@@ -144,9 +133,9 @@ class SqlRegistry(SqlTables):
 
     def move_pointer(self, move: PointerMove) -> None:
         pointer = self.pointer(move.feature, move.environment)
-        revision = pointer.revision if pointer else 0
-        if move.revision != revision + 1:
-            raise pointer_conflict(move, revision)
+        columns = t.release.c
+        stored = sa.select(columns.digest).where(columns.digest == move.to_release, columns.feature == move.feature)
+        check_move(move, pointer, release_known=bool(self.rows(stored)))
         key = {"feature": move.feature, "environment": move.environment}
         values = {"release": move.to_release, "revision": move.revision}
         if pointer is None:
@@ -163,20 +152,20 @@ class SqlRegistry(SqlTables):
     def append_audit(
         self, *, at_ms: int, actor: str, action: AuditAction, subject: str, detail: dict[str, Any]
     ) -> AuditEntry:
-        last = self.one(AuditEntry, sa.select(t.audit.c.body).order_by(t.audit.c.sequence.desc()).limit(1))
+        columns = t.audit.c
+        newest = sa.select(columns.sequence, columns.body).order_by(columns.sequence.desc()).limit(1)
+        last = next((read_entry(row.sequence, row.body) for row in self.rows(newest)), None)
         entry = next_entry(last, at_ms=at_ms, actor=actor, action=action, subject=subject, detail=detail)
-        self.run(
-            sa.insert(t.audit).values(sequence=entry.sequence, digest=entry.digest, body=msgspec.json.encode(entry))
-        )
+        self.run(sa.insert(t.audit).values(sequence=entry.sequence, digest=entry.digest, body=canonical_json(entry)))
         return entry
 
     def audit(self, *, after: int = 0, limit: int = 1000) -> list[AuditEntry]:
         columns = t.audit.c
-        query = sa.select(columns.body).where(columns.sequence > after).order_by(columns.sequence).limit(limit)
-        return self.many(AuditEntry, query)
+        query = sa.select(columns.sequence, columns.body).where(columns.sequence > after)
+        return [read_entry(row.sequence, row.body) for row in self.rows(query.order_by(columns.sequence).limit(limit))]
 
     def add_key(self, key: ApiKey) -> None:
-        self.run(sa.insert(t.api_key).values(id=key.id, body=msgspec.json.encode(key)))
+        self.insert(t.api_key, key_conflict(key), id=key.id, body=msgspec.json.encode(key))
 
     def keys(self) -> list[ApiKey]:
         return self.many(ApiKey, sa.select(t.api_key.c.body).order_by(t.api_key.c.id))
@@ -184,6 +173,6 @@ class SqlRegistry(SqlTables):
     def revoke_key(self, key_id: str, at_ms: int) -> None:
         key = self.one(ApiKey, sa.select(t.api_key.c.body).where(t.api_key.c.id == key_id))
         if key is None:
-            raise NotFoundError("unknown_key", f"there is no key {key_id}")
+            raise unknown_key(key_id)
         body = msgspec.json.encode(msgspec.structs.replace(key, revoked_at_ms=at_ms))
         self.run(sa.update(t.api_key).where(t.api_key.c.id == key_id).values(body=body))

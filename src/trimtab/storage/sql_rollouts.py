@@ -12,7 +12,7 @@ from trimtab.core.errors import ConflictError
 from trimtab.rollout.model import LIVE_STATES, Rollout, Transition
 from trimtab.rollout.ports import Cursor, Lease, PlanVersion
 from trimtab.storage import schema as t
-from trimtab.storage.memory_rollouts import active_conflict, next_lease, require_lease, version_conflict
+from trimtab.storage.refusals import active_conflict, next_lease, require_lease, version_conflict
 from trimtab.storage.sql_tables import SqlTables
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ class SqlRollouts(SqlTables):
         return self.one(PlanVersion, query.order_by(columns.number.desc()).limit(1))
 
     def add_plan(self, plan: PlanVersion) -> None:
+        self.require_feature(plan.feature)
         self.insert(
             t.plan,
             ConflictError("plan_exists", f"plan {plan.number} of `{plan.feature}` is stored already"),
@@ -60,6 +61,7 @@ class SqlRollouts(SqlTables):
         return self.many(Rollout, query)
 
     def add_rollout(self, rollout: Rollout) -> None:
+        self.require_feature(rollout.feature)
         self.insert(
             t.rollout,
             active_conflict(rollout),
@@ -73,10 +75,11 @@ class SqlRollouts(SqlTables):
 
     def save_rollout(self, rollout: Rollout, *, expected_version: int) -> None:
         columns = t.rollout.c
-        changed = self.run(
+        changed = self.run_unique(
             sa.update(t.rollout)
             .where(columns.id == rollout.id, columns.version == expected_version)
-            .values(live=rollout.state in LIVE_STATES, version=rollout.version, body=msgspec.json.encode(rollout))
+            .values(live=rollout.state in LIVE_STATES, version=rollout.version, body=msgspec.json.encode(rollout)),
+            active_conflict(rollout),
         )
         if not changed:
             raise version_conflict(rollout, expected_version)

@@ -8,7 +8,9 @@ import msgspec
 import sqlalchemy as sa
 import sqlalchemy.exc
 
-from trimtab.core.errors import StorageError
+from trimtab.storage.refusals import read_only, unknown_feature
+from trimtab.storage.schema import feature as feature_table
+from trimtab.storage.sql_errors import damaged, storage_error
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,23 +19,9 @@ if TYPE_CHECKING:
 
     from trimtab.core.errors import TrimtabError
 
-__all__ = ["SqlTables", "storage_error"]
+__all__ = ["SqlTables"]
 
 _T = TypeVar("_T")
-
-
-def storage_error(error: sqlalchemy.exc.DBAPIError, place: str) -> StorageError:
-    """Return our error for a driver's."""
-    text = str(error.orig)
-    hints = {
-        "full": "free some space; nothing was half-written",
-        "readonly": "is the folder writable by this user?",
-        "locked": "another program has the database open for writing; use Trimtab's own commands",
-        "malformed": "restore it from a backup",
-        "not a database": "is this the right file?",
-    }
-    hint = next((hint for word, hint in hints.items() if word in text), None)
-    return StorageError("database_failed", f"the control database failed: {text}", param=place, hint=hint)
 
 
 class SqlTables:
@@ -57,13 +45,15 @@ class SqlTables:
 
     def one(self, kind: type[_T], query: sa.Executable) -> _T | None:
         """Run a query for at most one JSON value."""
-        bodies = self.bodies(query)
-        return msgspec.json.decode(bodies[0], type=kind) if bodies else None
+        return next(iter(self.many(kind, query)), None)
 
     def many(self, kind: type[_T], query: sa.Executable) -> list[_T]:
-        """Run a query for JSON values."""
+        """Run a query for JSON values; raises `IntegrityError` for one that cannot be read."""
         decoder = msgspec.json.Decoder(kind)
-        return [decoder.decode(body) for body in self.bodies(query)]
+        try:
+            return [decoder.decode(body) for body in self.bodies(query)]
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise damaged(f"a stored {kind.__name__}", param=self._place, why=str(error)) from error
 
     def run(self, statement: sa.Executable, parameters: list[dict[str, Any]] | None = None) -> int:
         """Run a statement that writes; returns how many rows it touched."""
@@ -75,14 +65,23 @@ class SqlTables:
 
     def insert(self, table: sa.Table, conflict: TrimtabError, **values: Any) -> None:  # noqa: ANN401 - column values
         """Insert a row; raises `conflict` where a key or a unique value is taken."""
+        self.run_unique(sa.insert(table).values(**values), conflict)
+
+    def run_unique(self, statement: sa.Executable, conflict: TrimtabError) -> int:
+        """Run a statement that writes; raises `conflict` where it would break a constraint."""
         self._require_writable()
         try:
-            self._connection.execute(sa.insert(table).values(**values))
+            return self._connection.execute(statement).rowcount
         except sqlalchemy.exc.IntegrityError as error:
             raise conflict from error
         except sqlalchemy.exc.DBAPIError as error:
             raise storage_error(error, self._place) from error
 
+    def require_feature(self, feature: str) -> None:
+        """Raise `NotFoundError` unless the feature is stored: a foreign key would not say which."""
+        if not self.rows(sa.select(feature_table.c.name).where(feature_table.c.name == feature)):
+            raise unknown_feature(feature)
+
     def _require_writable(self) -> None:
         if not self._writable:
-            raise StorageError("read_only", "this transaction only reads", hint="open one with store.write()")
+            raise read_only()

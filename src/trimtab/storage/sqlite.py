@@ -11,9 +11,9 @@ import sqlalchemy.exc
 from trimtab.core.errors import StorageError
 from trimtab.storage.migrate import current_revision, migrate
 from trimtab.storage.schema import HEAD
+from trimtab.storage.sql_errors import storage_error
 from trimtab.storage.sql_registry import SqlRegistry
 from trimtab.storage.sql_rollouts import SqlRollouts
-from trimtab.storage.sql_tables import storage_error
 from trimtab.storage.write_lock import WriteLock
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SqlTransaction", "SqliteStore", "open_sqlite"]
 
-_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000")
+_PRAGMAS = ("busy_timeout=10000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
 
 
 class SqlTransaction(SqlRegistry, SqlRollouts):

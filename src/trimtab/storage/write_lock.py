@@ -16,6 +16,7 @@ import time
 from typing import TYPE_CHECKING
 
 from trimtab.core.errors import StorageError
+from trimtab.storage.refusals import nested_write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,12 +47,7 @@ class WriteLock:
         it too long, `write_lock_unavailable` where the queue folder cannot be written.
         """
         if self._holder == threading.get_ident():
-            raise StorageError(
-                "nested_write",
-                "a write transaction was opened inside another one",
-                param=str(self._folder),
-                hint="pass the open transaction on instead",
-            )
+            raise nested_write(str(self._folder))
         deadline = time.monotonic() + self._timeout_seconds
         with self._translating():
             ticket, descriptor, earlier = self._draw(deadline)
