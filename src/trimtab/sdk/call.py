@@ -17,7 +17,6 @@ from trimtab.serving.generation import begin, begin_mirror
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from trimtab.sdk.mirror import Mirrors
     from trimtab.sdk.request import ModelRequest
     from trimtab.sdk.wire import StreamReader, Wire
     from trimtab.serving.runtime import DataPlane, Decision
@@ -37,13 +36,17 @@ class FeatureCalls:
         *,
         wire: Wire,
         plane: Callable[[], DataPlane],
-        mirrors: Callable[[], Mirrors],
+        mirror: Callable[[FeatureCall], None],
     ) -> None:
-        """Note the client's own bound method; `plane` and `mirrors` are asked each time, for a process may fork."""
+        """Note the client's own bound method.
+
+        `plane` is asked each time, for a process may fork; `mirror` takes a call that stable has answered and that
+        the candidate is to answer too.
+        """
         self.create = create
         self.wire = wire
         self.plane = plane
-        self.mirrors = mirrors
+        self.mirror = mirror
         self.is_async = inspect.iscoroutinefunction(inspect.unwrap(create))
         self.accepted = frozenset(inspect.signature(create).parameters)
 
@@ -92,7 +95,8 @@ class FeatureCall:
         mirrors: str = "",
     ) -> None:
         """Start the clock. `mirrors` is the generation that this one shadows; empty for a user's own call."""
-        self._calls = calls
+        self.calls = calls
+        """Of which client and method it is a call."""
         self._plane = plane
         self._decision = decision
         self._caller = caller
@@ -134,20 +138,18 @@ class FeatureCall:
         """
         try:
             prompt: list[dict[str, Any]] = list(self._release.render(self._options.variables))
-            request = self._calls.wire.merge(
-                self._release.compiled, prompt, self._caller, accepted=self._calls.accepted
-            )
+            request = self.calls.wire.merge(self._release.compiled, prompt, self._caller, accepted=self.calls.accepted)
         except TrimtabError as error:
             self.failed(error)
             raise
         self._request = request
         if self.streams:
-            self._reader = self._calls.wire.reader(steps=self._steps, usage_is_ours=request.usage_is_ours)
+            self._reader = self.calls.wire.reader(steps=self._steps, usage_is_ours=request.usage_is_ours)
         return dict(request.arguments)
 
     def answered(self, response: Any) -> Any:  # noqa: ANN401 - the client's own response
         """Adapt, record and stamp a whole response, and return it."""
-        wire = self._calls.wire
+        wire = self.calls.wire
         try:
             if self._steps:
                 wire.adapt(response, self._steps)
@@ -201,7 +203,7 @@ class FeatureCall:
     def shadow(self) -> FeatureCall:
         """Return the mirrored call to the candidate, its clock started."""
         return FeatureCall(
-            self._calls,
+            self.calls,
             self._plane,
             self._decision,
             self._caller,
@@ -237,14 +239,4 @@ class FeatureCall:
         )
         record_event(self._plane, event)
         if self._decision.mirror is not None and not self._mirrors and status != "aborted":
-            self._mirror()
-
-    def _mirror(self) -> None:
-        """Send a copy of the request to the candidate, now that the user is answered."""
-        from trimtab.sdk.shadow import ShadowJob
-
-        job = ShadowJob(self, self._calls)
-        if self._calls.is_async:
-            self._calls.mirrors().submit_async(job)
-        else:
-            self._calls.mirrors().submit(job)
+            self.calls.mirror(self)

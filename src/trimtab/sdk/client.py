@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from trimtab.core.clock import Clock
     from trimtab.events import Event
-    from trimtab.sdk.call import FeatureCalls
+    from trimtab.sdk.call import FeatureCall, FeatureCalls
     from trimtab.sdk.wire import Wire
 
 __all__ = ["CallDetails", "Trimtab"]
@@ -252,9 +252,14 @@ class Trimtab:
 
     def _calls(self, wire: Wire) -> Callable[[Callable[..., Any]], FeatureCalls]:
         from trimtab.sdk.call import FeatureCalls
+        from trimtab.sdk.shadow import mirror_call
 
         process = self._process
-        return lambda create: FeatureCalls(create, wire=wire, plane=process.plane, mirrors=process.mirrors)
+
+        def mirror(call: FeatureCall) -> None:
+            mirror_call(call, process.mirrors())
+
+        return lambda create: FeatureCalls(create, wire=wire, plane=process.plane, mirror=mirror)
 
     def _default(self, default: Fallback, feature: str, unit: str, error: TrimtabError) -> Resolved:
         decision = Decision(

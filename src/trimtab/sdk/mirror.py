@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from typing import TYPE_CHECKING, Protocol
@@ -57,8 +58,7 @@ class Mirrors:
         self._queue.put(job)
         with self._changed:
             if self._threads < min(self._workers, len(self._pending)):
-                self._threads += 1
-                threading.Thread(target=self._work, name="trimtab-mirror", daemon=True).start()
+                self._start_worker()
 
     def submit_async(self, job: MirrorJob) -> None:
         """Run a job as a task of the running event loop."""
@@ -66,7 +66,13 @@ class Mirrors:
 
         if not self._admit(job):
             return
-        task = asyncio.get_running_loop().create_task(job.run_async(), name="trimtab-mirror")
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # the client runs on another event loop (trio): the user's answer must not suffer
+            job.abandon("mirror_unsupported_loop")
+            self._done(job)
+            return
+        task = loop.create_task(job.run_async(), name="trimtab-mirror")
         self._tasks.add(task)  # the loop itself keeps only a weak reference
         task.add_done_callback(lambda done: self._task_done(done, job))
 
@@ -96,6 +102,13 @@ class Mirrors:
         if not admitted:
             job.abandon("mirror_overloaded")
         return admitted
+
+    def _start_worker(self) -> None:
+        """Add a thread; where the process may have no more, the job waits for one that is there, or for `close`."""
+        thread = threading.Thread(target=self._work, name="trimtab-mirror", daemon=True)
+        with contextlib.suppress(RuntimeError):
+            thread.start()
+            self._threads += 1
 
     def _work(self) -> None:
         while (job := self._queue.get()) is not None:

@@ -8,17 +8,23 @@ from typing import TYPE_CHECKING
 from trimtab.sdk.recorded_stream import AsyncRecordedStream, RecordedStream
 
 if TYPE_CHECKING:
-    from trimtab.sdk.call import FeatureCall, FeatureCalls
+    from trimtab.sdk.call import FeatureCall
+    from trimtab.sdk.mirror import Mirrors
 
-__all__ = ["ShadowJob"]
+__all__ = ["ShadowJob", "mirror_call"]
+
+
+def mirror_call(primary: FeatureCall, mirrors: Mirrors) -> None:
+    """Send a copy of a request to the candidate, now that the user is answered."""
+    submit = mirrors.submit_async if primary.calls.is_async else mirrors.submit
+    submit(ShadowJob(primary))
 
 
 class ShadowJob:
     """One mirrored request through the same client. Its failures are in the journal, nowhere else."""
 
-    def __init__(self, primary: FeatureCall, calls: FeatureCalls) -> None:
+    def __init__(self, primary: FeatureCall) -> None:
         self._primary = primary
-        self._calls = calls
         self._call: FeatureCall | None = None
         self._lock = threading.Lock()
 
@@ -26,7 +32,7 @@ class ShadowJob:
         """Call the provider and record, in a thread of the pool."""
         call = self._started()
         try:
-            response = self._calls.create(**call.request())
+            response = self._primary.calls.create(**call.request())
             if call.streams:
                 for _ in RecordedStream(response, call):
                     pass
@@ -39,7 +45,7 @@ class ShadowJob:
         """Call the provider and record, in the caller's event loop."""
         call = self._started()
         try:
-            response = await self._calls.create(**call.request())
+            response = await self._primary.calls.create(**call.request())
             if call.streams:
                 async for _ in AsyncRecordedStream(response, call):
                     pass

@@ -90,3 +90,10 @@ def test_a_task_that_its_loop_cancels_is_abandoned() -> None:
     assert finished.done.is_set()
     assert finished.abandoned == []
     assert cancelled.abandoned == ["mirror_abandoned"]
+
+
+def test_outside_of_asyncio_a_job_is_given_up_instead_of_raising() -> None:
+    mirrors, job = Mirrors(), Job()
+    mirrors.submit_async(job)
+    assert job.abandoned == ["mirror_unsupported_loop"]
+    assert mirrors.settle(0)
