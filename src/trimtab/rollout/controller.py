@@ -47,8 +47,10 @@ __all__ = ["CONSUMER", "LEASE", "Controller", "ControllerPorts", "TickReport"]
 CONSUMER = "rollout"
 """Name under which the controller keeps its cursors."""
 LEASE = "rollout-controller"
-_TTL_MS = 10_000
-_EVENTS_PER_TICK = 20_000
+_TTL_MS = 5_000
+"""A controller that is killed is replaced after this; one that stops hands over at once."""
+_EVENTS_PER_TICK = 2_000
+"""Small, so that a tick with slow scorers still ends well within its lease."""
 _IDLE_CURSOR_MS = 5_000
 """Where no rollout is live, cursors are saved this seldom: rereading costs less than a commit every tick."""
 
@@ -94,10 +96,11 @@ class TickReport(msgspec.Struct, kw_only=True):
 class Controller:
     """Drives every live rollout. :meth:`tick` is idempotent; call it every half second or so, from one thread."""
 
-    def __init__(self, ports: ControllerPorts, *, holder: str) -> None:
+    def __init__(self, ports: ControllerPorts, *, holder: str, ttl_ms: int = _TTL_MS) -> None:
         """`holder` names this controller among all that ever were (host, process id, a random part)."""
         self._ports = ports
         self._holder = holder
+        self._ttl_ms = ttl_ms
         self._lease: Lease | None = None
         self._cursors: dict[str, Cursor] | None = None
         self._cursors_saved_ms = 0
@@ -143,9 +146,9 @@ class Controller:
     def _lead(self, now_ms: int) -> Lease | None:
         """Return the lease, taken or renewed before it is half over."""
         lease = self._lease
-        if lease is None or not now_ms < lease.expires_at_ms - _TTL_MS // 2 <= now_ms + _TTL_MS:
+        if lease is None or not now_ms < lease.expires_at_ms - self._ttl_ms // 2 <= now_ms + self._ttl_ms:
             with self._ports.store.write() as tx:
-                renewed = tx.acquire_lease(LEASE, holder=self._holder, now_ms=now_ms, ttl_ms=_TTL_MS)
+                renewed = tx.acquire_lease(LEASE, holder=self._holder, now_ms=now_ms, ttl_ms=self._ttl_ms)
             if lease is not None and renewed is not None and renewed.epoch != lease.epoch:
                 self._forget()  # somebody else led in between
             self._lease = renewed
