@@ -13,7 +13,9 @@ from trimtab.storage.schema import HEAD
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-__all__ = ["current_revision", "migrate"]
+__all__ = ["MIGRATIONS", "current_revision", "migrate"]
+
+MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 def current_revision(connection: Connection) -> str | None:
@@ -24,7 +26,7 @@ def current_revision(connection: Connection) -> str | None:
     return revision
 
 
-def migrate(connection: Connection, *, place: str, target: str = HEAD) -> None:
+def migrate(connection: Connection, *, place: str, target: str = HEAD, scripts: Path = MIGRATIONS) -> None:
     """Run what is missing, in the caller's transaction; raises `StorageError` for a database from a newer Trimtab."""
     revision = current_revision(connection)
     if revision == target:
@@ -35,7 +37,7 @@ def migrate(connection: Connection, *, place: str, target: str = HEAD) -> None:
     from alembic.util import CommandError
 
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(scripts).replace("%", "%%"))
     config.attributes["connection"] = connection
     if revision is not None:
         try:
@@ -43,7 +45,7 @@ def migrate(connection: Connection, *, place: str, target: str = HEAD) -> None:
         except CommandError as error:
             raise StorageError(
                 "newer_database",
-                f"the database has schema {revision}, this Trimtab knows up to {HEAD}",
+                f"the database has schema {revision}, this Trimtab knows up to {target}",
                 param=place,
                 hint="upgrade Trimtab, or restore a backup from before the upgrade",
             ) from error
