@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import minijinja
 
+from trimtab.artifacts.template import new_environment
 from trimtab.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
     from trimtab.releases.model import CompiledRelease
 
 __all__ = ["PreparedRelease"]
-
-_FUEL = 100_000
-"""Instructions a template may spend: far beyond any prompt, short of an endless loop."""
 
 
 class PreparedRelease:
@@ -32,14 +30,16 @@ class PreparedRelease:
         self.number = compiled.number
         self.label = f"{compiled.feature}#{compiled.number}"
         self._roles = tuple(message.role for message in compiled.prompt.messages)
-        self._environment = minijinja.Environment(
-            templates={str(index): message.content for index, message in enumerate(compiled.prompt.messages)},
-            undefined_behavior="strict",
-            auto_escape_callback=lambda _name: False,
-            fuel=_FUEL,
-            keep_trailing_newline=True,
-            debug=False,
-        )
+        self._environment = new_environment()  # the dialect that push checked against
+        for index, message in enumerate(compiled.prompt.messages):
+            try:
+                self._environment.add_template(str(index), message.content)
+            except minijinja.TemplateError as error:
+                raise InputError(
+                    "template_error",
+                    f"message {index} of {self.label} is no template: {error}",
+                    param=f"prompt.messages[{index}].content",
+                ) from error
         schema = compiled.prompt.variables
         self._declared = frozenset(schema.get("properties", {}))
         self._validator = _validator(schema)
