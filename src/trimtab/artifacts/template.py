@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RENDER_FUEL", "PromptError", "check_templates", "check_text", "new_environment", "undeclared_variables"]
 
-RENDER_FUEL = 1_000_000
+RENDER_FUEL = 100_000
 """Instructions one rendering may take; a loop that runs away stops here."""
 
 _FUNCTIONS = frozenset({"dict", "namespace", "range"})

@@ -163,7 +163,8 @@ class _Reader:
         text: str = event.value
         if has_surrogates(text):
             raise self._error(event, "malformed_yaml", "half of a surrogate pair is not a character")
-        if not event.style and event.tag not in {f"{_TAG}str", "!"}:
+        typed = event.tag is not None and event.tag not in {f"{_TAG}str", "!"}
+        if typed or (not event.style and event.tag is None):
             return Node(self._plain(event, text), self._path, line, field)
         # The text of a literal block begins on the line after its `|`; in quoted and folded text, lines differ.
         return Node(text, self._path, line, field, line + 1 if event.style == "|" else 0)

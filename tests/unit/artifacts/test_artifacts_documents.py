@@ -5,13 +5,13 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trimtab.artifacts.files import MAX_FILE_BYTES, read_text
 from trimtab.artifacts.json_source import parse_json
 from trimtab.artifacts.yaml_source import parse_yaml
+from trimtab.artifacts.yaml_writer import dump_yaml
 from trimtab.core.errors import SourceError
 
 if TYPE_CHECKING:
@@ -57,6 +57,10 @@ def test_aliases_that_explode_are_stopped() -> None:
 
 def test_an_honest_alias_works() -> None:
     assert parse_yaml("a: &x {k: 1}\nb: *x\n", "f").plain() == {"a": {"k": 1}, "b": {"k": 1}}
+
+
+def test_an_explicit_type_decides() -> None:
+    assert parse_yaml('a: !!str 1\nb: !!int "1"\nc: ! 2\n', "f").plain() == {"a": "1", "b": 1, "c": "2"}
 
 
 def test_scalars_follow_yaml_1_2_not_1_1() -> None:
@@ -113,7 +117,7 @@ def test_json_is_read_as_the_standard_library_reads_it(value: Any, escape: Any, 
 
 @given(VALUES.filter(lambda value: isinstance(value, list | dict)))
 def test_yaml_that_a_writer_wrote_is_read_back(value: Any) -> None:
-    assert parse_yaml(yaml.safe_dump(value, allow_unicode=False), "f").plain() == value
+    assert parse_yaml(dump_yaml(value).decode(), "f").plain() == value
 
 
 @settings(max_examples=300)

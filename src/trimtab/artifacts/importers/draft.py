@@ -9,11 +9,10 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import yaml
 
 from trimtab.artifacts.folder import load_feature
 from trimtab.artifacts.model_source import PARAMETERS, read_parameters, snake_case
-from trimtab.artifacts.yaml_source import is_plain_text
+from trimtab.artifacts.yaml_writer import dump_yaml
 from trimtab.core.errors import SourceError
 
 if TYPE_CHECKING:
@@ -25,7 +24,6 @@ __all__ = ["Draft", "ImportedPrompt", "feature_name", "import_parameters", "spli
 
 _NOT_IN_A_NAME = re.compile(r"[^a-z0-9._-]+")
 _CALL_DECIDES = frozenset({"stream", "stream_options", "user"})
-_BLOCK = "|"
 
 
 class ImportedPrompt(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,31 +104,11 @@ class Draft:
         settings: dict[str, Any] = {"feature": feature}
         if self.variables is not None:
             settings["variables"] = self.variables
-        files = {"feature.yaml": _yaml(settings), f"{feature}.prompt.yml": _yaml(prompt)}
+        files = {"feature.yaml": dump_yaml(settings), f"{feature}.prompt.yml": dump_yaml(prompt)}
         if self.tools:
-            files["tools.yaml"] = _yaml({"tools": self.tools})
+            files["tools.yaml"] = dump_yaml({"tools": self.tools})
         # Inlining drops the newline that ends a file, so that each text comes out as it went in.
         return files | {f"partials/{name}.md": f"{text}\n".encode() for name, text in sorted(self.partials.items())}
-
-
-class _Dumper(yaml.SafeDumper):
-    """Writes texts as literal blocks, and quotes what YAML 1.2 would read as a number."""
-
-    def ignore_aliases(self, data: Any) -> bool:  # noqa: ANN401, ARG002 - PyYAML's signature
-        return True
-
-
-def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    style = _BLOCK if "\n" in text else None if is_plain_text(text) else '"'
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
-
-
-_Dumper.add_representer(str, _represent_text)
-
-
-def _yaml(value: Any) -> bytes:  # noqa: ANN401 - any JSON value
-    text: str = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10_000)
-    return text.encode()
 
 
 def feature_name(name: str) -> str:

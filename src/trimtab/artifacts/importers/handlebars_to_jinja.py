@@ -155,7 +155,10 @@ class _Translator:
         elif len(words) > 1 or named:
             raise self._unconvertible(tag, f"the helper `{head}`", "Dotprompt's own helpers are role, json, if, each")
         else:
-            self._emit(_dashed(f"{{{{ {self._expression(tag, head)} }}}}", tag))
+            expression = self._expression(tag, head)
+            if expression.startswith("(") and expression.endswith("))"):
+                expression = expression[1:-1]  # a default alone needs no parentheses
+            self._emit(_dashed(f"{{{{ {expression} }}}}", tag))
 
     def _switch(self, tag: Tag, name: str) -> None:
         role = _ROLES.get(name.strip("\"'"))
