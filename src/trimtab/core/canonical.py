@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-import rfc8785
 
 from trimtab.core.errors import InputError
 from trimtab.core.ids import digest_of
@@ -19,6 +18,8 @@ def canonical_json(value: Any) -> bytes:  # noqa: ANN401 - any JSON value
     Raises `InputError` (`not_canonical`) for what JSON cannot carry exactly: NaN, infinities, integers beyond 2^53,
     lone surrogates, non-string keys.
     """
+    import rfc8785  # late: data planes serve digests, they never make one
+
     try:
         return rfc8785.dumps(msgspec.to_builtins(value))
     except (rfc8785.CanonicalizationError, UnicodeEncodeError, TypeError) as error:

@@ -10,6 +10,7 @@ import fcntl
 import os
 import threading
 import time
+import weakref
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -75,6 +76,18 @@ def append_frame(folder: Path, number: int, frame: bytes) -> None:
         sync_folder(folder)
 
 
+class _Orphan:
+    """Lets a forked child let go of its parent's lock: else the parent would seem alive as long as the child is."""
+
+    def __init__(self, writer: JournalWriter) -> None:
+        self._writer = weakref.ref(writer)
+
+    def __call__(self) -> None:
+        writer = self._writer()
+        if writer is not None:
+            writer.disown()
+
+
 class JournalWriter:
     """The journal of this process; thread-safe. The owner's lock tells readers that it lives."""
 
@@ -101,6 +114,7 @@ class JournalWriter:
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="trimtab-journal", daemon=True)
         self._thread.start()
+        os.register_at_fork(after_in_child=_Orphan(self))
 
     def append(self, record: bytes, subject_ms: int) -> bool:
         """Copy one event into the hot buffer; returns whether it was taken. Never blocks on a disk."""
@@ -147,6 +161,12 @@ class JournalWriter:
             self._hot.close()
             if empty:
                 (self._folder / HOT_FILE).unlink(missing_ok=True)
+            os.close(self._lock_file)
+
+    def disown(self) -> None:
+        """In a forked child: close the inherited lock without unlocking it, and take no more events."""
+        if not self._closed:
+            self._closed = True
             os.close(self._lock_file)
 
     def _run(self) -> None:

@@ -6,7 +6,6 @@ Plain files, so that the question is answered with the control plane dead.
 from __future__ import annotations
 
 import os
-import socket
 import threading
 from typing import TYPE_CHECKING
 
@@ -149,7 +148,7 @@ def this_process(process: str, *, kind: str, environment: str, now_ms: int) -> P
         process=process,
         kind=kind,
         pid=os.getpid(),
-        host=socket.gethostname(),
+        host=os.uname().nodename,
         environment=environment,
         started_ms=now_ms,
         heartbeat_ms=now_ms,

@@ -119,8 +119,8 @@ class DataPlane:
         return self._journal.append(encode_event(event), at_ms)
 
     def expose(self, decision: Decision) -> None:
-        """Record that a unit met an arm; once per rollout, step and unit as far as memory reaches."""
-        key = (decision.rollout, decision.stage, decision.unit)
+        """Record that a unit met a release; once per release, step and unit as far as memory reaches."""
+        key = (decision.release.digest, decision.stage, decision.unit)
         if decision.unit:
             if key in self._exposed:
                 return

@@ -263,3 +263,23 @@ def test_flush_waits_for_the_disk(tmp_path: Path) -> None:
     assert writer.counters.durable == 1
     assert segments(tmp_path / "p")[0].stat().st_size > 0
     writer.close()
+
+
+def test_a_forked_child_does_not_keep_its_dead_parents_journal_from_being_salvaged(tmp_path: Path) -> None:
+    code = textwrap.dedent("""
+        import os, sys, time
+        from pathlib import Path
+        from trimtab.core.ids import new_id
+        from trimtab.events import Generation, encode_event
+        from trimtab.serving.journal import JournalWriter
+        writer = JournalWriter(Path(sys.argv[1]))
+        event = Generation(id=new_id("gen", 1), at_ms=1, feature="f", environment="e", release="r")
+        writer.append(encode_event(event), 1)
+        if os.fork() == 0:
+            time.sleep(30)
+        os.kill(os.getpid(), 9)
+    """)
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "p")], stderr=subprocess.DEVNULL, timeout=20)
+    assert salvage(tmp_path) == ["p"] or ids(tmp_path / "p")
+    assert len(ids(tmp_path / "p")) == 1
+    subprocess.run(["pkill", "-f", str(tmp_path / "p")])
