@@ -37,7 +37,10 @@ def open_sqlite(path: Path) -> SqliteStore:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(
-            "directory_unavailable", f"cannot make the data directory: {error.strerror}", param=str(path.parent)
+            "directory_unavailable",
+            f"cannot make the data directory: {error.strerror}",
+            param=str(path.parent),
+            hint="make it yourself, or name another one: `directory` in trimtab.toml, or TRIMTAB_DIRECTORY",
         ) from error
     store = SqliteStore(path)
     try:
