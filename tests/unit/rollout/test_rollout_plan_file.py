@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
@@ -146,3 +147,9 @@ def test_the_generated_schema_agrees_with_the_reader(document: dict[str, Any], *
     else:
         with pytest.raises(SourceError):
             parse_plan(msgspec.json.encode(document))
+
+
+def test_the_example_of_the_reference_page_is_a_plan() -> None:
+    page = Path(__file__).parents[3] / "docs" / "reference" / "rollout-yaml.md"
+    example = page.read_text().partition("```yaml\n")[2].partition("```")[0]
+    assert len(parse_plan(example.encode()).steps) == 6
