@@ -29,6 +29,7 @@ __all__ = ["console_routes"]
 
 _HERE = Path(__file__).parent
 _MANY = 1e4
+_UNITS = {"latency": "ms", "tokens": "output tokens", "cost": "US dollars", "length": "characters"}
 
 
 def _odds(wealth: float) -> str:
@@ -47,6 +48,11 @@ def _percent(value: float) -> str:
     return f"{value:.1%}".replace(".0%", "%")
 
 
+def _number(release: str) -> str:
+    """Return the number of `feature#number`."""
+    return release.rpartition("#")[2]
+
+
 def _when(at_ms: int) -> str:
     return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
@@ -54,7 +60,14 @@ def _when(at_ms: int) -> str:
 def _templates() -> minijinja.Environment:
     return minijinja.Environment(
         loader=lambda name: (_HERE / "templates" / name).read_text(),
-        filters={"odds": _odds, "score": _score, "percent": _percent, "when": _when, "short": short_digest},
+        filters={
+            "odds": _odds,
+            "score": _score,
+            "percent": _percent,
+            "when": _when,
+            "short": short_digest,
+            "number": _number,
+        },
         auto_escape_callback=lambda _name: "html",
     )
 
@@ -109,7 +122,7 @@ class _Console:
 
     def _trace(self, request: Request) -> Response:
         report = self._plane.trace(request.path_params["generation"])
-        return self._page("trace.html", report=report, generation=report.generation)
+        return self._page("trace.html", report=report, generation=report.generation, units=_UNITS)
 
     def _audit(self, _request: Request) -> Response:
         entries, broken = self._plane.audit()

@@ -80,6 +80,8 @@ class TraceReport(msgspec.Struct, frozen=True, kw_only=True):
     generation: Generation
     release: str
     """`feature#number`."""
+    measures: dict[str, float]
+    """Built-in metrics, each in its own unit: error, refusal, format and schema are 1 for good and 0 for bad."""
     scores: list[Score]
     feedback: list[Feedback]
     shadows: list[Generation]

@@ -31,16 +31,18 @@ _QUESTIONS = (
 )
 
 # How this "model" takes the wording: asked to explain, it wraps the JSON in prose for one user in nine.
+_LATENCY = {"medianMs": 60, "p95Ms": 140}
 _UPSTREAM: dict[str, Any] = {
     "rules": [
-        {"when": {"systemContains": "Explain your reasoning inside"}},
+        {"when": {"systemContains": "Explain your reasoning inside"}, "latency": _LATENCY},
         {
             "when": {"systemContains": "Explain your reasoning"},
             "drawBy": "user",
             "preambleRate": 0.06,
             "fenceRate": 0.05,
+            "latency": _LATENCY,
         },
-        {},
+        {"latency": _LATENCY},
     ]
 }
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from trimtab.core.errors import StorageError
 from trimtab.rollout.ports import Cursor, EventBatch
 from trimtab.serving.journal_reader import JournalPosition, read_journal, salvage
-from trimtab.serving.snapshot_file import publish, read_snapshot
+from trimtab.serving.snapshot_file import publish, read_snapshot, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,8 +64,13 @@ class SnapshotFiles:
 
     def publish(self, snapshot: Snapshot) -> None:
         """Replace the file, unless a higher revision is there: a controller that lost its lease comes too late."""
-        if self.published_revision(snapshot.environment) < snapshot.revision:
-            publish(self._directory.snapshot(snapshot.environment), snapshot)
+        if self.published_revision(snapshot.environment) >= snapshot.revision:
+            return
+        for digest, release in snapshot.releases.items():
+            kept = self._directory.release(digest)
+            if not kept.exists():
+                write_atomically(kept, msgspec.json.encode(release), durable=False)
+        publish(self._directory.snapshot(snapshot.environment), snapshot)
 
     def published_revision(self, environment: str) -> int:
         """Return the revision in the file, read again only when the file changed; 0 where there is none."""

@@ -23,6 +23,10 @@ class DataDirectory(msgspec.Struct, frozen=True):
         """The routing snapshot of an environment, replaced by atomic rename; also the last good one on disk."""
         return self.root / "snapshots" / f"{environment}.json"
 
+    def release(self, digest: str) -> Path:
+        """A release that was ever published here, by its digest; written once, so that old requests can be read."""
+        return self.root / "releases" / f"{digest.removeprefix('sha256:')}.json"
+
     @property
     def journals(self) -> Path:
         """One folder per data-plane process, named by its process id."""

@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
+_JUDGED = {
+    (name, value): word
+    for name in ("error", "refusal", "format", "schema")
+    for value, word in ((1.0, "good"), (0.0, "BAD"))
+}
+
 
 @click.command("trace")
 @click.argument("generation")
@@ -55,6 +61,10 @@ def _print(report: TraceReport) -> None:
     print(f"\n--- answer\n{call.output}")
     if call.tool_calls:
         print(f"tool calls: {call.tool_calls}")
+    print(
+        "\nmetrics  "
+        + ", ".join(f"{name} {_JUDGED.get((name, value), f'{value:g}')}" for name, value in report.measures.items())
+    )
     for score in report.scores:
         print(f"\nscore    {score.name} = {score.value:g}  ({score.source}) {score.comment}".rstrip())
     for signal in report.feedback:
