@@ -81,7 +81,9 @@ class _Inliner:
             piece = self._include(token, place) if included else _own(tokens, index)
             seam = seam or included
             if piece:
-                expanded = join_templates(expanded, piece) if seam else expanded + piece
+                # A brace comes to stand beside a tag only where the whitespace between them was taken away.
+                apart = seam or expanded.endswith("{")
+                expanded = join_templates(expanded, piece) if apart else expanded + piece
                 seam = included
             if len(expanded) > MAX_INLINED_CHARACTERS:
                 raise place.error(
@@ -130,13 +132,18 @@ def _is_include(token: Token) -> bool:
 
 
 def _own(tokens: list[Token], index: int) -> str:
-    """A token that is no include, less what the whitespace control of a neighbouring include takes away."""
+    """A token that is no include. Text beside an include loses here what whitespace control takes from it.
+
+    Left to rendering, the tag on its other side would reach through it, and over the seam.
+    """
     token = tokens[index]
     text = token.text
-    if token.kind != "data":
+    before = tokens[index - 1] if index else None
+    after = tokens[index + 1] if index + 1 < len(tokens) else None
+    if token.kind != "data" or not any(_is_include(beside) for beside in (before, after) if beside is not None):
         return text
-    if index and _is_include(tokens[index - 1]) and tokens[index - 1].trims_after:
+    if before is not None and before.trims_after:
         text = text.lstrip()
-    if index + 1 < len(tokens) and _is_include(tokens[index + 1]) and tokens[index + 1].trims_before:
+    if after is not None and after.trims_before:
         text = text.rstrip()
     return text

@@ -112,9 +112,10 @@ def _tag_end(text: str, position: int) -> int:
 
 def join_templates(left: str, right: str) -> str:
     """Put two templates side by side so that each still reads as it did alone."""
-    if left.endswith("{") and right[:1] in _TAG_STARTS:
+    reaches_over = left.rstrip().endswith(_TRIMS_AFTER) or right.lstrip().startswith(_TRIMS_BEFORE)
+    if left.endswith("{") and (reaches_over or right[:1] in _TAG_STARTS):
         return f"{left[:-1]}{{{{ '{{' }}}}{right}"
-    if left.endswith(_TRIMS_AFTER) or right.startswith(_TRIMS_BEFORE):
+    if reaches_over:
         return f"{left}{_BARRIER}{right}"
     return left + right
 

@@ -11,6 +11,7 @@ from trimtab.artifacts.template_lexer import tokenize
 __all__ = ["diff_text"]
 
 _WORD = re.compile(r"\w+(?:['\u2019-]\w+)*|[^\w\s]")
+_LONG_CHARACTERS = 50_000
 _SHOWN_RUNS = 6
 _SHOWN_CHARACTERS = 80
 
@@ -58,6 +59,21 @@ def _shorten(run: str) -> str:
 
 def _runs(before: str, after: str) -> tuple[list[str], list[str]]:
     """Runs of words that only one of the texts has, as they stand in it."""
+    if len(before) + len(after) < _LONG_CHARACTERS:
+        return _word_runs(before, after)
+    # Words of a book-long prompt are many and repeat: find the lines that differ first.
+    old, new = before.splitlines(keepends=True), after.splitlines(keepends=True)
+    removed: list[str] = []
+    added: list[str] = []
+    for tag, old_from, old_to, new_from, new_to in SequenceMatcher(None, old, new).get_opcodes():
+        if tag != "equal":
+            gone, fresh = _word_runs("".join(old[old_from:old_to]), "".join(new[new_from:new_to]))
+            removed += gone
+            added += fresh
+    return removed, added
+
+
+def _word_runs(before: str, after: str) -> tuple[list[str], list[str]]:
     old, new = list(_WORD.finditer(before)), list(_WORD.finditer(after))
     start, old_end, new_end = _differing(old, new)
     matcher = SequenceMatcher(

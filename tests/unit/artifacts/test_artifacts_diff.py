@@ -68,6 +68,14 @@ def test_whitespace_and_comments_change_no_behaviour(after: str, summary: str) -
     assert not partial.behaviour
 
 
+def test_a_word_in_a_book_long_prompt_is_found() -> None:
+    book = "".join(f"Rule {number}: answer with care.\n" for number in range(3000))
+    (change,) = diff_artifacts(prompt(book), prompt(book.replace("Rule 1500: answer", "Rule 1500: never answer")))
+    assert (change.words_removed, change.words_added) == ([], ["never"])
+    (moved,) = diff_artifacts(prompt(book), prompt(book.replace("\n", "\n\n")))
+    assert not moved.behaviour
+
+
 def test_a_comment_sign_in_a_raw_block_is_text() -> None:
     (change,) = diff_artifacts(prompt("{% raw %}{# a #}{% endraw %}"), prompt("{% raw %}{# b #}{% endraw %}"))
     assert change.behaviour

@@ -249,8 +249,9 @@ def test_whatever_is_drafted_comes_back_from_the_folder_as_it_was(
 
 
 PIECES = [
-    *PROMPTY.split("\n"),
-    *PROMPTFOO.split("\n"),
+    *["---", "model: gpt-4o", "model:", "  api: chat", "  parameters:", "    temperature: 0.7", "    tools:"],
+    *["inputs:", "  q: {type: string}", "system:", "user:", "{{question}}", "template: mustache"],
+    *["prompts:", "  - 'a {{b}}'", "providers:", "  - id: openai:chat:x", "    config:", "      temperature: 0"],
     "{{role 'x'}}",
     "{{#each a}}",
     "{{/each}}",

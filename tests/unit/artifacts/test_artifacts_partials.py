@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import minijinja
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from trimtab.artifacts.model import PromptContent, PromptMessage
@@ -120,6 +120,10 @@ BLOCKS = [
     a=_interleave([*PLAIN, *BLOCKS, '{% include "b" %}', '{%- include "b" -%}']),
     b=_interleave([*PLAIN, *BLOCKS]),
 )
+@example(outer='{% include "a" %}{% include "a" %}', a=" {{- v -}}{", b="")
+@example(outer='{% include "a" %}{ {{- v -}}', a="", b="")
+@example(outer=' {% include "a" %}', a=" {%- set w = 2 -%}", b="")
+@example(outer=' {% include "a" %} {%- if v -%} y {%- endif -%}', a=" ", b="")
 def test_an_inlined_prompt_renders_as_the_includes_would_have(outer: str, a: str, b: str) -> None:
     partials = {"a": a, "b": b}
     try:
