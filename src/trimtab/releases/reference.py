@@ -1,4 +1,7 @@
-"""How people name a release: `#42`, `support-reply#42`, a digest, or an unambiguous beginning of one."""
+"""How people name a release: `#42`, `support-reply#42`, a digest, or an unambiguous beginning of one.
+
+An artifact's alias (`tone@v3`, `partial/tone@v3`) names the release that it is part of, where there is only one.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from trimtab.core.errors import InputError, NotFoundError
 from trimtab.core.ids import DIGEST_PREFIX, short_digest
 
 if TYPE_CHECKING:
-    from trimtab.releases.model import Release
+    from trimtab.releases.model import Manifest, Release
     from trimtab.releases.ports import RegistryTransaction
 
 __all__ = ["find_release", "require_feature"]
@@ -37,6 +40,8 @@ def find_release(tx: RegistryTransaction, feature: str, reference: str) -> Relea
     `ambiguous_reference`).
     """
     require_feature(tx, feature)
+    if "@v" in reference:
+        return _by_artifact(tx, feature, reference)
     owner, numbered, number = reference.partition("#")
     if numbered:
         return _by_number(tx, feature, owner, number)
@@ -49,14 +54,51 @@ def find_release(tx: RegistryTransaction, feature: str, reference: str) -> Relea
             hint="write '#42' (quoted, for the shell) or at least four digits of its digest",
         )
     found = [release for release in tx.releases(feature) if release.digest.startswith(DIGEST_PREFIX + digits)]
+    return _single(tx, feature, reference, found)
+
+
+def _single(tx: RegistryTransaction, feature: str, reference: str, found: list[Release]) -> Release:
     if len(found) > 1:
         names = ", ".join(f"#{release.number} ({short_digest(release.digest)})" for release in found)
         raise InputError(
-            "ambiguous_reference", f"`{reference}` could be {names}", param="release", hint="write more digits"
+            "ambiguous_reference",
+            f"`{reference}` could be {names}",
+            param="release",
+            hint=f"write '#{found[0].number}' or more digits",
         )
     if not found:
         raise _unknown(tx, feature, reference)
     return found[0]
+
+
+def _by_artifact(tx: RegistryTransaction, feature: str, reference: str) -> Release:
+    """Return the one release that an artifact version is part of: it may be part of several, or of none."""
+    path, _, number = reference.rpartition("@v")
+    *kind, name = path.removeprefix(f"{feature}/").split("/")
+    if not (number.isascii() and number.isdigit()) or len(kind) > 1:
+        raise InputError(
+            "malformed_reference",
+            f"`{reference}` does not name an artifact version",
+            param="release",
+            hint="write NAME@v3 or KIND/NAME@v3, as `trimtab push` prints them",
+        )
+    digests = {
+        artifact.digest
+        for artifact in tx.artifacts(feature)
+        if (artifact.name, artifact.number) == (name, int(number)) and kind in ([], [artifact.kind])
+    }
+    return _single(tx, feature, reference, [r for r in tx.releases(feature) if digests & _parts(r.manifest)])
+
+
+def _parts(manifest: Manifest) -> set[str | None]:
+    return {
+        manifest.prompt,
+        manifest.model,
+        manifest.tools,
+        manifest.schema,
+        manifest.adapter,
+        *manifest.partials.values(),
+    }
 
 
 def _by_number(tx: RegistryTransaction, feature: str, owner: str, number: str) -> Release:
