@@ -101,6 +101,27 @@ def test_the_demo_survives_kill_9_of_every_process(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_demo_that_was_itself_killed_goes_on_where_it_was(tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    with start(folder) as demo:
+        assert demo.stdout is not None
+        for line in demo.stdout:
+            if "progressing: next: pause for 12s" in line:
+                demo.send_signal(signal.SIGKILL)
+    resumed = subprocess.run(
+        [sys.executable, "-m", "trimtab", "demo", "--folder", str(folder), "--no-stay", "--resume"],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        cwd=tmp_path,
+    )
+    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+    assert "ships its first version" not in resumed.stdout
+    assert "support-reply#2 rolled back, as it must" in resumed.stdout
+    assert "support-reply#3 promoted, as it must" in resumed.stdout
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(not (DATA / "llmdrift").exists(), reason="TRIMTAB_DATA does not name a folder with llmdrift")
 def test_real_generations_of_2023_roll_one_upgrade_back_and_promote_the_other(tmp_path: Path) -> None:
     done = subprocess.run(

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shutil
+import signal
 import socket
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -23,8 +27,6 @@ from trimtab.demo.view import View
 from trimtab.serving.snapshot_file import write_atomically
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from trimtab.bootstrap.settings import Settings
     from trimtab.demo.scenario import Scenario
 
@@ -34,6 +36,7 @@ _MARKER = "demo.json"
 _ANSWERED = "answered.txt"
 """Generation ids of every answer the crowd got: each must be in a journal, whatever was killed."""
 _FRAME_SECONDS = 0.25
+_LEAVE_SECONDS = 15.0
 _WARM_UP_SECONDS = 4.0
 
 
@@ -44,11 +47,15 @@ def run_demo(*, folder: Path, replay: bool, resume: bool, seed: int, stay: bool 
     settings = load_settings(config=folder / "trimtab.toml", environ={}, flags={"directory": str(folder / ".trimtab")})
     scenario = replayed(data_folder()) if replay else simulated(folder, seed=seed)
     with Supervisor(folder, child_environment(folder)) as supervisor:
-        return asyncio.run(_perform(scenario, folder, settings, supervisor, seed=seed, stay=stay))
+        try:
+            return asyncio.run(_perform(scenario, folder, settings, supervisor, seed=seed, stay=stay))
+        except (asyncio.CancelledError, KeyboardInterrupt):
+            return 130  # stopped from outside; `--resume` goes on
 
 
 def _prepare(folder: Path, *, resume: bool) -> None:
     """Make the folder anew (only one that a demo made), or keep it to go on."""
+    _stop_leftovers(folder)
     if resume and (folder / _MARKER).exists():
         return
     if folder.exists():
@@ -66,6 +73,28 @@ def _prepare(folder: Path, *, resume: bool) -> None:
         f'directory = ".trimtab"\n\n[gateway]\nport = {gateway}\n\n[server]\nport = {server}\ntick_seconds = 0.25\n\n'
         f'[providers.openai]\nbase_url = "http://127.0.0.1:{upstream}/v1"\napi_key_env = ""\n'
     )
+
+
+def _stop_leftovers(folder: Path) -> None:
+    """Stop the processes of a demo that was killed before it could stop them itself."""
+    try:
+        pids = msgspec.json.decode((folder / _MARKER).read_bytes())["pids"]
+    except (OSError, KeyError, msgspec.DecodeError):
+        return
+    left = [pid for pid in pids.values() if pid is not None and _is_ours(pid)]
+    for pid in left:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + _LEAVE_SECONDS
+    while any(map(_is_ours, left)) and time.monotonic() < deadline:
+        time.sleep(_FRAME_SECONDS)
+
+
+def _is_ours(pid: int) -> bool:
+    try:
+        return b"trimtab" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
 
 
 def _write_marker(folder: Path, pids: dict[str, int | None]) -> None:
@@ -89,6 +118,9 @@ async def _perform(
     crowd = Crowd(f"{gateway}/v1", ask=scenario.ask, usable=scenario.usable, seed=seed)
     view = View(scenario, story, supervisor, crowd)
     view.start()
+    loop, performance = asyncio.get_running_loop(), asyncio.current_task()
+    if performance is not None:
+        loop.add_signal_handler(signal.SIGTERM, performance.cancel)
     tasks = [asyncio.create_task(_draw(view)), asyncio.create_task(_keep_alive(supervisor, story, folder))]
     try:
         await story.prologue()
