@@ -33,6 +33,8 @@ class PushReport(msgspec.Struct, frozen=True, kw_only=True):
     plan_number: int | None
     plan_created: bool
     changes: list[Change]
+    warnings: list[str] = []
+    """What is allowed but probably not meant, such as a variable no template uses."""
 
 
 def push_source(tx: ControlTransaction, source: FeatureSource, *, actor: str, now_ms: int, message: str) -> PushReport:
@@ -51,6 +53,7 @@ def push_source(tx: ControlTransaction, source: FeatureSource, *, actor: str, no
         plan_number=number,
         plan_created=plan_created,
         changes=diff_releases(before.compiled, result.release.compiled) if before and changed else [],
+        warnings=list(source.warnings),
     )
 
 

@@ -33,6 +33,8 @@ def command(app: AppContext, folder: Path, message: str, as_json: bool) -> None:
     print(f"{'new' if report.created else 'same':<6}{'release':<9}{report.release}  {report.digest}")
     for change in report.changes:
         print(f"      {change.path}: {change.summary}")
+    for warning in report.warnings:
+        say(f"warning: {warning}")
     if report.created:
         number = report.release.partition("#")[2]
         verb = "rollout start" if report.changes else "environment set"

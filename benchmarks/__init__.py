@@ -1,0 +1,1 @@
+"""Benchmarks: each paired with a peer or a floor in the same run."""
