@@ -154,7 +154,10 @@ def _merge(tree: dict[str, Any], other: Mapping[str, Any]) -> None:
 
 def _set(tree: dict[str, Any], path: tuple[str, ...], value: Any) -> None:  # noqa: ANN401 - any TOML value
     for key in path[:-1]:
-        tree = tree.setdefault(key, {})
+        below = tree.setdefault(key, {})
+        if not isinstance(below, dict):
+            return  # what stands in a table's place is refused, with its path, by the conversion
+        tree = below
     tree[path[-1]] = value
 
 
