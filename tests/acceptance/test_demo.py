@@ -21,7 +21,7 @@ import pytest
 from trimtab.events import Generation
 from trimtab.serving.journal_reader import JournalPosition, read_journal, salvage
 
-DATA = Path(os.environ.get("TRIMTAB_DATA", "../shared/data"))
+DATA = Path(os.environ.get("TRIMTAB_DATA", "no recordings"))
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:

@@ -124,7 +124,7 @@ def test_a_killed_holder_and_killed_waiters_block_nobody(tmp_path: Path) -> None
     first.stdout.readline()
     waiters = [holder(queue) for _ in range(2)]
     until(lambda: len(tickets(queue)) == 3)
-    for process in (waiters[0], first, waiters[1]):
+    for process in (*waiters, first):  # a waiter left alive would take its turn and clear away the dead
         end(process)
     assert len(tickets(queue)) == 3  # what the dead left behind
     with WriteLock(queue, timeout_seconds=5).held():

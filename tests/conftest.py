@@ -1,0 +1,11 @@
+"""Recorded data, where there is some: tests that need it find it through TRIMTAB_DATA and skip without."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+BESIDE_THE_CHECKOUT = Path(__file__).parents[2] / "shared" / "data"
+
+if "TRIMTAB_DATA" not in os.environ and BESIDE_THE_CHECKOUT.is_dir():
+    os.environ["TRIMTAB_DATA"] = str(BESIDE_THE_CHECKOUT)
