@@ -122,14 +122,20 @@ class ControlPlane:
         self.publish()
         return move
 
-    def publish(self) -> None:
-        """Compile and publish the snapshot of the environment, so that no controller need be running."""
+    def publish(self, environment: str | None = None) -> None:
+        """Compile and publish the snapshot of an environment, so that no controller need be running."""
+        name = environment or self.environment
         with self._store.write() as tx:
-            revision = tx.next_snapshot_revision(self.environment)
-            snapshot = compile_snapshot(
-                tx, self.environment, revision=revision, now_ms=self._clock.now_ms(), prices=self._prices
-            )
+            revision = tx.next_snapshot_revision(name)
+            snapshot = compile_snapshot(tx, name, revision=revision, now_ms=self._clock.now_ms(), prices=self._prices)
         self._publisher.publish(snapshot)
+
+    def _publish_everywhere(self) -> None:
+        """Publish every environment that serves something, for keys are of no environment."""
+        with self._store.read() as tx:
+            serving = {pointer.environment for pointer in tx.pointers()}
+        for environment in sorted(serving | {self.environment}):
+            self.publish(environment)
 
     def start_rollout(
         self, feature: str, reference: str, *, environment: str | None = None, reason: str = "", supersede: bool = False
@@ -152,7 +158,7 @@ class ControlPlane:
             rollout = self._find_rollout(tx, which)
             command = Command(kind=kind, actor=self.actor, reason=reason)
             changed = command_rollout(tx, rollout.id, command, now_ms=self._clock.now_ms())
-        self.publish()
+        self.publish(changed.environment)
         return changed
 
     def rollouts(self, feature: str | None = None) -> list[RolloutSummary]:
@@ -195,7 +201,7 @@ class ControlPlane:
         """Create a gateway key; returns it and the secret, once."""
         with self._store.write() as tx:
             created = create_key(tx, team, actor=self.actor, now_ms=self._clock.now_ms())
-        self.publish()
+        self._publish_everywhere()
         return created
 
     def keys(self) -> list[ApiKey]:
@@ -204,10 +210,10 @@ class ControlPlane:
             return tx.keys()
 
     def revoke_key(self, key_id: str) -> None:
-        """Revoke a gateway key and publish that."""
+        """Revoke a gateway key in every environment."""
         with self._store.write() as tx:
             revoke_key(tx, key_id, actor=self.actor, now_ms=self._clock.now_ms())
-        self.publish()
+        self._publish_everywhere()
 
     def _find_rollout(self, tx: ControlTransaction, which: str) -> Rollout:
         rollout = tx.rollout(which)
