@@ -69,7 +69,7 @@ class RolloutReport(msgspec.Struct, frozen=True, kw_only=True):
     steps: list[StepStatus]
     metrics: list[MetricStatus]
     rollback_at: float
-    """Wealth of a guardrail's harm bet at which it rolls back: guardrails / alpha."""
+    """Wealth of a guardrail's harm bet at which it rolls back: guardrails x phases / alpha."""
     words: list[str]
     changes: list[Change]
     transitions: list[Transition]
