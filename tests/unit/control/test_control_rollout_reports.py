@@ -1,0 +1,137 @@
+"""A rollout, told: steps, evidence and changes, at every point of its life."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+
+from trimtab.analysis.model import MetricEvidence
+from trimtab.analysis.verdict import Verdict
+from trimtab.control.rollout_reports import RolloutReport, rollout_report, rollout_summary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from trimtab.control.plane import ControlPlane
+    from trimtab.rollout.model import Rollout
+    from trimtab.storage.memory import MemoryStore
+
+LIMIT = 100.0
+
+
+def evidence(**changes: object) -> MetricEvidence:
+    base = MetricEvidence(
+        name="schema",
+        role="guardrail",
+        phase="live",
+        margin=0.02,
+        candidate_mean=0.9,
+        control_mean=0.99,
+        candidate_units=40,
+        control_units=41,
+        pairs=40,
+        harm=3.0,
+        harm_peak=10.0,
+        limit=LIMIT,
+        non_inferior=0.5,
+        promotion_limit=20.0,
+        failed=False,
+        passed=False,
+    )
+    return msgspec.structs.replace(base, **changes)
+
+
+def told(store: MemoryStore, rollout: Rollout, **changes: object) -> RolloutReport:
+    with store.read() as tx:
+        return rollout_report(tx, msgspec.structs.replace(rollout, **changes))
+
+
+@pytest.fixture
+def rollout(serving: ControlPlane) -> Rollout:
+    return serving.start_rollout("support-reply", "#2", reason="Chattier")
+
+
+def test_a_rollout_just_started_is_told_by_names_with_all_steps_ahead(store: MemoryStore, rollout: Rollout) -> None:
+    report = told(store, rollout)
+    assert (report.stable, report.candidate) == ("support-reply#1", "support-reply#2")
+    assert {step.status for step in report.steps} == {"next"}
+    assert [step.text for step in report.steps][:2] == ["shadow 5 % for 8s, at least 20 units", "weight 10 %"]
+    assert (report.metrics, report.words) == ([], [])
+    assert [change.path for change in report.changes] == ["prompt.messages[0].content"]
+    assert [(one.to_state, one.actor) for one in report.transitions] == [("validating", "ada")]
+
+
+@pytest.mark.parametrize(
+    ("state", "mark"),
+    [
+        ("progressing", "now"),
+        ("paused", "now"),
+        ("baking", "now"),
+        ("rolled_back", "failed"),
+        ("rolling_back", "failed"),
+        ("expired", "failed"),
+        ("superseded", "failed"),
+    ],
+)
+def test_steps_before_the_one_in_force_are_done_and_those_after_it_ahead(
+    store: MemoryStore, rollout: Rollout, state: str, mark: str
+) -> None:
+    steps = [step.status for step in told(store, rollout, state=state, stage=2).steps]
+    assert steps == ["done", "done", mark, *["next"] * (len(steps) - 3)]
+
+
+def test_a_promoted_rollout_has_done_all_its_steps_even_those_skipped(store: MemoryStore, rollout: Rollout) -> None:
+    assert {step.status for step in told(store, rollout, state="promoted", stage=0).steps} == {"done"}
+
+
+@pytest.mark.parametrize(("peak", "progress"), [(0.0, 0.0), (1.0, 0.0), (10.0, 0.5), (100.0, 1.0), (1e9, 1.0)])
+def test_progress_towards_rollback_is_logarithmic_and_stays_between_0_and_1(
+    store: MemoryStore, rollout: Rollout, peak: float, progress: float
+) -> None:
+    verdict = Verdict(status="inconclusive", phase="live", reason="early", metrics=[evidence(harm_peak=peak)])
+    (metric,) = told(store, rollout, verdict=msgspec.to_builtins(verdict)).metrics
+    assert metric.harm_progress == pytest.approx(progress)
+    assert metric.harm == peak
+
+
+def test_evidence_is_told_with_users_and_phase(store: MemoryStore, rollout: Rollout) -> None:
+    metrics = [evidence(failed=True), evidence(name="latency", phase="shadow", candidate_mean=None)]
+    verdict = Verdict(status="failed", phase="live", reason="schema is worse", metrics=metrics)
+    report = told(store, rollout, verdict=msgspec.to_builtins(verdict), reason="rolled back")
+    first, second = report.metrics
+    assert (first.name, first.status, first.candidate_units, first.control_units) == ("schema", "failed", 40, 41)
+    assert (second.name, second.status, second.candidate) == ("latency (shadow)", "ok", None)
+    assert report.words == ["schema is worse"]
+
+
+def test_a_reason_already_given_is_not_repeated(store: MemoryStore, rollout: Rollout) -> None:
+    verdict = Verdict(status="failed", phase="live", reason="schema is worse", metrics=[])
+    report = told(store, rollout, verdict=msgspec.to_builtins(verdict), reason="rolled back: schema is worse")
+    assert report.words == []
+
+
+def test_the_wealth_that_rolls_back_follows_from_the_frozen_plan(store: MemoryStore, rollout: Rollout) -> None:
+    assert told(store, rollout).rollback_at == pytest.approx(5 * 2 / 0.05)  # five guardrails in shadow and live share alpha
+
+
+def test_a_release_that_is_gone_is_named_by_its_digest(store: MemoryStore, rollout: Rollout) -> None:
+    gone = msgspec.structs.replace(rollout, stable="sha256:" + "ab" * 32)
+    assert told(store, gone).stable == "ab" * 6
+    assert told(store, gone).changes == []
+    with store.read() as tx:
+        summary = rollout_summary(tx, gone)
+    assert (summary.stable, summary.candidate) == ("ab" * 6, "support-reply#2")
+
+
+def test_a_plan_pushed_later_does_not_change_what_is_told(
+    store: MemoryStore, serving: ControlPlane, rollout: Rollout, folder: Path, edit: Callable[[str], None]
+) -> None:
+    before = told(store, rollout).steps
+    edit("Again.")
+    plan = folder / "rollout.yaml"
+    plan.write_text("steps: [{setWeight: 50}]\n")
+    serving.push(folder)
+    assert told(store, rollout).steps == before
