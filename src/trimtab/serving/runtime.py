@@ -7,10 +7,12 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from trimtab.core.clock import SystemClock
 from trimtab.core.errors import InputError, StorageError
 from trimtab.core.ids import id_time_ms, new_id
-from trimtab.events import Exposure, Generation, encode_event
+from trimtab.events import Exposure, Feedback, Generation, Score, encode_event
 from trimtab.events.model import subject_id
 from trimtab.serving.journal import JournalWriter
 from trimtab.serving.process_status import StatusFile, TrafficCounter, minute_of, this_process
@@ -116,7 +118,7 @@ class DataPlane:
             self._traffic.add(minute_of(event.at_ms), counted)
         elif isinstance(event, Generation):
             self._traffic.add(minute_of(event.at_ms), (event.feature, event.release, event.release_number, "shadow"))
-        return self._journal.append(encode_event(event), at_ms)
+        return self._journal.append(_encoded(event), at_ms)
 
     def expose(self, decision: Decision) -> None:
         """Record that a unit met a release; once per release, step and unit as far as memory reaches."""
@@ -207,3 +209,16 @@ class DataPlane:
             dropped=counters.dropped,
             traffic=self._traffic.recent(now_ms),
         )
+
+
+def _encoded(event: Event) -> bytes:
+    """Return an event's bytes; content that cannot be written (a number of 100 digits) is left out, the rest kept."""
+    try:
+        return encode_event(event)
+    except (OverflowError, TypeError, ValueError, RecursionError):
+        if isinstance(event, Score | Feedback):
+            return encode_event(msgspec.structs.replace(event, comment=""))
+        if isinstance(event, Generation):
+            text = event.output.encode(errors="replace").decode()
+            event = msgspec.structs.replace(event, variables={}, messages=[], tool_calls=[], output=text)
+        return encode_event(event)

@@ -201,6 +201,17 @@ def test_content_is_left_out_where_it_must_not_be_kept(directory: DataDirectory,
     assert event.latency_ms >= 0
 
 
+@pytest.mark.parametrize("value", [10**100, "\ud800", {"deep": 10**100}])
+def test_content_that_cannot_be_written_is_left_out_and_the_event_kept(
+    directory: DataDirectory, plane: DataPlane, value: object
+) -> None:
+    call = begin(plane.decide("f", "ada"), clock=plane.clock)
+    plane.record(call.finish(process=plane.process_id, variables={"a": value}, output="hi"))
+    (event,) = recorded(directory, plane)
+    assert isinstance(event, Generation)
+    assert (event.id, event.variables) == (call.id, {})
+
+
 def test_exposures_are_told_once_per_step_and_unit(directory: DataDirectory, plane: DataPlane) -> None:
     for unit in ("ada", "bob", "ada"):
         plane.expose(plane.decide("f", unit))

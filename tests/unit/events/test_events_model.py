@@ -16,6 +16,7 @@ base: dict[str, Any] = {"id": "gen_1", "at_ms": 1, "feature": "f", "environment"
 @given(
     st.builds(
         Generation,
+        at_ms=st.integers(0, 2**53),
         variables=st.dictionaries(st.text(), st.integers(0, 9)),
         messages=st.just([]),
         tool_calls=st.just([]),
