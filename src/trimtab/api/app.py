@@ -36,6 +36,7 @@ class _StartRollout(msgspec.Struct, forbid_unknown_fields=True):
     candidate: str
     environment: str | None = None
     reason: str = ""
+    supersede: bool = False
 
 
 class _Command(msgspec.Struct, forbid_unknown_fields=True):
@@ -108,7 +109,13 @@ class _Api:
     def _start(self, request: Request, body: bytes) -> Response:
         wish = _body(body, request.headers.get("content-type", ""), _StartRollout)
         return _json(
-            self._plane.start_rollout(wish.feature, wish.candidate, environment=wish.environment, reason=wish.reason),
+            self._plane.start_rollout(
+                wish.feature,
+                wish.candidate,
+                environment=wish.environment,
+                reason=wish.reason,
+                supersede=wish.supersede,
+            ),
             201,
         )
 

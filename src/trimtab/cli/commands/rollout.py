@@ -35,11 +35,19 @@ def command() -> None:
 @click.argument("feature")
 @click.argument("reference")
 @click.option("--reason", default="", help="Why; kept in the audit log.")
+@click.option("--supersede", is_flag=True, help="End a rollout that is under way instead of refusing.")
 @json_option
 @click.pass_obj
-def start(app: AppContext, feature: str, reference: str, reason: str, as_json: bool) -> None:  # noqa: FBT001 - click's signature
+def start(
+    app: AppContext,
+    feature: str,
+    reference: str,
+    reason: str,
+    supersede: bool,  # noqa: FBT001 - click's signature
+    as_json: bool,  # noqa: FBT001 - click's signature
+) -> None:
     """Begin to replace the stable release of FEATURE by REFERENCE (`#42` or a digest)."""
-    rollout = app.control().start_rollout(feature, reference, reason=reason)
+    rollout = app.control().start_rollout(feature, reference, reason=reason, supersede=supersede)
     if as_json:
         emit_json(rollout)
         return
