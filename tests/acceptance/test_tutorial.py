@@ -1,4 +1,4 @@
-"""The tutorial, typed as it stands: every command runs, and prints the lines the tutorial shows."""
+"""The tutorial and the README, typed as they stand: every command runs, and prints the lines the page shows."""
 
 from __future__ import annotations
 
@@ -18,18 +18,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
-TUTORIAL = ROOT / "docs" / "tutorial" / "first-rollout.md"
+PAGES = [ROOT / "README.md", ROOT / "docs" / "tutorial" / "first-rollout.md"]
 PORTS = ("9100", "8400", "8401")
 
 
-def steps() -> list[tuple[str, list[str]]]:
-    """Every command of the page with the lines shown under it."""
+def steps(page: Path) -> list[tuple[str, list[str]]]:
+    """Every command of the page with the lines shown under it; Python is a command too."""
     found: list[tuple[str, list[str]]] = []
-    for block in re.findall(r"```console\n(.*?)```", TUTORIAL.read_text(), re.DOTALL):
+    for language, block in re.findall(r"```(console|python)\n(.*?)```", page.read_text(), re.DOTALL):
+        if language == "python":
+            found.append((f"python - <<'EOF'\n{block}EOF", []))
+            continue
         for line in block.splitlines():
             if line.startswith("$ "):
                 found.append((line[2:], []))
-            else:
+            elif found:
                 found[-1][1].append(line)
     return found
 
@@ -74,7 +77,8 @@ def await_port(port: str) -> None:
     pytest.fail(f"nothing listens on {port}")
 
 
-def test_the_tutorial_does_what_it_says(tmp_path: Path, servers: list[subprocess.Popen[bytes]]) -> None:
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_does_what_it_says(page: Path, tmp_path: Path, servers: list[subprocess.Popen[bytes]]) -> None:
     moved = {port: free_port() for port in PORTS}  # the page's ports may be taken on this machine
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -82,14 +86,16 @@ def test_the_tutorial_does_what_it_says(tmp_path: Path, servers: list[subprocess
         "TRIMTAB_SERVER_PORT": moved["8401"],
     }
     environment.pop("TRIMTAB_DIRECTORY", None)
-    assert len(steps()) > 10
-    for command, expected in steps():
+    commands = steps(page)
+    assert len(commands) > 10
+    for command, expected in commands:
         here = re.sub("|".join(PORTS), lambda port: moved[port[0]], command)
-        if here.endswith("&"):
+        if re.search(r"&(\s+#.*)?$", here) and not here.startswith("python"):
+            here = here.partition("&")[0]
             with (tmp_path / "servers.log").open("ab") as log:
                 servers.append(
                     subprocess.Popen(
-                        ["bash", "-c", f"exec {here[:-1]}"], cwd=tmp_path, env=environment, stdout=log, stderr=log
+                        ["bash", "-c", f"exec {here}"], cwd=tmp_path, env=environment, stdout=log, stderr=log
                     )
                 )
             await_port(moved[{"sim": "9100", "gateway": "8400", "server": "8401"}[here.split()[1]]])
