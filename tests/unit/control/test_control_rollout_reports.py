@@ -114,7 +114,9 @@ def test_a_reason_already_given_is_not_repeated(store: MemoryStore, rollout: Rol
 
 
 def test_the_wealth_that_rolls_back_follows_from_the_frozen_plan(store: MemoryStore, rollout: Rollout) -> None:
-    assert told(store, rollout).rollback_at == pytest.approx(5 * 2 / 0.05)  # five guardrails in shadow and live share alpha
+    assert told(store, rollout).rollback_at == pytest.approx(
+        5 * 2 / 0.05
+    )  # five guardrails in shadow and live share alpha
 
 
 def test_a_release_that_is_gone_is_named_by_its_digest(store: MemoryStore, rollout: Rollout) -> None:
