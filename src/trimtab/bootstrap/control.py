@@ -15,6 +15,7 @@ from trimtab.control.score_journal import ScoreJournal
 from trimtab.core.clock import SystemClock
 from trimtab.rollout.controller import CONSUMER, Controller, ControllerPorts
 from trimtab.rollout.files import JournalEvents, SnapshotFiles
+from trimtab.serving.journal_reader import prune
 from trimtab.storage.sqlite import open_sqlite
 
 if TYPE_CHECKING:
@@ -37,6 +38,10 @@ def open_control(settings: Settings) -> ControlPlane:
     )
 
 
+_DAY_MS = 86_400_000
+_PRUNE_EVERY_MS = 3_600_000
+
+
 class ControllerLoop:
     """A controller with what it is wired to, ticked by whoever runs the process."""
 
@@ -53,6 +58,9 @@ class ControllerLoop:
             scores=self._scores,
             prices=price_of,
         )
+        self._directory = directory
+        self._retention_ms = round(settings.server.journal_retention_days * _DAY_MS)
+        self._pruned_ms = 0
         self._controller = Controller(ports, holder=f"{socket.gethostname()}-{os.getpid()}-{os.urandom(4).hex()}")
 
     def tick(self) -> list[str]:
@@ -62,7 +70,15 @@ class ControllerLoop:
             report = self._controller.tick()
             told += [f"{step.rollout} {step.to_state}: {step.reason}" for step in report.transitions]
             if not report.more:
+                self._prune()
                 return told
+
+    def _prune(self) -> None:
+        """Delete journals past their retention, once an hour."""
+        now_ms = SystemClock().now_ms()
+        if now_ms - self._pruned_ms >= _PRUNE_EVERY_MS:
+            self._pruned_ms = now_ms
+            prune(self._directory.journals, older_than_ms=now_ms - self._retention_ms)
 
     def close(self) -> None:
         """Hand the lease back and close."""

@@ -62,6 +62,8 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     port: int = 8401
     tick_seconds: float = 0.5
     """How often evidence is folded and rollouts are decided."""
+    journal_retention_days: float = 30.0
+    """Journals of ended processes are deleted when their newest event is older."""
     scorer_path: list[str] = []
     """Folders from which `scorer: {python: "module:function"}` may load. Their code runs in the server."""
 

@@ -109,14 +109,7 @@ class ControlPlane:
         """Point the environment at a release at once, and publish it. Refused while a rollout is under way."""
         with self._store.write() as tx:
             release = find_release(tx, feature, reference)
-            active = tx.active_rollout(feature, self.environment)
-            if active is not None:
-                raise ConflictError(
-                    "rollout_active",
-                    f"rollout {active.id} of `{feature}` is `{active.state}`",
-                    param="feature",
-                    hint=f"end it first: trimtab rollout abort {feature} --reason ...",
-                )
+            self._require_idle(tx, feature)
             request = PointerRequest(release=release, environment=self.environment, actor=self.actor, reason=reason)
             move = set_pointer(tx, request, now_ms=self._clock.now_ms())
         self.publish()
@@ -214,6 +207,16 @@ class ControlPlane:
         with self._store.write() as tx:
             revoke_key(tx, key_id, actor=self.actor, now_ms=self._clock.now_ms())
         self._publish_everywhere()
+
+    def _require_idle(self, tx: ControlTransaction, feature: str) -> None:
+        active = tx.active_rollout(feature, self.environment)
+        if active is not None:
+            raise ConflictError(
+                "rollout_active",
+                f"rollout {active.id} of `{feature}` is `{active.state}`",
+                param="feature",
+                hint=f"end it first: trimtab rollout abort {feature} --reason ...",
+            )
 
     def _find_rollout(self, tx: ControlTransaction, which: str) -> Rollout:
         rollout = tx.rollout(which)

@@ -132,6 +132,7 @@ async def _perform(
         await _epilogue(story, crowd, settings, folder)
         (folder / _ANSWERED).write_text("".join(f"{generation}\n" for generation in crowd.acknowledged))
         view.stop()
+        tasks.pop(0).cancel()  # the picture: what stands on the screen is the end of the story
         if stay if stay is not None else view.interactive:
             print("\nThe console stays up until Ctrl-C.", flush=True)
             with contextlib.suppress(asyncio.CancelledError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["View"]
 
 _BAR = 24
+_FIXED_HEIGHT = 32
+"""Lines that traffic, steps and evidence take."""
 _PLAIN_SECONDS = 5.0
 _STEP_STYLES = {"done": "dim", "now": "bold cyan", "failed": "bold red", "next": ""}
 _STEP_MARKS = {"done": "✓", "now": "▶", "failed": "✗", "next": "·"}
@@ -81,8 +84,9 @@ class View:
     def _picture(self) -> Group:
         elapsed = time.monotonic() - self._started
         title = f"{self._scenario.title}  ·  {elapsed:.0f} s"
-        height = max(8, self._console.height - 26)
-        log = Text("\n".join(self._story.lines[-height:]), overflow="ellipsis", no_wrap=True)
+        height = max(6, self._console.height - _FIXED_HEIGHT)
+        lines = [part for line in self._story.lines for part in _wrapped(line, self._console.width - 4)]
+        log = Text("\n".join(lines[-height:]), no_wrap=True)
         parts = [Panel(log, title=title, height=height + 2, border_style="blue"), self._traffic()]
         if self._story.current is not None:
             parts.append(_evidence(self._story.current))
@@ -107,6 +111,11 @@ class View:
         return Panel(
             Group(grid, Text(f"\nunusable: {self._scenario.unusable_means}\n{alive}", style="dim")), title="traffic"
         )
+
+
+def _wrapped(line: str, width: int) -> list[str]:
+    indent = " " * (len(line) - len(line.lstrip()))
+    return textwrap.wrap(line, width, subsequent_indent=indent, drop_whitespace=False) or [""]
 
 
 def _evidence(report: RolloutReport) -> Panel:

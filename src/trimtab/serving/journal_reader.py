@@ -71,7 +71,7 @@ def read_journal(folder: Path, position: JournalPosition, *, limit: int = 20_000
             skip = max(0, sequence - frame.header.first_sequence)
             for index, record in enumerate(frame.records):
                 if index >= skip:
-                    events.append(decode_event(record))
+                    damaged += _append_decoded(events, record)
             sequence = max(sequence, frame.header.first_sequence + frame.header.events)
             if len(events) >= limit:
                 return ReadResult(events, JournalPosition(name, offset, sequence), damaged)
@@ -117,7 +117,7 @@ def prune(journals: Path, *, older_than_ms: int) -> int:
     salvage(journals)
     for folder in _processes(journals):
         files = segments(folder)
-        newest_ms = max((path.stat().st_mtime_ns // 1_000_000 for path in files), default=0)
+        newest_ms = max(path.stat().st_mtime_ns // 1_000_000 for path in [folder, *files])
         with _ownership(folder) as owned:
             if owned and newest_ms < older_than_ms:
                 for path in [*files, folder / LOCK_FILE]:
@@ -183,8 +183,19 @@ def _matching(path: Path, at_ms: int) -> Iterator[Event]:
                 continue
             position += HEADER_SIZE + header.payload_length
             if header.oldest_ms <= at_ms <= header.newest_ms:
+                decoded: list[Event] = []
                 for record in payload_events(header, file.read(header.payload_length)) or ():
-                    yield decode_event(record)
+                    _append_decoded(decoded, record)
+                yield from decoded
+
+
+def _append_decoded(events: list[Event], record: memoryview) -> int:
+    """Append the event in a record; returns 1 where it is of a kind that only a newer Trimtab knows, else 0."""
+    try:
+        events.append(decode_event(record))
+    except msgspec.DecodeError:
+        return 1
+    return 0
 
 
 def _is_about(event: Event, generation: str) -> bool:
@@ -210,6 +221,9 @@ def _ownership(folder: Path) -> Iterator[bool]:
 
 def _salvage_one(folder: Path) -> None:
     _cut_torn_tail(folder)
+    if (folder / HOT_FILE).stat().st_size == 0:  # killed before the buffer had its blocks: nothing was recorded
+        (folder / HOT_FILE).unlink()
+        return
     hot = HotBuffer(folder / HOT_FILE, create=False)
     halves = [half for index in (0, 1) if (half := hot.read(index)) is not None]
     number = max((int(path.stem) for path in segments(folder)), default=0)

@@ -249,11 +249,31 @@ def test_old_journals_of_dead_processes_are_pruned_and_live_ones_are_not(tmp_pat
     live = JournalWriter(tmp_path / "live")
     append(live, generation())
     live.flush(5)
-    later_ms = int(time.time() * 1000) + 1000
+    later_ms = int(time.time() * 1000) + 60_000
     assert prune(tmp_path, older_than_ms=NOW_MS) == 0
     assert prune(tmp_path, older_than_ms=later_ms) == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["live"]
     live.close()
+
+
+def test_a_process_killed_while_it_made_its_buffer_is_salvaged(tmp_path: Path) -> None:
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "hot.buffer").touch()
+    assert salvage(tmp_path) == ["p"]
+    assert ids(tmp_path / "p") == []
+
+
+def test_an_event_of_a_newer_trimtab_is_passed_over_and_counted(tmp_path: Path) -> None:
+    writer = JournalWriter(tmp_path / "p")
+    before, after = generation(), generation(NOW_MS + 1)
+    append(writer, before)
+    writer.append(b"\x81\xa1k\xa6future", NOW_MS)
+    append(writer, after)
+    writer.close()
+    result = read_journal(tmp_path / "p", JournalPosition())
+    assert [event.id for event in result.events] == [before.id, after.id]
+    assert result.damaged == 1
+    assert result.position.sequence == 3
 
 
 def test_flush_waits_for_the_disk(tmp_path: Path) -> None:

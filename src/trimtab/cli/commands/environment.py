@@ -39,6 +39,23 @@ def set_pointer(app: AppContext, feature: str, reference: str, reason: str, as_j
     print(f"{move.feature} in {move.environment} now serves {short_digest(move.to_release)}")
 
 
+@command.command("rollback")
+@click.argument("feature")
+@click.option("--reason", required=True, help="Why; kept in the history.")
+@json_option
+@click.pass_obj
+def rollback(app: AppContext, feature: str, reason: str, as_json: bool) -> None:  # noqa: FBT001 - click's signature
+    """Point the environment back at the release it served before, at once.
+
+    For a rollout under way use `trimtab rollout abort`.
+    """
+    move = app.control().rollback_pointer(feature, reason=reason)
+    if as_json:
+        emit_json(move)
+        return
+    print(f"{move.feature} in {move.environment} serves {short_digest(move.to_release)} again")
+
+
 @command.command("history")
 @click.argument("feature")
 @json_option

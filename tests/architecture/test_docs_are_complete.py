@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from starlette.routing import Route
+
+from trimtab.api.app import api_routes
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = sorted([*DOCS.rglob("*.md"), DOCS.parent / "README.md"])
+
+
+def test_every_api_route_is_documented() -> None:
+    page = (DOCS / "reference" / "api.md").read_text()
+    for route in api_routes(cast("Any", None)):
+        assert isinstance(route, Route)
+        verb = "POST" if "POST" in (route.methods or ()) else "GET"
+        assert f"`{verb} {route.path}" in page, f"{verb} {route.path}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#\s]+)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_page_can_be_reached_from_the_index(page: Path) -> None:
+    index = (DOCS / "index.md").read_text()
+    if page.parent in (DOCS, DOCS.parent, DOCS / "decisions"):
+        return
+    assert str(page.relative_to(DOCS)) in index
