@@ -115,6 +115,17 @@ class ControlPlane:
         self.publish()
         return move
 
+    def rollback_pointer(self, feature: str, *, reason: str) -> PointerMove:
+        """Point the environment back at the release it served before, and publish that."""
+        with self._store.write() as tx:
+            require_feature(tx, feature)
+            self._require_idle(tx, feature)
+            move = rollback_pointer(
+                tx, feature, self.environment, actor=self.actor, reason=reason, now_ms=self._clock.now_ms()
+            )
+        self.publish()
+        return move
+
     def publish(self, environment: str | None = None) -> None:
         """Compile and publish the snapshot of an environment, so that no controller need be running."""
         name = environment or self.environment
