@@ -13,7 +13,7 @@ from trimtab.control.tracing import read_trace
 from trimtab.core.errors import ConflictError, NotFoundError
 from trimtab.policy.keys import create_key, revoke_key
 from trimtab.releases.audit import chain_fault
-from trimtab.releases.pointers import PointerRequest, set_pointer
+from trimtab.releases.pointers import PointerRequest, rollback_pointer, set_pointer
 from trimtab.releases.reference import find_release, require_feature
 from trimtab.rollout.commands import RolloutRequest, command_rollout, start_rollout
 from trimtab.rollout.effects import Command
