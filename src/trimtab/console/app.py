@@ -88,7 +88,7 @@ class _Console:
             Route("/rollouts", self._handler(self._rollouts)),
             Route("/rollouts/{rollout}", self._handler(self._rollout)),
             Route("/trace", self._handler(self._find_trace)),
-            Route("/trace/{generation}", self._handler(self._trace)),
+            Route("/trace/{generation:path}", self._handler(self._trace)),
             Route("/audit", self._handler(self._audit)),
             Mount("/static", StaticFiles(directory=_HERE / "static")),
         ]
