@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import Response
+from starlette.exceptions import HTTPException
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from trimtab.core.errors import InputError, NotFoundError, TrimtabError
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from trimtab.control.plane import ControlPlane
 
-__all__ = ["api_routes"]
+__all__ = ["api_routes", "http_error"]
 
 _encoder = msgspec.json.Encoder()
 _T = TypeVar("_T")
@@ -59,6 +60,19 @@ def _body(request_body: bytes, content_type: str, kind: type[_T]) -> _T:
 def api_routes(plane: ControlPlane) -> list[BaseRoute]:
     """Return the routes under /api/v1 and the health checks."""
     return _Api(plane).routes()
+
+
+async def http_error(request: Request, error: Exception) -> Response:
+    """Answer an unknown path or method: under /api in the shape of every other error."""
+    if not isinstance(error, HTTPException):
+        raise error
+    if not request.url.path.startswith("/api/"):
+        return PlainTextResponse(error.detail, status_code=error.status_code, headers=error.headers)
+    code = error.detail.lower().replace(" ", "_")
+    known = InputError(code, f"{error.detail}: {request.method} {request.url.path}", param="path")
+    answer = _json(known.as_json(), error.status_code)
+    answer.headers.update(error.headers or {})
+    return answer
 
 
 def _handler(answer: Callable[[Request, bytes], Response]) -> Callable[[Request], Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import subprocess
 import sys
@@ -136,9 +135,3 @@ def _answers(url: str) -> bool:
             return bool(response.status == 200)  # noqa: PLR2004 - HTTP OK
     except (urllib.error.URLError, OSError):
         return False
-
-
-def kill_hard(child: Child) -> None:
-    """Kill -9 a child (fault injection)."""
-    if child.pid is not None:
-        os.kill(child.pid, signal.SIGKILL)

@@ -17,8 +17,6 @@ from trimtab.serving.snapshot_file import write_atomically
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from trimtab.serving.routing import Decision
-
 __all__ = [
     "WINDOW_MINUTES",
     "ProcessStatus",
@@ -119,11 +117,6 @@ def read_processes(folder: Path, *, environment: str, now_ms: int) -> list[Proce
 def minute_of(at_ms: int) -> int:
     """Return the start of the minute."""
     return at_ms - at_ms % _MINUTE_MS
-
-
-def decided(decision: Decision) -> tuple[str, str, int, str]:
-    """Return what is counted of a decision."""
-    return (decision.feature, decision.release.digest, decision.release.number, decision.arm)
 
 
 class StatusFile:

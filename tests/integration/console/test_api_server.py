@@ -104,6 +104,19 @@ def test_a_second_rollout_is_a_conflict_unless_it_supersedes(site: Site, started
     await_state(site, second.json["id"], "rolled_back")
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [("GET", "/api/v1/nothing", 404, "not_found"), ("DELETE", "/api/v1/rollouts", 405, "method_not_allowed")],
+)
+def test_a_path_or_method_that_is_not_there_is_an_error_of_the_same_shape(
+    site: Site, method: str, path: str, status: int, code: str
+) -> None:
+    answer = site.send(method, path)
+    assert (answer.status, answer.json["error"]["code"]) == (status, code)
+    assert path in answer.json["error"]["message"]
+    assert ("allow" in answer.headers) == (status == 405)
+
+
 def unknown_generation(_site: Site) -> str:
     return f"/api/v1/traces/{new_id('gen', 1_760_000_000_000)}"
 

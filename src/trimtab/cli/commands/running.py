@@ -41,7 +41,8 @@ def command(app: AppContext, feature: str | None, minutes: int, as_json: bool) -
 
 
 def _print(report: RunningReport) -> None:
-    print(f"{report.environment}, snapshot {report.revision}, published {ago(report.published_at_ms, report.at_ms)}")
+    when = f"published {ago(report.published_at_ms, report.at_ms)}" if report.revision else "nothing published yet"
+    print(f"{report.environment}, snapshot {report.revision}, {when}")
     for feature in report.features:
         _print_feature(feature, report.window_minutes)
     print("\nprocesses")

@@ -29,10 +29,11 @@ def command(app: AppContext, host: str | None, port: int | None, no_controller: 
     """Run the control plane: the rollout controller, the API and the console."""
     import uvicorn
     from starlette.applications import Starlette
+    from starlette.exceptions import HTTPException
     from starlette.middleware import Middleware
     from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-    from trimtab.api.app import api_routes
+    from trimtab.api.app import api_routes, http_error
     from trimtab.bootstrap.control import open_control, open_controller
     from trimtab.console.app import console_routes
 
@@ -48,6 +49,7 @@ def command(app: AppContext, host: str | None, port: int | None, no_controller: 
     web = Starlette(
         routes=[*api_routes(plane), *console_routes(plane)],
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]"])],
+        exception_handlers={HTTPException: http_error},
     )
     stop = threading.Event()
     worker: threading.Thread | None = None
