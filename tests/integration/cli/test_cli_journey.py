@@ -81,8 +81,6 @@ def test_a_change_of_three_words_is_a_new_release_with_its_diff(
     pushed = data("push", "support-reply", "-m", "Chattier")
     assert (pushed["release"], pushed["created"]) == ("support-reply#2", True)
     assert [change["path"] for change in pushed["changes"]] == ["prompt.messages[0].content"]
-    again = data("push", "support-reply")
-    assert (again["created"], again["changes"], again["digest"]) == (False, [], pushed["digest"])
     assert data("release", "diff", "support-reply", "#1", "#2") == pushed["changes"]
     done = trimtab("release", "diff", "support-reply", "#2", pushed["digest"][:20])
     assert (done.returncode, done.stdout) == (0, "no difference in behaviour\n")
@@ -140,7 +138,6 @@ def test_a_rollout_that_was_rolled_back_is_told_with_status_1(trimtab: Trimtab, 
     assert done.stderr == ""
     assert "support-reply#1 -> support-reply#2 in production: rolling_back" in done.stdout
     assert "second thoughts" in done.stdout
-    assert data("rollout", "explain", "support-reply", status=1)["rollout"] == aborted
 
 
 def test_a_rollout_that_ends_cannot_be_steered(trimtab: Trimtab) -> None:

@@ -35,7 +35,7 @@ def pushed(trimtab: Trimtab, shop: Path) -> Path:
     return shop
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def plane(pushed: Path) -> Iterator[ControlPlane]:
     """Looks into the directory from here, for starting a process per look would cost a second."""
     opened = open_control(load_settings(environ={"TRIMTAB_DIRECTORY": str(pushed / ".trimtab")}))
@@ -95,10 +95,8 @@ def test_a_push_of_a_broken_folder_says_where_and_stores_nothing(
         (("environment", "set", "support-reply", "#1"), "Missing option '--reason'"),
         (("push", "absent"), "absent"),
         (("release", "list", "suport-reply"), "there is no feature `suport-reply`"),
-        (("release", "show", "support-reply", "#9"), "#9"),
         (("rollout", "start", "support-reply", "#1"), "environment set support-reply"),
         (("rollout", "explain", "support-reply"), "trimtab rollout list"),
-        (("key", "create", "No Such Team"), "cannot name a team"),
         (("trace", "gen_123"), "is not a Trimtab id"),
         (("--config", "absent.toml", "running"), "absent.toml"),
         (("prompt", "import", "absent.prompt", "--to", "x"), "absent.prompt"),
