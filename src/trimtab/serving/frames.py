@@ -1,4 +1,6 @@
-"""The journal's frames: a header that can be skipped by, and a checksummed zstd payload of length-prefixed events.
+"""The journal's frames: a header that can be skipped by, and a checksummed zstd payload of events.
+
+The payload is the records of one half of a hot buffer, byte for byte.
 
     magic 4s | version u8 | flags u8 | reserved u16 | payload length u32 | payload CRC-32 u32 | events u32
     | first sequence u64 | oldest subject ms u64 | newest subject ms u64 | header CRC-32 u32          (little-endian)
@@ -12,22 +14,19 @@ from __future__ import annotations
 
 import struct
 import zlib
-from typing import TYPE_CHECKING
 
 import msgspec
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from trimtab.serving.hot_buffer import records_of
 
-__all__ = ["HEADER_SIZE", "MAGIC", "FrameHeader", "encode_frame", "parse_header", "payload_events"]
+__all__ = ["HEADER_SIZE", "MAGIC", "FrameHeader", "encode_frame", "parse_header", "payload_records"]
 
 MAGIC = b"TTJ1"
 _HEADER = struct.Struct("<4sBBHIIIQQQ")
 _CRC = struct.Struct("<I")
 HEADER_SIZE = _HEADER.size + _CRC.size
-_VERSION = 1
+_VERSION = 2
 _LEVEL = 3
-_LENGTH = struct.Struct("<I")
 MAX_PAYLOAD = 256 * 1024 * 1024
 
 
@@ -43,7 +42,7 @@ class FrameHeader(msgspec.Struct, frozen=True, gc=False):
 
 
 def encode_frame(records: bytes | memoryview, *, events: int, first_sequence: int, span_ms: tuple[int, int]) -> bytes:
-    """Return the frame of `events` length-prefixed records; `span_ms` is the oldest and newest subject."""
+    """Return the frame of `events` records as a hot buffer holds them; `span_ms` is the oldest and newest subject."""
     import zstandard  # late: 12 ms that only the flusher pays
 
     payload = zstandard.ZstdCompressor(level=_LEVEL).compress(records)
@@ -64,28 +63,13 @@ def parse_header(data: bytes) -> FrameHeader | None:
     return FrameHeader(length, crc, events, first, oldest, newest)
 
 
-def payload_events(header: FrameHeader, payload: bytes) -> Iterator[memoryview] | None:
+def payload_records(header: FrameHeader, payload: bytes) -> list[memoryview] | None:
     """Return the records of a frame, or `None` where the payload is not what the header promises."""
     import zstandard
 
     if len(payload) != header.payload_length or zlib.crc32(payload) != header.payload_crc:
         return None
     try:
-        return split_records(memoryview(zstandard.ZstdDecompressor().decompress(payload)))
+        return records_of(zstandard.ZstdDecompressor().decompress(payload))
     except zstandard.ZstdError:
         return None
-
-
-def split_records(data: memoryview) -> Iterator[memoryview]:
-    """Yield length-prefixed records until `data` ends."""
-    position = 0
-    while position + _LENGTH.size <= len(data):
-        (length,) = _LENGTH.unpack_from(data, position)
-        position += _LENGTH.size
-        yield data[position : position + length]
-        position += length
-
-
-def prefixed(record: bytes) -> bytes:
-    """Return a record with its length before it."""
-    return _LENGTH.pack(len(record)) + record

@@ -1,9 +1,18 @@
 """Memory that outlives its process: a preallocated file, mapped, into which events are copied as they happen.
 
 Killing the process loses nothing that was committed, for the kernel owns the pages. Two halves take turns: one fills
-while the other is compressed and fsynced. Per half: committed bytes u64, first sequence u64, events u64, oldest ms u64,
-newest ms u64, then records. The committed length is stored after the record, as one aligned word, so that a reader of a
-killed process's file never sees half an event.
+while the other is compressed and fsynced.
+
+    page 0: words of u64, in native byte order: 0 magic | 1 bytes of a half
+            | 8 committed bytes, 9 first sequence of half 0 | 16 committed bytes, 17 first sequence of half 1
+    then half 0, then half 1: records
+
+A record is length u32 | CRC-32 u32 | bytes. The checksum starts from the record's sequence number, so that neither a
+record cut short nor one left by an earlier use of the half is ever taken for one that was committed: after a power cut,
+pages come back from different moments.
+
+The committed length is stored after the record, by one aligned 8-byte store. `struct.pack_into` would not do: it zeroes
+its target first, and a process killed at that moment would have committed nothing at all.
 """
 
 from __future__ import annotations
@@ -12,85 +21,208 @@ import mmap
 import os
 import struct
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 import msgspec
 
-from trimtab.core.errors import StorageError
+from trimtab.core.errors import InputError, StorageError
+from trimtab.core.ids import id_time_ms
+from trimtab.events import decode_event
+from trimtab.events.model import subject_id
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["HALF_BYTES", "HotBuffer", "HotHalf"]
+__all__ = ["HALF_BYTES", "RECORD_PREFIX", "HotBuffer", "HotHalf", "read_hot", "records_of"]
 
-_STATE = struct.Struct("<QQQQQ")
-_USED = struct.Struct("<Q")
-_COUNTS = struct.Struct("<QQQQ")
-_NEVER_MS = (1 << 63) - 1
 HALF_BYTES = 4 * 1024 * 1024
+RECORD_PREFIX = struct.Struct("<II")
+_PREFIX_BYTES = RECORD_PREFIX.size
+_PAGE = 4096
+_WORD = 8
+_MAGIC = int.from_bytes(b"TTHOT\x00\x00\x02", "little")
+_STATE_WORDS = (8, 16)
+_NEVER_MS = (1 << 63) - 1
 
 
 class HotHalf(msgspec.Struct, frozen=True):
     """What one half of a hot buffer holds: everything a frame needs."""
 
-    records: bytes
+    records: bytes | memoryview
     first_sequence: int
     events: int
     span_ms: tuple[int, int]
 
 
 class HotBuffer:
-    """The mapped file. Not locked: the writer serialises."""
+    """The mapped file, as its owner writes it. Not locked: the writer serialises `append` and `swap`."""
 
-    def __init__(self, path: Path, *, create: bool, half_bytes: int = HALF_BYTES) -> None:
-        """Create the file with its blocks reserved, or open an existing one; raises `StorageError`."""
+    def __init__(self, path: Path, *, half_bytes: int = HALF_BYTES) -> None:
+        """Create the file with its blocks reserved; raises `StorageError`, leaving no file."""
         try:
-            flags = os.O_RDWR | (os.O_CREAT | os.O_EXCL if create else 0)
-            self._file = os.open(path, flags, 0o600)
-            if create:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+            try:
                 # reserved now: writing into a hole of a full disk would kill the process (SIGBUS)
-                os.posix_fallocate(self._file, 0, 2 * half_bytes)
-            self._half = os.fstat(self._file).st_size // 2
-            self._map = mmap.mmap(self._file, 2 * self._half)
+                os.posix_fallocate(descriptor, 0, _PAGE + 2 * half_bytes)
+                self._map = mmap.mmap(descriptor, _PAGE + 2 * half_bytes)
+            except (OSError, ValueError):
+                path.unlink()
+                raise
+            finally:
+                os.close(descriptor)
         except (OSError, ValueError) as error:
             raise StorageError(
-                "journal_unavailable", f"the journal's buffer cannot be made: {error}", param=str(path)
+                "journal_unavailable",
+                f"the journal's buffer cannot be made: {error}",
+                param=str(path),
+                hint=f"it needs {(_PAGE + 2 * half_bytes) >> 20} MiB of disk space on a local file system",
             ) from error
-        if create:
-            for half in (0, 1):
-                self.reset(half, first_sequence=0)
+        self._bytes = memoryview(self._map)
+        self._words = self._bytes[:_PAGE].cast("Q")
+        self._half_bytes = half_bytes
+        self._words[1] = half_bytes
+        self._words[0] = _MAGIC
+        self._waiting: HotHalf | None = None
+        self._sequence = 0
+        self._half = self._word = self._start = self._end = self._limit = self._first = 0
+        self._oldest_ms, self._newest_ms = _NEVER_MS, 0
+        self._fill(0)
 
-    def append(self, half: int, record: bytes, subject_ms: int) -> bool:
-        """Copy a record (with its length before it) into a half; returns whether there was room."""
-        base = half * self._half
-        used, first, events, oldest, newest = _STATE.unpack_from(self._map, base)
-        start = base + _STATE.size + used
-        end = start + len(record)
-        if end > base + self._half:
+    @property
+    def largest_record(self) -> int:
+        """Bytes of the largest event there can ever be room for."""
+        return self._half_bytes - _PREFIX_BYTES
+
+    @property
+    def used(self) -> int:
+        """Bytes committed in the half that is filling."""
+        return self._end - self._start
+
+    def append(self, record: bytes, subject_ms: int) -> bool:
+        """Copy a record into the half that is filling; returns whether there was room."""
+        start = self._end
+        body = start + _PREFIX_BYTES
+        end = body + len(record)
+        if end > self._limit:
             return False
-        self._map[start:end] = record
-        _COUNTS.pack_into(
-            self._map, base + _USED.size, first, events + 1, min(oldest, subject_ms), max(newest, subject_ms)
-        )
-        _USED.pack_into(self._map, base, used + len(record))  # last: what is committed is whole
+        RECORD_PREFIX.pack_into(self._map, start, len(record), crc32(record, self._sequence))
+        self._map[body:end] = record
+        self._words[self._word] = end - self._start  # last: what is committed is whole
+        self._end = end
+        self._sequence += 1
+        if not self._oldest_ms <= subject_ms <= self._newest_ms:
+            self._oldest_ms = min(self._oldest_ms, subject_ms)
+            self._newest_ms = max(self._newest_ms, subject_ms)
         return True
 
-    def read(self, half: int) -> HotHalf | None:
-        """Return what a half holds, or `None` where it is empty.
+    def swap(self) -> HotHalf | None:
+        """Return the half to be written, letting the other one fill; `None` where nothing was recorded.
 
-        Of a killed process `events` may count one event more than the records hold.
+        A half that was returned and not `done` with is returned again, and nothing is swapped meanwhile.
         """
-        base = half * self._half
-        used, first, events, oldest, newest = _STATE.unpack_from(self._map, base)
-        if not used or used > self._half - _STATE.size:
-            return None
-        start = base + _STATE.size
-        return HotHalf(self._map[start : start + used], first, events, (oldest, newest))
+        if self._waiting is None and self._end > self._start:
+            self._waiting = HotHalf(
+                self._bytes[self._start : self._end],
+                self._first,
+                self._sequence - self._first,
+                (self._oldest_ms, self._newest_ms),
+            )
+            self._fill(1 - self._half)
+        return self._waiting
 
-    def reset(self, half: int, *, first_sequence: int) -> None:
-        """Empty a half; its next event will have `first_sequence`."""
-        _STATE.pack_into(self._map, half * self._half, 0, first_sequence, 0, _NEVER_MS, 0)
+    def done(self) -> None:
+        """Empty the half that `swap` returned: it is durable elsewhere."""
+        if self._waiting is not None:
+            self._words[_STATE_WORDS[1 - self._half]] = 0
+            self._waiting = None
 
     def close(self) -> None:
-        """Unmap and close."""
-        self._map.close()
-        os.close(self._file)
+        """Unmap. A half that is being read elsewhere stays mapped until that ends."""
+        self._waiting = None
+        self._words.release()
+        try:
+            self._bytes.release()
+            self._map.close()
+        except BufferError:
+            return
+
+    def _fill(self, half: int) -> None:
+        self._half = half
+        self._word = _STATE_WORDS[half]
+        self._start = self._end = _PAGE + half * self._half_bytes
+        self._limit = self._start + self._half_bytes
+        self._first = self._sequence
+        self._oldest_ms, self._newest_ms = _NEVER_MS, 0
+        self._words[self._word + 1] = self._first
+
+
+def read_hot(path: Path) -> list[HotHalf]:
+    """Return what the file of another process holds, oldest first; raises `OSError`.
+
+    Records count as far as their checksums hold. Reading beside a live owner may miss what moves meanwhile and returns
+    nothing false.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        page = os.pread(descriptor, _PAGE, 0)
+        if len(page) < _PAGE:
+            return []
+        words = memoryview(page).cast("Q")
+        half_bytes = words[1]
+        if words[0] != _MAGIC or os.fstat(descriptor).st_size != _PAGE + 2 * half_bytes:
+            return []
+        halves = []
+        for index, word in enumerate(_STATE_WORDS):
+            committed = min(words[word], half_bytes)
+            data = os.pread(descriptor, committed, _PAGE + index * half_bytes)
+            if (half := _sound(data, words[word + 1])) is not None:
+                halves.append(half)
+    finally:
+        os.close(descriptor)
+    return sorted(halves, key=lambda half: half.first_sequence)
+
+
+def records_of(data: bytes | memoryview) -> list[memoryview]:
+    """Return the records in `data`, taken as sound."""
+    view = memoryview(data)
+    records = []
+    position = 0
+    while position + _PREFIX_BYTES <= len(view):
+        length, _ = RECORD_PREFIX.unpack_from(view, position)
+        position += _PREFIX_BYTES
+        records.append(view[position : position + length])
+        position += length
+    return records
+
+
+def _sound(data: bytes, first: int) -> HotHalf | None:
+    """Return the records at the start of `data` whose checksums hold."""
+    view = memoryview(data)
+    position, sequence = 0, first
+    oldest_ms, newest_ms = _NEVER_MS, 0
+    while position + _PREFIX_BYTES <= len(data):
+        length, check = RECORD_PREFIX.unpack_from(data, position)
+        body = position + _PREFIX_BYTES
+        record = view[body : body + length]
+        if not length or len(record) != length or crc32(record, sequence) != check:
+            break  # a page of zeros has the checksum of nothing
+        low, high = _subject_span(record)
+        oldest_ms, newest_ms = min(oldest_ms, low), max(newest_ms, high)
+        position = body + length
+        sequence += 1
+    if sequence == first:
+        return None
+    return HotHalf(data[:position], first, sequence - first, (oldest_ms, newest_ms))
+
+
+def _subject_span(record: memoryview) -> tuple[int, int]:
+    """Return when the subject began, twice; all of time for an event that only a newer Trimtab knows."""
+    try:
+        event = decode_event(record)
+    except msgspec.DecodeError:
+        return 0, _NEVER_MS
+    try:
+        at_ms = id_time_ms(subject_id(event))
+    except InputError:
+        at_ms = event.at_ms
+    return at_ms, at_ms

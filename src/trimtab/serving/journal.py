@@ -6,7 +6,6 @@ flush did not cover (see docs/decisions/0002).
 
 from __future__ import annotations
 
-import fcntl
 import os
 import threading
 import time
@@ -16,21 +15,20 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from trimtab.core.errors import StorageError
-from trimtab.serving.frames import encode_frame, prefixed
+from trimtab.serving.frames import encode_frame
 from trimtab.serving.hot_buffer import HALF_BYTES, HotBuffer
-from trimtab.serving.snapshot_file import sync_folder
+from trimtab.serving.journal_folder import HOT_FILE, append_frame, claim
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from trimtab.serving.hot_buffer import HotHalf
 
-__all__ = ["HOT_FILE", "LOCK_FILE", "JournalCounters", "JournalWriter", "append_frame", "segment_path", "segments"]
+__all__ = ["JournalCounters", "JournalWriter"]
 
-HOT_FILE = "hot.buffer"
-LOCK_FILE = "owner.lock"
 SEGMENT_BYTES = 64 * 1024 * 1024
 _FLUSH_SECONDS = 0.05
+_JOIN_SECONDS = 5.0
 
 
 class JournalCounters(msgspec.Struct):
@@ -40,40 +38,9 @@ class JournalCounters(msgspec.Struct):
     durable: int = 0
     """Fsynced."""
     dropped: int = 0
-    """Refused, because the disk would not take them and the buffer was full."""
+    """Refused: the disk would not take them and the buffer was full, or the journal was closed."""
     problem: str = ""
     """Why the last write failed; empty while all is well."""
-
-
-def segment_path(folder: Path, number: int) -> Path:
-    """Return the path of a segment."""
-    return folder / f"{number:08d}.seg"
-
-
-def segments(folder: Path) -> list[Path]:
-    """Return the segments of a process, oldest first."""
-    return sorted(folder.glob("*.seg"))
-
-
-def append_frame(folder: Path, number: int, frame: bytes) -> None:
-    """Append a frame to a segment and fsync it; on failure the segment is cut back to what it was."""
-    path = segment_path(folder, number)
-    fresh = not path.exists()
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
-    try:
-        size = os.fstat(descriptor).st_size
-        try:
-            written = 0
-            while written < len(frame):
-                written += os.pwrite(descriptor, frame[written:], size + written)
-            os.fdatasync(descriptor)
-        except OSError:
-            os.ftruncate(descriptor, size)
-            raise
-    finally:
-        os.close(descriptor)
-    if fresh:
-        sync_folder(folder)
 
 
 class _Orphan:
@@ -89,24 +56,23 @@ class _Orphan:
 
 
 class JournalWriter:
-    """The journal of this process; thread-safe. The owner's lock tells readers that it lives."""
+    """The journal of this process; thread-safe."""
 
     def __init__(self, folder: Path, *, half_bytes: int = HALF_BYTES, segment_bytes: int = SEGMENT_BYTES) -> None:
         """Make the folder; raises `StorageError` where it cannot be made or is owned by somebody else."""
         self._folder = folder
         self._segment_bytes = segment_bytes
+        self._lock_file = claim(folder)
         try:
-            folder.mkdir(parents=True)
-            self._lock_file = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
-            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise StorageError(
-                "journal_unavailable", f"the journal cannot be made: {error}", param=str(folder)
-            ) from error
-        self._hot = HotBuffer(folder / HOT_FILE, create=True, half_bytes=half_bytes)
+            self._hot = HotBuffer(folder / HOT_FILE, half_bytes=half_bytes)
+        except StorageError:
+            os.close(self._lock_file)
+            raise
+        self.largest_record = self._hot.largest_record
+        """Bytes of the largest event that can be taken."""
+        self._wake_bytes = half_bytes // 2
         self._append_lock = threading.Lock()
         self._flush_lock = threading.Lock()
-        self._half = 0
         self._segment = 0
         self._segment_size = 0
         self.counters = JournalCounters()
@@ -116,15 +82,21 @@ class JournalWriter:
         self._thread.start()
         os.register_at_fork(after_in_child=_Orphan(self))
 
+    @property
+    def alive(self) -> bool:
+        """Whether the flusher runs."""
+        return self._thread.is_alive()
+
     def append(self, record: bytes, subject_ms: int) -> bool:
         """Copy one event into the hot buffer; returns whether it was taken. Never blocks on a disk."""
-        data = prefixed(record)
         with self._append_lock:
-            if self._closed or not self._hot.append(self._half, data, subject_ms):
+            if self._closed or not self._hot.append(record, subject_ms):
                 self.counters.dropped += 1
                 self._wake.set()
                 return False
             self.counters.recorded += 1
+            if self._hot.used > self._wake_bytes and not self._wake.is_set():
+                self._wake.set()  # a burst need not wait for the clock
             return True
 
     def flush(self, timeout_seconds: float) -> None:
@@ -135,6 +107,10 @@ class JournalWriter:
             if not self._flush_lock.acquire(timeout=max(0.0, deadline - time.monotonic())):
                 raise StorageError("flush_timeout", "the journal was not flushed in time", param=str(self._folder))
             try:
+                if self._closed:
+                    raise StorageError(
+                        "closed", "the journal was closed before it was durable", param=str(self._folder)
+                    )
                 self._flush_once()
             finally:
                 self._flush_lock.release()
@@ -153,8 +129,10 @@ class JournalWriter:
                 return
             self._closed = True
         self._wake.set()
-        self._thread.join()
-        with self._flush_lock:
+        self._thread.join(_JOIN_SECONDS)
+        if not self._flush_lock.acquire(timeout=_JOIN_SECONDS):
+            return  # the disk hangs; the lock goes with the process
+        try:
             self._flush_once()
             self._flush_once()
             empty = self.counters.durable == self.counters.recorded
@@ -162,9 +140,14 @@ class JournalWriter:
             if empty:
                 (self._folder / HOT_FILE).unlink(missing_ok=True)
             os.close(self._lock_file)
+        finally:
+            self._flush_lock.release()
 
     def disown(self) -> None:
         """In a forked child: close the inherited lock without unlocking it, and take no more events."""
+        self._append_lock = threading.Lock()  # another thread of the parent may have held them
+        self._flush_lock = threading.Lock()
+        self._wake = threading.Event()
         if not self._closed:
             self._closed = True
             os.close(self._lock_file)
@@ -177,22 +160,17 @@ class JournalWriter:
                 self._flush_once()
 
     def _flush_once(self) -> None:
-        """Write the half that is not filling (left by a failure), else swap halves and write the one that was."""
+        """Write the half that was filling, or the one that a failure left behind. Called under the flush lock."""
         with self._append_lock:
-            idle = 1 - self._half
-            half = self._hot.read(idle)
-            if half is None:
-                half = self._hot.read(self._half)
-                if half is None:
-                    return
-                idle, self._half = self._half, idle
-                self._hot.reset(self._half, first_sequence=half.first_sequence + half.events)
+            half = self._hot.swap()
+        if half is None:
+            return
         try:
             self._write(half)
         except OSError as error:
             self.counters.problem = error.strerror or str(error)
             return
-        self._hot.reset(idle, first_sequence=0)
+        self._hot.done()
         self.counters.problem = ""
         self.counters.durable += half.events
 

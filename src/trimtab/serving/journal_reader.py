@@ -1,11 +1,8 @@
-"""Reading journals: tail one process, salvage the dead, find one generation by its id."""
+"""Reading journals: tail one process, find one generation by its id."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -13,180 +10,89 @@ import msgspec
 from trimtab.core.ids import id_time_ms
 from trimtab.events import Event, Generation, decode_event
 from trimtab.events.model import subject_id
-from trimtab.serving.frames import (
-    HEADER_SIZE,
-    MAGIC,
-    FrameHeader,
-    encode_frame,
-    parse_header,
-    payload_events,
-    split_records,
-)
-from trimtab.serving.hot_buffer import HotBuffer
-from trimtab.serving.journal import HOT_FILE, LOCK_FILE, append_frame, segment_path, segments
+from trimtab.serving.hot_buffer import read_hot, records_of
+from trimtab.serving.journal_folder import HOT_FILE, process_folders, segments
+from trimtab.serving.salvage import JournalPosition, prune, salvage
+from trimtab.serving.segment_reader import frames_about, frames_from
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 __all__ = ["JournalPosition", "ReadResult", "find", "prune", "read_journal", "salvage"]
 
-_SCAN = 1024 * 1024
-
-
-class JournalPosition(msgspec.Struct, frozen=True):
-    """How far a process's journal was read. Events below `sequence` are done."""
-
-    segment: str = ""
-    offset: int = 0
-    sequence: int = 0
-
 
 class ReadResult(msgspec.Struct, frozen=True):
-    """New events of one process, the position after them, and how many frames were damaged on the way."""
+    """New events of one process, the position after them, and what was wrong on the way."""
 
     events: list[Event]
     position: JournalPosition
     damaged: int
+    """Frames whose checksum does not hold, and events that cannot be decoded."""
+    missing: int = 0
+    """Events that are nowhere, though their sequence numbers were given out: what damage cost."""
 
 
 def read_journal(folder: Path, position: JournalPosition, *, limit: int = 20_000) -> ReadResult:
     """Return the events after `position`, in order, at most about `limit` (whole frames).
 
-    A frame not yet complete at the end of the newest segment is waited for; a damaged one in the middle is skipped,
+    A frame not yet complete at the end of a journal that is still open is waited for. A damaged one is skipped,
     counted, and reading goes on at the next sound frame. Events seen before (a salvage may repeat) are left out.
     """
     events: list[Event] = []
-    damaged = 0
+    damaged = missing = 0
     sequence = position.sequence
     name, offset = position.segment, position.offset
+    is_open = (folder / HOT_FILE).exists()  # looked at first: once it is gone, the segments are complete
     paths = [path for path in segments(folder) if path.name >= name]
     for path in paths:
         start = offset if path.name == name else 0
         name, offset = path.name, start
-        for frame in _frames(path, start, last=path is paths[-1]):
+        for frame in frames_from(path, start, growing=is_open and path is paths[-1]):
             offset = frame.end
-            if frame.header is None or frame.records is None:
+            if frame.records is None:
                 damaged += 1
                 continue
-            skip = max(0, sequence - frame.header.first_sequence)
-            for index, record in enumerate(frame.records):
-                if index >= skip:
-                    damaged += _append_decoded(events, record)
-            sequence = max(sequence, frame.header.first_sequence + frame.header.events)
+            missing += max(0, frame.first_sequence - sequence)
+            for record in frame.records[max(0, sequence - frame.first_sequence) :]:
+                damaged += _append_decoded(events, record)
+            sequence = max(sequence, frame.first_sequence + frame.events)
             if len(events) >= limit:
-                return ReadResult(events, JournalPosition(name, offset, sequence), damaged)
-    return ReadResult(events, JournalPosition(name, offset, sequence), damaged)
-
-
-def salvage(journals: Path) -> list[str]:
-    """Move what killed processes left in their hot buffers into their segments; returns their process ids.
-
-    Safe to repeat and to be killed in: the frame is fsynced before the buffer goes, and readers drop repeats by
-    sequence. A live owner holds its lock, so it is never touched.
-    """
-    saved = []
-    for folder in _processes(journals):
-        if not (folder / HOT_FILE).exists():
-            continue
-        with _ownership(folder) as owned:
-            if owned and (folder / HOT_FILE).exists():
-                _salvage_one(folder)
-                saved.append(folder.name)
-    return saved
+                return ReadResult(events, JournalPosition(name, offset, sequence), damaged, missing)
+    return ReadResult(events, JournalPosition(name, offset, sequence), damaged, missing)
 
 
 def find(journals: Path, generation: str) -> list[Event]:
     """Return a generation, what mirrors it, and every score and feedback about it, oldest first.
 
-    Reads frame headers and decompresses only frames whose subjects' time span covers the id's time. Raises
-    `InputError` where `generation` is not an id.
+    Looks at frame headers and decompresses only frames whose subjects' time span covers the id's time; what is not in
+    a frame yet is found in the buffers. Raises `InputError` where `generation` is not an id.
     """
     at_ms = id_time_ms(generation)
-    found: list[Event] = []
     salvage(journals)
-    for folder in _processes(journals):
+    found: dict[str, Event] = {}
+    for folder in process_folders(journals):
+        for records in _about(folder, at_ms):
+            events: list[Event] = []
+            for record in records:
+                _append_decoded(events, record)
+            found.update((event.id, event) for event in events if _is_about(event, generation))
+    return sorted(found.values(), key=lambda event: event.at_ms)
+
+
+def _about(folder: Path, at_ms: int) -> Iterator[list[memoryview]]:
+    """Yield the records of a process that may be about a moment; a process that is pruned meanwhile has none."""
+    hot = []
+    with contextlib.suppress(
+        OSError
+    ):  # the buffer before the segments: what moves meanwhile is seen twice, never missed
+        hot = read_hot(folder / HOT_FILE)
+    for half in hot:
+        if half.span_ms[0] <= at_ms <= half.span_ms[1]:
+            yield records_of(half.records)
+    with contextlib.suppress(FileNotFoundError):
         for path in segments(folder):
-            found.extend(event for event in _matching(path, at_ms) if _is_about(event, generation))
-    unique = {event.id: event for event in found}
-    return sorted(unique.values(), key=lambda event: event.at_ms)
-
-
-def prune(journals: Path, *, older_than_ms: int) -> int:
-    """Delete the journals of dead processes whose newest write is older; returns how many."""
-    removed = 0
-    salvage(journals)
-    for folder in _processes(journals):
-        files = segments(folder)
-        newest_ms = max(path.stat().st_mtime_ns // 1_000_000 for path in [folder, *files])
-        with _ownership(folder) as owned:
-            if owned and newest_ms < older_than_ms:
-                for path in [*files, folder / LOCK_FILE]:
-                    path.unlink(missing_ok=True)
-                folder.rmdir()
-                removed += 1
-    return removed
-
-
-class _Frame(msgspec.Struct, frozen=True):
-    header: FrameHeader | None
-    records: Iterator[memoryview] | None
-    end: int
-
-
-def _frames(path: Path, start: int, *, last: bool) -> Iterator[_Frame]:
-    """Yield the frames from `start`; damaged ones have no records. Stops before an incomplete tail of the last."""
-    with path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        position = start
-        while position < size:
-            file.seek(position)
-            header = parse_header(file.read(HEADER_SIZE))
-            end = position + HEADER_SIZE + header.payload_length if header else size + 1
-            if header is None or end > size:
-                following = _next_magic(path, position + 1, size)
-                if following is None:
-                    if not last:
-                        yield _Frame(None, None, size)
-                    return
-                yield _Frame(None, None, following)
-                position = following
-                continue
-            yield _Frame(header, payload_events(header, file.read(header.payload_length)), end)
-            position = end
-
-
-def _next_magic(path: Path, start: int, size: int) -> int | None:
-    """Return where the next sound header begins, looking through at most the rest of the file."""
-    with path.open("rb") as file:
-        file.seek(start)
-        window = file.read(min(_SCAN * 64, size - start))
-    position = window.find(MAGIC)
-    while position >= 0:
-        if parse_header(window[position : position + HEADER_SIZE]) is not None:
-            return start + position
-        position = window.find(MAGIC, position + 1)
-    return None
-
-
-def _matching(path: Path, at_ms: int) -> Iterator[Event]:
-    with path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        position = 0
-        while position < size:
-            file.seek(position)
-            header = parse_header(file.read(HEADER_SIZE))
-            if header is None:
-                following = _next_magic(path, position + 1, size)
-                if following is None:
-                    return
-                position = following
-                continue
-            position += HEADER_SIZE + header.payload_length
-            if header.oldest_ms <= at_ms <= header.newest_ms:
-                decoded: list[Event] = []
-                for record in payload_events(header, file.read(header.payload_length)) or ():
-                    _append_decoded(decoded, record)
-                yield from decoded
+            yield from frames_about(path, at_ms)
 
 
 def _append_decoded(events: list[Event], record: memoryview) -> int:
@@ -200,49 +106,3 @@ def _append_decoded(events: list[Event], record: memoryview) -> int:
 
 def _is_about(event: Event, generation: str) -> bool:
     return subject_id(event) == generation or (isinstance(event, Generation) and event.mirrors == generation)
-
-
-def _processes(journals: Path) -> list[Path]:
-    return sorted(path for path in journals.glob("*") if path.is_dir())
-
-
-@contextlib.contextmanager
-def _ownership(folder: Path) -> Iterator[bool]:
-    """Hold a process's lock if nobody does: then its owner is dead."""
-    descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield True
-    except BlockingIOError:
-        yield False
-    finally:
-        os.close(descriptor)
-
-
-def _salvage_one(folder: Path) -> None:
-    _cut_torn_tail(folder)
-    if (folder / HOT_FILE).stat().st_size == 0:  # killed before the buffer had its blocks: nothing was recorded
-        (folder / HOT_FILE).unlink()
-        return
-    hot = HotBuffer(folder / HOT_FILE, create=False)
-    halves = [half for index in (0, 1) if (half := hot.read(index)) is not None]
-    number = max((int(path.stem) for path in segments(folder)), default=0)
-    for half in sorted(halves, key=lambda half: half.first_sequence):
-        count = sum(1 for _ in split_records(memoryview(half.records)))
-        frame = encode_frame(half.records, events=count, first_sequence=half.first_sequence, span_ms=half.span_ms)
-        append_frame(folder, number, frame)
-    hot.close()
-    (folder / HOT_FILE).unlink()
-
-
-def _cut_torn_tail(folder: Path) -> None:
-    """A process killed inside a write leaves half a frame; its events are still in the hot buffer."""
-    files = segments(folder)
-    if not files:
-        return
-    path = segment_path(folder, int(files[-1].stem))
-    end = 0
-    for frame in _frames(path, 0, last=True):
-        end = frame.end
-    if end < path.stat().st_size:
-        os.truncate(path, end)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import random
 import signal
 import subprocess
@@ -13,7 +14,8 @@ import pytest
 from trimtab.core.errors import StorageError
 from trimtab.core.ids import new_id
 from trimtab.events import Feedback, Generation, Score, encode_event
-from trimtab.serving.journal import JournalWriter, segments
+from trimtab.serving.journal import JournalWriter
+from trimtab.serving.journal_folder import segments
 from trimtab.serving.journal_reader import JournalPosition, find, prune, read_journal, salvage
 
 if TYPE_CHECKING:
@@ -295,11 +297,18 @@ def test_a_forked_child_does_not_keep_its_dead_parents_journal_from_being_salvag
         writer = JournalWriter(Path(sys.argv[1]))
         event = Generation(id=new_id("gen", 1), at_ms=1, feature="f", environment="e", release="r")
         writer.append(encode_event(event), 1)
-        if os.fork() == 0:
+        child = os.fork()
+        if child == 0:
             time.sleep(30)
+        print(child, flush=True)
         os.kill(os.getpid(), 9)
     """)
-    subprocess.run([sys.executable, "-c", code, str(tmp_path / "p")], stderr=subprocess.DEVNULL, timeout=20)
-    assert salvage(tmp_path) == ["p"] or ids(tmp_path / "p")
-    assert len(ids(tmp_path / "p")) == 1
-    subprocess.run(["pkill", "-f", str(tmp_path / "p")])
+    with (tmp_path / "child").open("wb") as told:
+        done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "p")], stdout=told, timeout=20)
+    child = int((tmp_path / "child").read_text())
+    try:
+        assert done.returncode == -signal.SIGKILL
+        assert salvage(tmp_path) == ["p"]
+        assert len(ids(tmp_path / "p")) == 1
+    finally:
+        os.kill(child, signal.SIGKILL)

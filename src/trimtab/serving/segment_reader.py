@@ -1,0 +1,108 @@
+"""Walking the frames of one segment: in order, or straight to those about one moment.
+
+Files are read, not mapped: their writer may cut them back, and a mapped page that is gone kills the reader.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from trimtab.serving.frames import HEADER_SIZE, MAGIC, parse_header, payload_records
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["Frame", "frames_about", "frames_from"]
+
+_SKIP = struct.Struct("<4s4xI8x8xQQ")
+"""Of a header: magic, payload length, oldest and newest subject."""
+_WINDOW = 1024 * 1024
+
+
+class Frame(msgspec.Struct, frozen=True):
+    """A frame and where it ends; a damaged one has no records."""
+
+    records: list[memoryview] | None
+    end: int
+    first_sequence: int = 0
+    events: int = 0
+
+
+def frames_from(path: Path, start: int, *, growing: bool) -> Iterator[Frame]:
+    """Yield the frames from `start`; damaged ones have no records. Raises `OSError`.
+
+    Where the segment is `growing`, an incomplete frame at its end is still being written and is not yielded.
+    """
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        position = start
+        while position < size:
+            file.seek(position)
+            header = parse_header(file.read(HEADER_SIZE))
+            end = position + HEADER_SIZE + header.payload_length if header else size + 1
+            if header is None or end > size:
+                following = _next_frame(file.fileno(), position + 1)
+                if following is None and growing:
+                    return
+                position = size if following is None else following
+                yield Frame(None, position)
+                continue
+            records = payload_records(header, file.read(header.payload_length))
+            yield Frame(records, end, header.first_sequence, header.events)
+            position = end
+
+
+def frames_about(path: Path, at_ms: int) -> Iterator[list[memoryview]]:
+    """Yield the records of the frames whose subjects' time span covers `at_ms`. Raises `OSError`.
+
+    Other frames cost a look at their header, not even its checksum: should it lead astray, the next sound frame is
+    looked for from the last header that was believed.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        position = believed = base = 0
+        window = b""
+        last = -1
+        skip = _SKIP.unpack_from
+        while True:
+            if position > last:
+                base, window = position, os.pread(descriptor, _WINDOW, position)
+                last = base + len(window) - HEADER_SIZE
+            if position <= last:
+                magic, length, oldest, newest = skip(window, position - base)
+                if magic == MAGIC and not oldest <= at_ms <= newest:
+                    believed = position
+                    position += HEADER_SIZE + length
+                    continue
+                header = parse_header(window[position - base : position - base + HEADER_SIZE])
+                if header is not None:
+                    records = payload_records(header, os.pread(descriptor, length, position + HEADER_SIZE))
+                    yield records or []
+                    position += HEADER_SIZE + length
+                    believed = position
+                    continue
+            if position == os.fstat(descriptor).st_size:
+                return
+            following = _next_frame(descriptor, believed + 1)
+            if following is None:
+                return
+            position = believed = following
+            last = -1
+    finally:
+        os.close(descriptor)
+
+
+def _next_frame(descriptor: int, start: int) -> int | None:
+    """Return where the next sound header begins."""
+    data = os.pread(descriptor, max(0, os.fstat(descriptor).st_size - start), start)
+    position = data.find(MAGIC)
+    while position >= 0:
+        if parse_header(data[position : position + HEADER_SIZE]) is not None:
+            return start + position
+        position = data.find(MAGIC, position + 1)
+    return None
