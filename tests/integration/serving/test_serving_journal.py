@@ -297,9 +297,13 @@ def test_a_forked_child_does_not_keep_its_dead_parents_journal_from_being_salvag
         writer = JournalWriter(Path(sys.argv[1]))
         event = Generation(id=new_id("gen", 1), at_ms=1, feature="f", environment="e", release="r")
         writer.append(encode_event(event), 1)
+        reading, writing = os.pipe()
         child = os.fork()
         if child == 0:
+            os.write(writing, b"here")  # the child runs: what it does after a fork is done
             time.sleep(30)
+            os._exit(0)
+        os.read(reading, 4)
         print(child, flush=True)
         os.kill(os.getpid(), 9)
     """)
