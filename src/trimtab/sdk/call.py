@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from trimtab.core.errors import InputError, TrimtabError
 from trimtab.providers.openai import Answer
 from trimtab.sdk.failure import Failure, failure_of
-from trimtab.sdk.journal import record_event
 from trimtab.sdk.request import CallOptions, given_arguments, take_options
 from trimtab.sdk.stamp import Served
 from trimtab.serving.generation import begin, begin_mirror
@@ -237,6 +236,6 @@ class FeatureCall:
             tool_calls=answer.tool_calls,
             trace=self._options.trace,
         )
-        record_event(self._plane, event)
+        self._plane.record(event)
         if self._decision.mirror is not None and not self._mirrors and status != "aborted":
             self.calls.mirror(self)

@@ -11,7 +11,6 @@ import msgspec
 from trimtab.core.errors import InputError, TrimtabError
 from trimtab.core.ids import new_id
 from trimtab.events import Feedback, Score
-from trimtab.sdk.journal import record_event
 from trimtab.sdk.process_plane import ProcessPlane
 from trimtab.sdk.resolved import Fallback, Rendered, Resolved
 from trimtab.sdk.stamp import Served
@@ -152,7 +151,7 @@ class Trimtab:
             messages=answered.messages if isinstance(answered, Rendered) else (),
             **facts,
         )
-        record_event(plane, msgspec.structs.replace(event, latency_ms=latency_ms, first_token_ms=first_token_ms))
+        plane.record(msgspec.structs.replace(event, latency_ms=latency_ms, first_token_ms=first_token_ms))
         return event.id
 
     def feedback(
@@ -269,7 +268,7 @@ class Trimtab:
 
     def _acknowledge(self, event: Event, *, durable: bool) -> None:
         plane = self._process.plane()
-        record_event(plane, event)
+        plane.record(event)
         if durable:
             plane.flush()
 

@@ -218,7 +218,12 @@ def _encoded(event: Event) -> bytes:
     except (OverflowError, TypeError, ValueError, RecursionError):
         if isinstance(event, Score | Feedback):
             return encode_event(msgspec.structs.replace(event, comment=""))
+        event = msgspec.structs.replace(event, unit=_utf8(event.unit))
         if isinstance(event, Generation):
-            text = event.output.encode(errors="replace").decode()
-            event = msgspec.structs.replace(event, variables={}, messages=[], tool_calls=[], output=text)
+            event = msgspec.structs.replace(event, variables={}, messages=[], tool_calls=[], output=_utf8(event.output))
         return encode_event(event)
+
+
+def _utf8(text: str) -> str:
+    """Return text with lone surrogates replaced."""
+    return text.encode(errors="replace").decode()

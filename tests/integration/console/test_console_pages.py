@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import time
 from html import unescape
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,11 @@ def rollout(site: Site) -> Iterator[str]:
     body = f'{{"feature": "support-reply", "candidate": "#2", "reason": "{SCRIPT}"}}'
     answer = site.post("/api/v1/rollouts", body)
     assert answer.status == 201, answer.text
+    # paused, so that the hostile reason stays in force while the pages are read
+    deadline = time.monotonic() + 20
+    while site.post(f"/api/v1/rollouts/{answer.json['id']}/pause", f'{{"reason": "{SCRIPT}"}}').status != 200:
+        assert time.monotonic() < deadline, "the controller never took the rollout in hand"
+        time.sleep(0.1)
     yield answer.json["id"]
     site.post(f"/api/v1/rollouts/{answer.json['id']}/abort", "{}")
 

@@ -91,7 +91,7 @@ def test_content_that_has_no_encoding_costs_the_content_not_the_record(serving: 
     resolved = tt.resolve("support-reply", unit="u1")
     generation = tt.record(resolved, output="lone surrogate \ud800", tool_calls=[{"not": object()}])
     (event,) = serving.generations(tt)
-    assert (event.id, event.output, event.tool_calls) == (generation, "", [])
+    assert (event.id, event.output, event.tool_calls) == (generation, "lone surrogate ?", [])
 
 
 def test_errors_name_what_is_missing(serving: Any, tt: Trimtab, tmp_path: Path) -> None:
