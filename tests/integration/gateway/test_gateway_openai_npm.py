@@ -32,7 +32,9 @@ def npm_client() -> Path:
         (fresh / "package.json").write_bytes(manifest)
         command = ["npm", "install", "--no-audit", "--no-fund", "--prefer-offline"]
         installed = subprocess.run(command, cwd=fresh, capture_output=True, text=True, check=False)
-        assert installed.returncode == 0, installed.stderr
+        if installed.returncode != 0:
+            shutil.rmtree(fresh)
+            pytest.skip(f"npm could not install the openai client, so it is not tried: {installed.stderr[-300:]}")
         if not folder.exists():  # another worker may have been quicker
             fresh.rename(folder)
     shutil.copy(_NPM / "client.mjs", folder / "client.mjs")
