@@ -12,6 +12,7 @@ what they have seen.
 
 from __future__ import annotations
 
+import errno
 import struct
 import zlib
 
@@ -42,10 +43,16 @@ class FrameHeader(msgspec.Struct, frozen=True, gc=False):
 
 
 def encode_frame(records: bytes | memoryview, *, events: int, first_sequence: int, span_ms: tuple[int, int]) -> bytes:
-    """Return the frame of `events` records as a hot buffer holds them; `span_ms` is the oldest and newest subject."""
+    """Return the frame of `events` records as a hot buffer holds them; `span_ms` is the oldest and newest subject.
+
+    Raises `OSError` where there is no memory to compress them in.
+    """
     import zstandard  # late: 12 ms that only the flusher pays
 
-    payload = zstandard.ZstdCompressor(level=_LEVEL).compress(records)
+    try:
+        payload = zstandard.ZstdCompressor(level=_LEVEL).compress(records)
+    except zstandard.ZstdError as error:
+        raise OSError(errno.ENOMEM, f"events cannot be compressed: {error}") from error
     head = _HEADER.pack(
         MAGIC, _VERSION, 0, 0, len(payload), zlib.crc32(payload), events, first_sequence, span_ms[0], span_ms[1]
     )

@@ -167,8 +167,8 @@ class JournalWriter:
             return
         try:
             self._write(half)
-        except OSError as error:
-            self.counters.problem = error.strerror or str(error)
+        except (OSError, MemoryError) as error:
+            self.counters.problem = getattr(error, "strerror", None) or str(error) or "out of memory"
             return
         self._hot.done()
         self.counters.problem = ""

@@ -5,6 +5,7 @@ Plain files, so that the question is answered with the control plane dead.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from typing import TYPE_CHECKING
@@ -108,7 +109,8 @@ def read_processes(folder: Path, *, environment: str, now_ms: int) -> list[Proce
         except (OSError, msgspec.DecodeError):
             continue  # being replaced, or not ours
         if now_ms - status.heartbeat_ms > _FORGET_MS:
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                path.unlink()
         elif status.environment == environment:
             statuses.append(status)
     return statuses

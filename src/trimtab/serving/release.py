@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["PreparedRelease"]
 
+_FUNCTIONS = frozenset({"dict", "namespace", "range"})
+"""What a template calls without being given it."""
+
 
 class PreparedRelease:
     """A compiled release and what rendering it needs. Immutable and shared between threads."""
@@ -24,7 +27,7 @@ class PreparedRelease:
     __slots__ = ("_declared", "_environment", "_roles", "_validator", "compiled", "digest", "label", "number")
 
     def __init__(self, compiled: CompiledRelease) -> None:
-        """Compile the templates; raises `InputError` (`template_error`) where one is not valid."""
+        """Compile what rendering needs; raises `InputError` (`template_error`, `schema_error`) where it is invalid."""
         self.compiled = compiled
         self.digest = compiled.digest
         self.number = compiled.number
@@ -41,8 +44,8 @@ class PreparedRelease:
                     param=f"prompt.messages[{index}].content",
                 ) from error
         schema = compiled.prompt.variables
+        self._validator = _validator(schema, label=self.label)
         self._declared = frozenset(schema.get("properties", {}))
-        self._validator = _validator(schema)
 
     def render(self, variables: Mapping[str, Any]) -> list[dict[str, str]]:
         """Return the release's messages with the variables filled in.
@@ -50,18 +53,34 @@ class PreparedRelease:
         Raises `InputError`: `unknown_variable`, `missing_variable`, `invalid_variable` or `template_error`, naming
         the variable.
         """
-        if self._validator is not None and not self._validator.is_valid(variables):
+        if self._validator is not None and not self._accepts(variables):
             raise self._refusal(variables)
         render = self._environment.render_template
         try:
             return [{"role": role, "content": render(str(i), **variables)} for i, role in enumerate(self._roles)]
         except minijinja.TemplateError as error:
-            raise InputError(
-                "template_error",
-                f"the prompt of {self.label} cannot be rendered: {error}",
-                param="variables",
-                hint="check the types of the variables",
-            ) from error
+            raise self._unrenderable(error, variables) from error
+
+    def _unrenderable(self, error: minijinja.TemplateError, variables: Mapping[str, Any]) -> InputError:
+        if error.kind == "UndefinedError":
+            texts = (message.content for message in self.compiled.prompt.messages)
+            taken = set().union(*(self._environment.undeclared_variables_in_str(text) for text in texts))
+            lacking = sorted(taken - set(variables) - _FUNCTIONS)
+            if lacking:
+                return _missing(self.label, lacking[0])
+        return InputError(
+            "template_error",
+            f"the prompt of {self.label} cannot be rendered: {error}",
+            param="variables",
+            hint="check the types of the variables",
+        )
+
+    def _accepts(self, variables: Mapping[str, Any]) -> bool:
+        try:
+            accepted: bool = self._validator.is_valid(dict(variables))
+        except (ValueError, TypeError, RecursionError):  # no JSON value: an object, bytes, a list in itself
+            return False
+        return accepted
 
     def _refusal(self, variables: Mapping[str, Any]) -> InputError:
         for name in variables:
@@ -74,21 +93,54 @@ class PreparedRelease:
                 )
         for name in self.compiled.prompt.variables.get("required", []):
             if name not in variables:
+                return _missing(self.label, name)
+        for name, value in variables.items():
+            if not _is_json(value):
                 return InputError(
-                    "missing_variable",
-                    f"{self.label} needs the variable `{name}`",
+                    "invalid_variable",
+                    f"variables.{name} is no JSON value",
                     param=f"variables.{name}",
-                    hint="send it under trimtab.variables",
+                    hint="use strings, numbers, booleans, null, lists, and dicts whose keys are strings",
                 )
-        assert self._validator is not None  # noqa: S101 - only called after it refused
-        problem = next(iter(self._validator.iter_errors(variables)))
+        problem = next(iter(self._validator.iter_errors(dict(variables))))
         path = ".".join(["variables", *(str(part) for part in problem.instance_path)])
         return InputError("invalid_variable", f"{path} is wrong: {problem.message}", param=path)
 
 
-def _validator(schema: Mapping[str, Any]) -> Any:  # noqa: ANN401 - jsonschema_rs types are loaded late
+def _is_json(value: object) -> bool:
+    try:
+        if isinstance(value, dict):
+            return all(isinstance(key, str) and _is_json(each) for key, each in value.items())
+        if isinstance(value, list | tuple):
+            return all(_is_json(each) for each in value)
+    except RecursionError:
+        return False
+    return value is None or isinstance(value, str | int | float)
+
+
+def _missing(label: str, name: str) -> InputError:
+    return InputError(
+        "missing_variable",
+        f"{label} needs the variable `{name}`",
+        param=f"variables.{name}",
+        hint="send it under trimtab.variables",
+    )
+
+
+def _validator(schema: Mapping[str, Any], *, label: str) -> Any:  # noqa: ANN401 - jsonschema_rs types are loaded late
     if not schema:
         return None
     import jsonschema_rs  # late: 25 ms that a process without releases need not pay
 
-    return jsonschema_rs.validator_for(dict(schema))
+    try:
+        return jsonschema_rs.validator_for(dict(schema), retriever=_no_network)
+    except ValueError as error:
+        raise InputError(
+            "schema_error",
+            f"the variables of {label} are described by no JSON Schema: {str(error).partition(chr(10))[0]}",
+            param="prompt.variables",
+        ) from error
+
+
+def _no_network(uri: str) -> Any:  # noqa: ANN401 - the signature jsonschema_rs calls
+    raise ValueError(f"`{uri}` is outside the release; a data plane fetches nothing")

@@ -5,17 +5,17 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
+import weakref
 from typing import TYPE_CHECKING, Any
-
-import msgspec
 
 from trimtab.core.clock import SystemClock
 from trimtab.core.errors import InputError, StorageError
 from trimtab.core.ids import id_time_ms, new_id
-from trimtab.events import Exposure, Feedback, Generation, Score, encode_event
+from trimtab.events import Exposure, Generation
 from trimtab.events.model import subject_id
 from trimtab.serving.journal import JournalWriter
 from trimtab.serving.process_status import StatusFile, TrafficCounter, minute_of, this_process
+from trimtab.serving.recordable import encode_whole_or_bare
 from trimtab.serving.routing import Decision
 from trimtab.serving.snapshot_file import SnapshotFile
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from trimtab.events import Event
     from trimtab.serving.directory import DataDirectory
     from trimtab.serving.routing import RoutingTable
+    from trimtab.serving.snapshot import Snapshot
 
 __all__ = ["DataPlane", "Decision"]
 
@@ -37,27 +38,31 @@ class DataPlane:
     """One per process. Thread-safe. Serves the last good snapshot whatever happens to the control plane.
 
     Two daemon threads do all I/O: one follows the snapshot and writes the process status, one flushes the journal.
-    A forked child must open its own; using an inherited one raises `StorageError` (`forked`) or drops events.
+    A forked child must open its own: an inherited one would never learn of a rollback, so `decide` and `flush` raise
+    `StorageError` (`forked`) there, and `record` takes nothing.
     """
 
     def __init__(self, directory: DataDirectory, *, environment: str, kind: str, clock: Clock) -> None:
         self._directory = directory
         self._environment = environment
         self._clock = clock
-        self._pid = os.getpid()
-        self.process_id = f"{kind}-{self._pid}-{os.urandom(4).hex()}"
-        self._snapshots = SnapshotFile(directory.snapshot(environment))
+        self._inherited = False
+        self.process_id = f"{kind}-{os.getpid()}-{os.urandom(4).hex()}"
+        self._snapshots = SnapshotFile(directory.snapshot(environment), environment=environment)
         self._snapshots.poll()
         self._table: RoutingTable | None = self._snapshots.table
         self._journal = JournalWriter(directory.journals / self.process_id)
         self._traffic = TrafficCounter()
         first = this_process(self.process_id, kind=kind, environment=environment, now_ms=clock.now_ms())
         self._status = StatusFile(directory.processes, first)
-        self._exposed: dict[tuple[str, int, str], None] = {}
+        self._without_content = 0
+        self._exposed: dict[tuple[str, str, int, str], None] = {}
+        self._exposed_lock = threading.Lock()
         self._stop = threading.Event()
         self._write_status()
         self._worker = threading.Thread(target=self._watch, name="trimtab-data-plane", daemon=True)
         self._worker.start()
+        os.register_at_fork(after_in_child=_Orphan(self))
 
     @classmethod
     def open(cls, directory: DataDirectory, *, environment: str, kind: str, clock: Clock | None = None) -> DataPlane:
@@ -83,6 +88,11 @@ class DataPlane:
         return self._table
 
     @property
+    def snapshot(self) -> Snapshot | None:
+        """The snapshot in force; `None` before the first one."""
+        return self._table.snapshot if self._table else None
+
+    @property
     def revision(self) -> int:
         """Revision of the snapshot in force; 0 before the first one."""
         return self._table.snapshot.revision if self._table else 0
@@ -94,6 +104,8 @@ class DataPlane:
         """
         table = self._table
         if table is None:
+            if self._inherited:
+                raise _forked()
             raise StorageError(
                 "no_snapshot",
                 f"nothing is published for environment `{self._environment}` yet",
@@ -107,30 +119,32 @@ class DataPlane:
 
         What was taken survives the process being killed. What was not is counted (`health()["dropped"]`).
         """
-        if os.getpid() != self._pid:
+        if self._inherited:
             return False
+        encoded = encode_whole_or_bare(event, limit_bytes=self._journal.largest_record)
+        if encoded is None:
+            self._journal.counters.dropped += 1
+            return False
+        data, bare = encoded
+        if bare:
+            self._without_content += 1
+        if isinstance(event, Generation | Exposure):
+            self._traffic.add(minute_of(event.at_ms), (event.feature, event.release, event.release_number, event.arm))
         try:
-            at_ms = id_time_ms(subject_id(event))
+            subject_ms = id_time_ms(subject_id(event))
         except InputError:
-            at_ms = event.at_ms
-        if isinstance(event, Generation | Exposure) and event.arm != "shadow":
-            counted = (event.feature, event.release, event.release_number, event.arm)
-            self._traffic.add(minute_of(event.at_ms), counted)
-        elif isinstance(event, Generation):
-            self._traffic.add(minute_of(event.at_ms), (event.feature, event.release, event.release_number, "shadow"))
-        return self._journal.append(_encoded(event), at_ms)
+            subject_ms = event.at_ms
+        return self._journal.append(data, subject_ms)
 
     def expose(self, decision: Decision) -> None:
-        """Record that a unit met a release; once per release, step and unit as far as memory reaches."""
-        key = (decision.release.digest, decision.stage, decision.unit)
-        if decision.unit:
+        """Record that a unit met a release; once per rollout, step, release and unit as far as memory reaches."""
+        key = (decision.rollout, decision.release.digest, decision.stage, decision.unit)
+        with self._exposed_lock:
             if key in self._exposed:
+                self._exposed[key] = self._exposed.pop(key)  # newest again
                 return
-            if len(self._exposed) >= _EXPOSURES:
-                self._exposed.pop(next(iter(self._exposed)), None)
-            self._exposed[key] = None
         now_ms = self._clock.now_ms()
-        self.record(
+        taken = self.record(
             Exposure(
                 id=new_id("exp", now_ms),
                 at_ms=now_ms,
@@ -145,17 +159,26 @@ class DataPlane:
                 stage=decision.stage,
             )
         )
+        if taken and decision.unit:
+            with self._exposed_lock:
+                self._exposed[key] = None
+                if len(self._exposed) > _EXPOSURES:
+                    del self._exposed[next(iter(self._exposed))]
 
     def flush(self, timeout_seconds: float = 5.0) -> None:
         """Return when everything recorded before is fsynced; raises `StorageError` where it cannot be."""
-        if os.getpid() != self._pid:
-            raise StorageError("forked", "this data plane belongs to the parent process", hint="open one after fork")
+        if self._inherited:
+            raise _forked()
         self._journal.flush(timeout_seconds)
 
     def team_of_key(self, secret: str) -> str | None:
         """Return the team of a gateway key, `None` where it is not known."""
         table = self._table
-        return table.snapshot.keys.get(hashlib.sha256(secret.encode()).hexdigest()) if table else None
+        return (
+            table.snapshot.keys.get(hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest())
+            if table
+            else None
+        )
 
     @property
     def asks_for_keys(self) -> bool:
@@ -173,17 +196,25 @@ class DataPlane:
             "recorded": counters.recorded,
             "durable": counters.durable,
             "dropped": counters.dropped,
+            "without_content": self._without_content,
             "journal_problem": counters.problem,
+            "watching": self._worker.is_alive(),
+            "flushing": self._journal.alive,
         }
 
     def close(self) -> None:
         """Flush, say goodbye in the process status, and stop."""
-        if os.getpid() != self._pid or self._stop.is_set():
+        if self._inherited or self._stop.is_set():
             return
         self._stop.set()
         self._worker.join(timeout=_CLOSE_SECONDS)
         self._journal.close()
         self._write_status(stopped=True)
+
+    def disown(self) -> None:
+        """In a forked child: serve nothing, for the threads that follow the snapshot are the parent's."""
+        self._inherited = True
+        self._table = None
 
     def _watch(self) -> None:
         polls = 0
@@ -211,19 +242,17 @@ class DataPlane:
         )
 
 
-def _encoded(event: Event) -> bytes:
-    """Return an event's bytes; content that cannot be written (a number of 100 digits) is left out, the rest kept."""
-    try:
-        return encode_event(event)
-    except (OverflowError, TypeError, ValueError, RecursionError):
-        if isinstance(event, Score | Feedback):
-            return encode_event(msgspec.structs.replace(event, comment=""))
-        event = msgspec.structs.replace(event, unit=_utf8(event.unit))
-        if isinstance(event, Generation):
-            event = msgspec.structs.replace(event, variables={}, messages=[], tool_calls=[], output=_utf8(event.output))
-        return encode_event(event)
+class _Orphan:
+    """Tells a forked child's copy of a data plane, if there still is one, whose it is."""
+
+    def __init__(self, plane: DataPlane) -> None:
+        self._plane = weakref.ref(plane)
+
+    def __call__(self) -> None:
+        plane = self._plane()
+        if plane is not None:
+            plane.disown()
 
 
-def _utf8(text: str) -> str:
-    """Return text with lone surrogates replaced."""
-    return text.encode(errors="replace").decode()
+def _forked() -> StorageError:
+    return StorageError("forked", "this data plane belongs to the parent process", hint="open one after fork")

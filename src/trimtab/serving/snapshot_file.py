@@ -34,7 +34,7 @@ def read_snapshot(path: Path) -> Snapshot | None:
         return _decoder.decode(path.read_bytes())
     except FileNotFoundError:
         return None
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, msgspec.DecodeError, RecursionError) as error:
         raise StorageError(
             "unreadable_snapshot",
             f"the snapshot cannot be read: {error}",
@@ -73,10 +73,15 @@ def sync_folder(folder: Path) -> None:
 
 
 class SnapshotFile:
-    """Follows one snapshot file. A file that is broken or older than what is in force is refused and remembered."""
+    """Follows one snapshot file.
 
-    def __init__(self, path: Path) -> None:
+    A file that is broken, of another environment, or older than what is in force is refused, and why is remembered.
+    """
+
+    def __init__(self, path: Path, *, environment: str = "") -> None:
+        """Follow `path`; only snapshots of `environment` are taken, where one is given."""
         self._path = path
+        self._environment = environment
         self._seen: tuple[int, int, int] | None = None
         self.table: RoutingTable | None = None
         self.problem = ""
@@ -86,7 +91,10 @@ class SnapshotFile:
         """Look at the file; returns whether a new table is in force. Never raises."""
         try:
             status = self._path.stat()
-        except OSError:
+        except OSError as error:
+            if self.table is not None:
+                self._seen = None
+                self.problem = f"the snapshot file is gone: {error.strerror}"
             return False
         identity = (status.st_ino, status.st_mtime_ns, status.st_size)
         if identity == self._seen:
@@ -96,8 +104,8 @@ class SnapshotFile:
             snapshot = read_snapshot(self._path)
             if snapshot is None:
                 return False
-            if self.table is not None and snapshot.revision < self.table.snapshot.revision:
-                self.problem = f"revision {snapshot.revision} is older than {self.table.snapshot.revision} in force"
+            self.problem = self._refusal(snapshot)
+            if self.problem:
                 return False
             self.table = RoutingTable(snapshot, reuse=self.table.releases if self.table else None)
         except TrimtabError as error:
@@ -105,3 +113,10 @@ class SnapshotFile:
             return False
         self.problem = ""
         return True
+
+    def _refusal(self, snapshot: Snapshot) -> str:
+        if self._environment and snapshot.environment != self._environment:
+            return f"the file holds environment `{snapshot.environment}`, not `{self._environment}`"
+        if self.table is not None and snapshot.revision < self.table.snapshot.revision:
+            return f"revision {snapshot.revision} is older than {self.table.snapshot.revision} in force"
+        return ""

@@ -277,10 +277,11 @@ def test_a_forked_child_does_not_touch_the_parents_journal(directory: DataDirect
         plane = DataPlane.open(DataDirectory(Path(sys.argv[1])), environment="production", kind="test")
         call = lambda: begin(plane.decide("f", "u"), clock=plane.clock).finish(process=plane.process_id)
         assert plane.record(call())
+        inherited = call()
         child = os.fork()
         if child == 0:
             try:
-                assert not plane.record(call())
+                assert not plane.record(inherited)
                 plane.flush()
             except StorageError as error:
                 os._exit(0 if error.code == "forked" else 1)

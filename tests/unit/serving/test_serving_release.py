@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -17,6 +18,9 @@ SCHEMA: dict[str, Any] = {
     "required": ["shop"],
     "additionalProperties": False,
 }
+
+ENDLESS: list[Any] = []
+ENDLESS.append(ENDLESS)
 
 
 def prepared(*texts: str, variables: dict[str, Any] | None = None) -> PreparedRelease:
@@ -87,3 +91,30 @@ def test_a_template_that_does_not_compile_is_refused_at_once() -> None:
     with pytest.raises(InputError) as caught:
         prepared("{% if %}")
     assert caught.value.code == "template_error"
+
+
+@pytest.mark.parametrize("value", [object(), b"bytes", {1, 2}, {1: "key"}, ENDLESS])
+def test_a_variable_that_is_no_json_value_is_named(value: object) -> None:
+    error = refusal(prepared("{{ shop }}"), {"limit": 3, "shop": value})
+    assert (error.code, error.param) == ("invalid_variable", "variables.shop")
+
+
+def test_a_variable_that_no_schema_asks_for_but_the_template_does_is_named() -> None:
+    error = refusal(prepared("{{ shop }}{% for i in range(2) %}{{ city }}{% endfor %}", variables={}), {"shop": "Acme"})
+    assert (error.code, error.param) == ("missing_variable", "variables.city")
+
+
+def test_an_attribute_that_a_variable_lacks_is_an_error_of_the_template() -> None:
+    assert refusal(prepared("{{ shop.city.name }}", variables={}), {"shop": {}}).code == "template_error"
+
+
+def test_any_mapping_will_do() -> None:
+    frozen: Any = MappingProxyType({"shop": "Acme"})
+    assert prepared("{{ shop }}").render(frozen)[0]["content"] == "Acme"
+
+
+@pytest.mark.parametrize("schema", [{"type": "nonsense"}, {"properties": []}, {"$ref": "http://127.0.0.1:9/schema"}])
+def test_a_schema_that_cannot_be_used_is_refused_at_once(schema: dict[str, Any]) -> None:
+    with pytest.raises(InputError) as caught:
+        prepared("{{ shop }}", variables=schema)
+    assert (caught.value.code, caught.value.param) == ("schema_error", "prompt.variables")
