@@ -17,6 +17,7 @@ VECTORS = [
     (salt, unit, float(u))
     for salt, unit, u in re.findall(r"^\| `(.*?)` \| `(.*?)` \| ([\d.]+) \|$", PAGE.read_text(), re.MULTILINE)
 ]
+ARMS = re.findall(r"^\| `(.*?)` \| (\w+) \| (\w+) \| (\w+) \| (\w+) \|$", PAGE.read_text(), re.MULTILINE)
 units = st.text(min_size=1)
 weights = st.floats(0, 1)
 
@@ -36,6 +37,30 @@ def test_the_published_vectors_hold(salt: str, unit: str, u: float) -> None:
 
 def test_there_are_enough_published_vectors() -> None:
     assert len(VECTORS) >= 8
+    assert len(ARMS) >= 5
+
+
+@pytest.mark.parametrize("row", ARMS, ids=lambda row: row[0] or "no unit")
+def test_the_published_arms_hold(row: tuple[str, ...]) -> None:
+    unit, *expected = row
+    splits = [{"weight": 0.1, "control_weight": 0.1}, {"weight": 0.5, "control_weight": 0.5}]
+    splits.append({"weight": 0.8, "control_weight": 0.5})
+    met = [arm(unit, **split) for split in splits]
+    met.append("mirrored" if assign(route(shadow=0.5), unit)[1] else "stable")
+    assert met == expected
+
+
+@pytest.mark.parametrize("head", [b"\xff" * 8, b"\xff" * 6 + b"\xfc\x00"])
+def test_weight_one_means_everybody_also_the_highest_bucket(head: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Highest:
+        def __init__(self, _data: bytes) -> None: ...
+
+        def digest(self) -> bytes:
+            return head + bytes(24)
+
+    monkeypatch.setattr("trimtab.serving.assignment.sha256", Highest)
+    assert bucket("salt", "unit") == 1.0 - 2.0**-53
+    assert arm("unit", weight=1.0, control_weight=1.0) == "candidate"
 
 
 @given(st.text(), units)
