@@ -29,6 +29,7 @@ __all__ = ["api_routes", "http_error"]
 
 _encoder = msgspec.json.Encoder()
 _T = TypeVar("_T")
+_MAX_BODY_BYTES = 64 * 1024
 _COMMANDS = ("pause", "resume", "promote", "abort")
 
 
@@ -75,10 +76,20 @@ async def http_error(request: Request, error: Exception) -> Response:
     return answer
 
 
+async def _read(request: Request) -> bytes:
+    """Return the body; raises `InputError` as soon as it is larger than any request needs."""
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > _MAX_BODY_BYTES:
+            raise InputError("body_too_large", f"the body is larger than {_MAX_BODY_BYTES:,} bytes", param="body")
+    return bytes(body)
+
+
 def _handler(answer: Callable[[Request, bytes], Response]) -> Callable[[Request], Any]:
     async def endpoint(request: Request) -> Response:
         try:
-            return await run_in_threadpool(answer, request, await request.body())
+            return await run_in_threadpool(answer, request, await _read(request))
         except TrimtabError as error:
             return _json(error.as_json(), error.http_status)
 

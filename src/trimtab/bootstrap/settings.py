@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from trimtab.core.errors import InputError, SourceError
+from trimtab.core.ids import check_name
 from trimtab.serving.directory import DataDirectory
 
 if TYPE_CHECKING:
@@ -121,7 +122,8 @@ def load_settings(
         if value is not None:
             _set(tree, tuple(dotted.split(".")), value)
     try:
-        return msgspec.convert(tree, Settings, strict=False)
+        settings = msgspec.convert(tree, Settings, strict=False)
+        check_name(settings.environment, what="environment")
     except msgspec.ValidationError as error:
         raise InputError(
             "invalid_setting",
@@ -129,6 +131,7 @@ def load_settings(
             param=_place(config),
             hint=_nearest(str(error)) or "the settings reference lists every key with its type and default",
         ) from error
+    return settings
 
 
 def _read_file(config: Path | None) -> dict[str, Any]:

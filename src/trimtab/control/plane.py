@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from trimtab.artifacts.diff import diff_releases
 from trimtab.artifacts.folder import load_feature
+from trimtab.control.audit_check import audit_fault
 from trimtab.control.rollout_reports import rollout_report, rollout_summary
 from trimtab.control.running import read_running
 from trimtab.control.shipping import push_source
 from trimtab.control.tracing import read_trace
 from trimtab.core.errors import ConflictError, NotFoundError
 from trimtab.policy.keys import create_key, revoke_key
-from trimtab.releases.audit import chain_fault
 from trimtab.releases.pointers import PointerRequest, rollback_pointer, set_pointer
 from trimtab.releases.reference import find_release, require_feature
 from trimtab.rollout.commands import RolloutRequest, command_rollout, start_rollout
@@ -194,12 +194,12 @@ class ControlPlane:
         return read_trace(self._directory, generation)
 
     def audit(self) -> tuple[list[AuditEntry], str]:
-        """Return the whole audit log and what is wrong with its chain (an empty string where nothing is)."""
+        """Return the whole audit log, and what is wrong with it or with what it tells of (empty where nothing is)."""
         entries: list[AuditEntry] = []
         with self._store.read() as tx:
             while page := tx.audit(after=entries[-1].sequence if entries else 0, limit=_AUDIT_PAGE):
                 entries += page
-        return entries, chain_fault(entries)
+            return entries, audit_fault(tx, entries)
 
     def create_key(self, team: str) -> tuple[ApiKey, str]:
         """Create a gateway key; returns it and the secret, once."""

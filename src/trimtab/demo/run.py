@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import socket
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -192,7 +193,10 @@ async def _epilogue(story: Story, crowd: Crowd, settings: Settings, folder: Path
         else f"{crowd.answered:,} answers, every request answered."
     )
     story.say(f"Look at   http://127.0.0.1:{settings.server.port}")
-    story.say(f"Try       cd {folder}")
+    if shutil.which("trimtab") is None:
+        story.say(f"Try       export PATH={Path(sys.executable).parent}:$PATH")
+    story.say(f"{'Try       ' if shutil.which('trimtab') else '          '}cd {folder}")
+    story.say("          trimtab server &       # the console again, once this demo has stopped")
     story.say("          trimtab running")
     story.say(f"          trimtab rollout explain {story.results[0].act.feature}")
     if crowd.broken_by_candidate:

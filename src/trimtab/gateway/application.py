@@ -42,7 +42,7 @@ class GatewayApplication:
 
     def admit(self, request: Request) -> Refusal | None:
         """Judge a request by its head."""
-        return admit(request, self.plane, always_key=self._always_key)
+        return admit(request, self.plane, always_key=self._always_key, trust_network=self.config.trust_network)
 
     def refuse(self, exchange: Exchange, refusal: Refusal) -> None:
         """Say why, in OpenAI's shape."""

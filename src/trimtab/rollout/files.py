@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -12,7 +15,7 @@ from trimtab.serving.journal_reader import JournalPosition, read_journal, salvag
 from trimtab.serving.snapshot_file import publish, read_snapshot, write_atomically
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from trimtab.events import Event
@@ -20,6 +23,23 @@ if TYPE_CHECKING:
     from trimtab.serving.snapshot import Snapshot
 
 __all__ = ["JournalEvents", "SnapshotFiles"]
+
+
+@contextlib.contextmanager
+def _one_at_a_time(path: Path) -> Iterator[None]:
+    """Hold a lock between looking at the revision in force and replacing it; raises `StorageError`."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StorageError(
+            "write_failed", f"cannot publish: {error.strerror}", param=str(path), hint="is the folder writable?"
+        ) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 class JournalEvents:
@@ -64,13 +84,18 @@ class SnapshotFiles:
 
     def publish(self, snapshot: Snapshot) -> None:
         """Replace the file, unless a higher revision is there: a controller that lost its lease comes too late."""
+        path = self._directory.snapshot(snapshot.environment)
+        with _one_at_a_time(path.with_suffix(".lock")):
+            self._publish(path, snapshot)
+
+    def _publish(self, path: Path, snapshot: Snapshot) -> None:
         if self.published_revision(snapshot.environment) >= snapshot.revision:
             return
         for digest, release in snapshot.releases.items():
             kept = self._directory.release(digest)
             if not kept.exists():
                 write_atomically(kept, msgspec.json.encode(release), durable=False)
-        publish(self._directory.snapshot(snapshot.environment), snapshot)
+        publish(path, snapshot)
 
     def published_revision(self, environment: str) -> int:
         """Return the revision in the file, read again only when the file changed; 0 where there is none."""

@@ -51,6 +51,7 @@ def compile_snapshot(
         releases=releases,
         prices=priced,
         keys=dict(_live_keys(tx)),
+        keys_required=bool(tx.keys()),
     )
 
 
@@ -87,7 +88,9 @@ def routing_fingerprint(tx: ControlTransaction, environment: str) -> str:
     ]
     pointers = [(pointer.feature, pointer.release) for pointer in tx.pointers(environment)]
     features = [(feature.name, feature.team, feature.capture_content) for feature in tx.features()]
-    return canonical_digest(msgspec.to_builtins([sorted(pointers), sorted(rollouts), sorted(features), _live_keys(tx)]))
+    return canonical_digest(
+        msgspec.to_builtins([sorted(pointers), sorted(rollouts), sorted(features), _live_keys(tx), bool(tx.keys())])
+    )
 
 
 def _live_keys(tx: ControlTransaction) -> list[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, TypeVar
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, TypeVar
 import msgspec
 
 from trimtab.core.errors import InputError, TrimtabError
-from trimtab.core.ids import new_id
+from trimtab.core.ids import id_time_ms, new_id
 from trimtab.events import Feedback, Score
 from trimtab.sdk.process_plane import ProcessPlane
 from trimtab.sdk.resolved import Fallback, Rendered, Resolved
@@ -172,7 +173,7 @@ class Trimtab:
             process=plane.process_id,
             generation=_generation_id(generation),
             name=name,
-            value=float(value),
+            value=_signal(name, value),
             unit=generation.unit if isinstance(generation, Served) else "",
             comment=comment,
         )
@@ -200,7 +201,7 @@ class Trimtab:
             process=plane.process_id,
             generation=_generation_id(generation),
             name=name,
-            value=float(value),
+            value=_signal(name, value),
             source=source,
             comment=comment,
         )
@@ -274,7 +275,25 @@ class Trimtab:
 
 
 def _generation_id(generation: str | Served) -> str:
-    return generation.generation if isinstance(generation, Served) else generation
+    identifier = generation.generation if isinstance(generation, Served) else generation
+    id_time_ms(identifier)  # raises `InputError` for what is no id
+    return identifier
+
+
+def _signal(name: str, value: float) -> float:
+    """Return a signal's value as a float; raises `InputError` for one that says nothing."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not name or not math.isfinite(number):
+        raise InputError(
+            "invalid_feedback",
+            f"`{name}` = {value!r} is no signal: it needs a name and a finite number",
+            param="value" if name else "name",
+            hint="send 1 for good and 0 for bad, or a number on a scale of your own",
+        )
+    return number
 
 
 def _tokens(usage: Any) -> tuple[int, int]:  # noqa: ANN401 - a mapping or the provider's own usage object

@@ -182,8 +182,8 @@ class DataPlane:
 
     @property
     def asks_for_keys(self) -> bool:
-        """Whether any gateway key exists."""
-        return bool(self._table and self._table.snapshot.keys)
+        """Whether a gateway key was ever created."""
+        return bool(self._table and (self._table.snapshot.keys or self._table.snapshot.keys_required))
 
     def health(self) -> dict[str, Any]:
         """Return what a health check shows."""

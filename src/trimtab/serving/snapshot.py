@@ -61,4 +61,6 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     prices: dict[str, Price] = {}
     """By release digest; a release whose model has no known price is absent."""
     keys: dict[str, str] = {}
-    """Hex SHA-256 of a gateway key -> team. Empty: the gateway asks for no key (loopback only)."""
+    """Hex SHA-256 of a live gateway key -> team."""
+    keys_required: bool = False
+    """Whether a key was ever created: from then on gateways ask for one, also when all of them are revoked."""

@@ -45,7 +45,7 @@ def read_snapshot(path: Path) -> Snapshot | None:
 
 def write_atomically(path: Path, content: bytes, *, durable: bool) -> None:
     """Replace a file by rename; `durable` survives a power cut. Raises `StorageError`, leaving the old file."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with fresh.open("wb") as file:

@@ -34,7 +34,7 @@ class SqlTransaction(SqlRegistry, SqlRollouts):
 def open_sqlite(path: Path) -> SqliteStore:
     """Open the control database, making or migrating it first; raises `StorageError` where that fails."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(
             "directory_unavailable",

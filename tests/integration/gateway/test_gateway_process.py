@@ -61,7 +61,8 @@ def post(number: int, *, stream: bool = False) -> bytes:
             "trimtab": {"variables": {"shop": "Acme"}},
         }
     ).encode()
-    return b"POST /v1/chat/completions HTTP/1.1\r\nhost: g\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+    return head + b"content-length: %d\r\n\r\n" % len(body) + body
 
 
 def generations(directory: DataDirectory) -> dict[str, Generation]:

@@ -34,7 +34,7 @@ def call(
     connection = http.client.HTTPConnection(here.host, here.port, timeout=10)
     try:
         content = body if isinstance(body, bytes | None) else json.dumps(body).encode()
-        connection.request(method, path, content, headers or {})
+        connection.request(method, path, content, {"content-type": "application/json"} | (headers or {}))
         answer = connection.getresponse()
         return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
     finally:
@@ -53,7 +53,13 @@ def raw(here: Any, *pieces: bytes, until: bytes) -> bytes:
 
 def post(body: dict[str, Any], *lines: str) -> bytes:
     content = json.dumps(body).encode()
-    head = ["POST /v1/chat/completions HTTP/1.1", "host: gateway", f"content-length: {len(content)}", *lines]
+    head = [
+        "POST /v1/chat/completions HTTP/1.1",
+        "host: localhost",
+        "content-type: application/json",
+        f"content-length: {len(content)}",
+        *lines,
+    ]
     return "\r\n".join(head).encode() + b"\r\n\r\n" + content
 
 
@@ -120,7 +126,8 @@ def _contents(answer: bytes) -> list[str]:
 def test_a_chunked_request_and_one_that_waits_for_leave(stack: Callable[..., Any]) -> None:
     here = stack()
     content = json.dumps(BODY).encode()
-    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: g\r\nconnection: close\r\n"
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n"
+    head += b"content-type: application/json\r\n"
     chunks = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in (content[:7], content[7:])) + b"0\r\n\r\n"
     answer = raw(here, head + b"transfer-encoding: chunked\r\n\r\n", chunks, until=b"\x00")
     assert json.loads(_contents(answer)[0])["order_id"] == "A-1007"
@@ -338,3 +345,19 @@ def test_listening_off_loopback_needs_a_key_or_a_word() -> None:
         check_bind(GatewayConfig(host=host, trust_network=True), has_keys=False)
     for host in ("127.0.0.1", "::1", "localhost", "127.8.8.8"):
         check_bind(GatewayConfig(host=host), has_keys=False)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "status", "code"),
+    [
+        ("POST", "/v1/chat/completions", {"content-type": "text/plain"}, 415, "not_json"),
+        ("POST", "/v1/feedback", {"content-type": "application/x-www-form-urlencoded"}, 415, "not_json"),
+        ("GET", "/v1/models", {"host": "evil.example"}, 403, "foreign_host"),
+        ("POST", "/v1/chat/completions", {"host": "evil.example:80"}, 403, "foreign_host"),
+    ],
+)
+def test_a_web_page_of_somebody_else_cannot_use_an_open_gateway(
+    stack: Callable[..., Any], method: str, path: str, headers: dict[str, str], status: int, code: str
+) -> None:
+    answer = call(stack(), method, path, BODY if method == "POST" else None, headers)
+    assert (answer[0], json.loads(answer[2])["error"]["code"]) == (status, code)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from trimtab.artifacts.document import Node
 from trimtab.artifacts.files import read_text
 from trimtab.artifacts.importers.draft import Draft, ImportedPrompt, import_parameters, unconvertible
-from trimtab.artifacts.importers.selection import select
+from trimtab.artifacts.importers.selection import beside, select
 from trimtab.artifacts.json_source import parse_json
 from trimtab.artifacts.yaml_source import parse_yaml
 from trimtab.core.errors import SourceError
@@ -94,7 +94,7 @@ def _source(node: Node, folder: Path) -> list[_Prompt]:
     if not text.startswith("file://") and not _PATH.fullmatch(text):
         return [_Prompt(text, node, "")]
     name, _, function = text.removeprefix("file://").partition(":")
-    path = folder / name
+    path = beside(node, folder, name)
     suffix = path.suffix.lower()
     if function or suffix in _PROGRAMS:
         raise unconvertible(node, f"the program `{text}`", "only fixed texts can be released: write the prompt out")
@@ -166,7 +166,7 @@ def _file(node: Node, folder: Path) -> Node:
     if not isinstance(node.value, str):
         return node
     name = node.value.removeprefix("file://")
-    path = folder / name
+    path = beside(node, folder, name)
     if not path.is_file():
         raise node.error("missing_file", f"{node.name}: there is no file `{name}` beside the configuration")
     return (parse_json if path.suffix == ".json" else parse_yaml)(read_text(path), str(path))

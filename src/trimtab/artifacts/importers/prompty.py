@@ -9,6 +9,7 @@ from trimtab.artifacts.document import Node
 from trimtab.artifacts.files import read_text
 from trimtab.artifacts.importers.draft import Draft, ImportedPrompt, import_parameters, split_model, unconvertible
 from trimtab.artifacts.importers.front_matter import split_front_matter
+from trimtab.artifacts.importers.selection import beside
 from trimtab.artifacts.json_source import parse_json
 from trimtab.artifacts.template import PromptError, check_text
 
@@ -86,7 +87,7 @@ def _resolved(node: Node, path: Path) -> Node:
     match = _REFERENCE.fullmatch(node.value) if isinstance(node.value, str) else None
     if match is None or match["kind"] != "file":
         return node
-    target = path.parent / match["name"]
+    target = beside(node, path.parent, match["name"])
     if not target.is_file():
         raise node.error("missing_file", f"{node.name}: there is no file `{match['name']}` beside the prompt")
     return parse_json(read_text(target), str(target))

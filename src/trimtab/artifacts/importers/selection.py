@@ -1,4 +1,4 @@
-"""Choosing one of several: an importer never picks in silence."""
+"""Choosing one of several, and files beside a file: an importer never picks in silence and never wanders off."""
 
 from __future__ import annotations
 
@@ -6,12 +6,28 @@ from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from trimtab.artifacts.document import Node
 
-__all__ = ["select"]
+__all__ = ["beside", "select"]
 
 Item = TypeVar("Item")
+
+
+def beside(place: Node, folder: Path, name: str) -> Path:
+    """Return the path of a file that a prompt names; raises `SourceError` for one outside the prompt's own folder.
+
+    An imported text is sent to a provider, so a prompt file from elsewhere must not fetch what lies on this machine.
+    """
+    path = (folder / name).resolve()
+    if not path.is_relative_to(folder.resolve()):
+        raise place.error(
+            "outside_folder",
+            f"`{name}` lies outside the folder of the file that names it",
+            hint="copy it beside that file, if it is meant to be part of the prompt",
+        )
+    return path
 
 
 def select(place: Node, named: Sequence[tuple[str, Item]], wanted: str | None, *, what: str) -> Item:

@@ -50,7 +50,12 @@ def list_entries(app: AppContext, last: int, as_json: bool) -> None:  # noqa: FB
 @json_option
 @click.pass_obj
 def verify(app: AppContext, as_json: bool) -> None:  # noqa: FBT001 - click's signature
-    """Walk the hash chain; exit status 1 where an entry was changed, removed or slipped in."""
+    """Walk the hash chain, and hold what is stored against it.
+
+    Exit status 1 where an entry was changed, removed or slipped in, where stored content does not match its digest, or
+    where an artifact, release, key or pointer move is stored that the log does not tell of. Keep the head it prints
+    somewhere else, and compare: whoever can write the file could rewrite both.
+    """
     entries, broken = app.control().audit()
     head = entries[-1].digest if entries else ""
     if as_json:

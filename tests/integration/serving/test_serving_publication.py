@@ -1,0 +1,98 @@
+"""Keys and publication, across the fence between control plane and data plane."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from trimtab.artifacts.importers import import_prompt
+from trimtab.control.plane import ControlPlane
+from trimtab.core.clock import SystemClock
+from trimtab.core.errors import InputError, SourceError, StorageError
+from trimtab.rollout.files import SnapshotFiles
+from trimtab.sdk.client import Trimtab
+from trimtab.serving.directory import DataDirectory
+from trimtab.serving.runtime import DataPlane
+from trimtab.serving.snapshot import Snapshot
+from trimtab.serving.snapshot_file import read_snapshot
+from trimtab.storage.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def control(directory: DataDirectory) -> ControlPlane:
+    return ControlPlane(
+        store=MemoryStore(),
+        publisher=SnapshotFiles(directory),
+        directory=directory,
+        clock=SystemClock(),
+        environment="production",
+        actor="ada",
+    )
+
+
+def test_revoking_the_last_key_closes_the_door_it_does_not_open_it(tmp_path: Path) -> None:
+    directory = DataDirectory(tmp_path)
+    plane = control(directory)
+    plane.publish()
+    fresh = DataPlane.open(directory, environment="production", kind="gateway")
+    assert not fresh.asks_for_keys
+    fresh.close()
+    key, secret = plane.create_key("support")
+    plane.revoke_key(key.id)
+    later = DataPlane.open(directory, environment="production", kind="gateway")
+    assert later.asks_for_keys
+    assert later.team_of_key(secret) is None
+    later.close()
+
+
+def test_publishers_at_once_never_leave_an_older_snapshot(tmp_path: Path) -> None:
+    directory = DataDirectory(tmp_path)
+    failures: list[StorageError] = []
+
+    def publish(revision: int) -> None:
+        try:
+            SnapshotFiles(directory).publish(
+                Snapshot(revision=revision, environment="production", published_at_ms=revision)
+            )
+        except StorageError as error:
+            failures.append(error)
+
+    for first in range(1, 150, 6):
+        threads = [threading.Thread(target=publish, args=(first + offset,)) for offset in (5, 0, 3, 1, 4, 2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        newest = read_snapshot(directory.snapshot("production"))
+        assert newest is not None
+        assert newest.revision == first + 5
+    assert failures == []
+
+
+@pytest.mark.parametrize("reference", ["file:///etc/hostname.txt", "file://../secret.txt", "file://a/../../secret.txt"])
+def test_an_imported_prompt_cannot_fetch_what_lies_elsewhere(tmp_path: Path, reference: str) -> None:
+    (tmp_path / "secret.txt").write_text("secret")
+    config = tmp_path / "project" / "promptfooconfig.yaml"
+    config.parent.mkdir()
+    config.write_text(f'prompts: ["{reference}"]\nproviders: ["openai:gpt-4o"]\n')
+    with pytest.raises(SourceError) as caught:
+        import_prompt(config)
+    assert caught.value.code == "outside_folder"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("", 1.0), ("thumb", float("nan")), ("thumb", float("inf")), ("thumb", "good")]
+)
+def test_a_signal_that_says_nothing_is_refused(tmp_path: Path, name: str, value: float) -> None:
+    with Trimtab(tmp_path) as tt, pytest.raises(InputError) as caught:
+        tt.feedback("gen_" + "0" * 32, name, value)
+    assert caught.value.code == "invalid_feedback"
+
+
+def test_feedback_on_what_is_no_generation_is_refused(tmp_path: Path) -> None:
+    with Trimtab(tmp_path) as tt, pytest.raises(InputError, match="is not a Trimtab id"):
+        tt.feedback("nope", "thumb", 1.0)
