@@ -17,6 +17,7 @@ its target first, and a process killed at that moment would have committed nothi
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import struct
@@ -157,10 +158,11 @@ class HotBuffer:
 
 
 def read_hot(path: Path) -> list[HotHalf]:
-    """Return what the file of another process holds, oldest first; raises `OSError`.
+    """Return what the file of another process holds, oldest first.
 
     Records count as far as their checksums hold. Reading beside a live owner may miss what moves meanwhile and returns
-    nothing false.
+    nothing false. Raises `OSError`, also where another version of Trimtab wrote the file: what cannot be read must not
+    be discarded.
     """
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -169,8 +171,10 @@ def read_hot(path: Path) -> list[HotHalf]:
             return []
         words = memoryview(page).cast("Q")
         half_bytes = words[1]
-        if words[0] != _MAGIC or os.fstat(descriptor).st_size != _PAGE + 2 * half_bytes:
-            return []
+        if words[0] != _MAGIC:
+            if any(page):
+                raise OSError(errno.EPROTONOSUPPORT, "a buffer of another version of Trimtab", str(path))
+            return []  # its owner was killed before the first event
         halves = []
         for index, word in enumerate(_STATE_WORDS):
             committed = min(words[word], half_bytes)

@@ -129,6 +129,16 @@ def test_a_file_that_was_never_finished_holds_nothing(tmp_path: Path, size: int)
     assert not (tmp_path / "p" / "hot.buffer").exists()
 
 
+def test_a_buffer_of_another_version_is_left_to_it(tmp_path: Path) -> None:
+    (tmp_path / "p").mkdir()
+    foreign = b"TTHOT\x00\x00\x09" + bytes(9000)
+    (tmp_path / "p" / "hot.buffer").write_bytes(foreign)
+    events = abandoned(tmp_path / "q", 1)
+    assert salvage(tmp_path) == ["q"]
+    assert find(tmp_path, events[0].id) == events
+    assert (tmp_path / "p" / "hot.buffer").read_bytes() == foreign
+
+
 def test_a_buffer_that_finds_no_space_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
     old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
