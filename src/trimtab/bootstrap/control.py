@@ -49,9 +49,10 @@ class ControllerLoop:
         directory = settings.data_directory
         self._store = open_sqlite(directory.database)
         self._scores = ScoreJournal(directory.journals)
+        self._events = JournalEvents(directory.journals, consumer=CONSUMER)
         ports = ControllerPorts(
             store=self._store,
-            events=JournalEvents(directory.journals, consumer=CONSUMER),
+            events=self._events,
             publisher=SnapshotFiles(directory),
             clock=SystemClock(),
             scorers=ScorerLibrary([Path(path) for path in settings.server.scorer_path]),
@@ -68,6 +69,7 @@ class ControllerLoop:
         told = []
         while True:
             report = self._controller.tick()
+            told += self._events.take_damage()
             told += [f"{step.rollout} {step.to_state}: {step.reason}" for step in report.transitions]
             if not report.more:
                 self._prune()

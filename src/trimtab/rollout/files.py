@@ -48,6 +48,7 @@ class JournalEvents:
     def __init__(self, journals: Path, *, consumer: str) -> None:
         self._journals = journals
         self._consumer = consumer
+        self._damage: list[str] = []
 
     def read(self, cursors: Sequence[Cursor], *, limit: int) -> EventBatch:
         """Return new events of every process, whole frames, about `limit` at most."""
@@ -62,6 +63,10 @@ class JournalEvents:
             position = JournalPosition() if at is None else JournalPosition(at.segment, at.offset, at.sequence)
             result = read_journal(folder, position, limit=limit - len(events))
             events += result.events
+            if result.damaged:
+                self._damage.append(
+                    f"journal {folder.name}: {result.damaged} damaged, {result.missing} events lost to it"
+                )
             if result.position != position:
                 moved.append(
                     Cursor(
@@ -73,6 +78,11 @@ class JournalEvents:
                     )
                 )
         return EventBatch(events, moved, more=len(events) >= limit)
+
+    def take_damage(self) -> list[str]:
+        """Return what was found damaged since the last call, for people."""
+        found, self._damage = self._damage, []
+        return found
 
 
 class SnapshotFiles:

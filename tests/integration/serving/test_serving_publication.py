@@ -11,9 +11,12 @@ from trimtab.artifacts.importers import import_prompt
 from trimtab.control.plane import ControlPlane
 from trimtab.core.clock import SystemClock
 from trimtab.core.errors import InputError, SourceError, StorageError
-from trimtab.rollout.files import SnapshotFiles
+from trimtab.core.ids import new_id
+from trimtab.events import Generation, encode_event
+from trimtab.rollout.files import JournalEvents, SnapshotFiles
 from trimtab.sdk.client import Trimtab
 from trimtab.serving.directory import DataDirectory
+from trimtab.serving.journal import JournalWriter
 from trimtab.serving.runtime import DataPlane
 from trimtab.serving.snapshot import Snapshot
 from trimtab.serving.snapshot_file import read_snapshot
@@ -96,3 +99,33 @@ def test_a_signal_that_says_nothing_is_refused(tmp_path: Path, name: str, value:
 def test_feedback_on_what_is_no_generation_is_refused(tmp_path: Path) -> None:
     with Trimtab(tmp_path) as tt, pytest.raises(InputError, match="is not a Trimtab id"):
         tt.feedback("nope", "thumb", 1.0)
+
+
+def test_a_durable_signal_that_was_not_taken_is_not_acknowledged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(JournalWriter, "append", lambda *_: False)  # a full disk with full buffers
+    with Trimtab(tmp_path) as tt:
+        with pytest.raises(StorageError) as caught:
+            tt.feedback("gen_" + "0" * 32, "thumb", 1.0)
+        assert caught.value.code == "not_recorded"
+        assert tt.feedback("gen_" + "0" * 32, "thumb", 1.0, durable=False)
+
+
+def test_damage_in_a_journal_is_told(tmp_path: Path) -> None:
+    writer = JournalWriter(tmp_path / "p")
+    for index in range(40):
+        at_ms = 1_760_000_000_000 + index
+        event = Generation(id=new_id("gen", at_ms), at_ms=at_ms, feature="f", environment="e", release="r")
+        writer.append(encode_event(event), at_ms)
+        if index % 10 == 9:
+            writer.flush(5)
+    writer.close()
+    segment = next((tmp_path / "p").glob("*.seg"))
+    data = bytearray(segment.read_bytes())
+    data[len(data) // 2] ^= 1
+    segment.write_bytes(data)
+    events = JournalEvents(tmp_path, consumer="c")
+    assert len(events.read([], limit=1000).events) == 30
+    assert "10 events lost" in events.take_damage()[0]
+    assert events.take_damage() == []
