@@ -1,9 +1,17 @@
-"""Recorded data, where there is some: tests that need it find it through TRIMTAB_DATA and skip without."""
+"""Recorded data, where there is some: tests that need it find it through TRIMTAB_DATA and skip without.
+
+Property tests have no deadline: a busy machine is no defect of the code.
+"""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("trimtab", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("trimtab")
 
 BESIDE_THE_CHECKOUT = Path(__file__).parents[2] / "shared" / "data"
 
