@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,7 +14,7 @@ from trimtab.core.errors import InputError, TrimtabError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["ago", "emit_json", "fail", "json_option", "say", "table"]
+__all__ = ["ago", "emit_json", "fail", "json_option", "say", "table", "when"]
 
 _EXIT_MISUSE = 2
 _EXIT_COULD_NOT = 3
@@ -57,6 +58,11 @@ def ago(at_ms: int, now_ms: int) -> str:
     if seconds < 2 * _DAY:
         return f"{seconds / _HOUR:.0f} h ago"
     return f"{seconds / _DAY:.0f} days ago"
+
+
+def when(at_ms: int) -> str:
+    """Return a moment in UTC, to the second, for tables."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def fail(error: TrimtabError) -> int:

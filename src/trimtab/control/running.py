@@ -8,6 +8,8 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from trimtab.control.reports import FeatureRunning, ProcessRunning, RolloutRunning, RunningReport, SeenRelease
 from trimtab.core.errors import NotFoundError
 from trimtab.serving.process_status import read_processes, stale_reason
@@ -49,15 +51,7 @@ def read_running(
             param="feature",
             hint=f"did you mean `{close[0]}`?" if close else "trimtab running lists what it serves",
         )
-    return RunningReport(
-        environment=report.environment,
-        revision=report.revision,
-        published_at_ms=report.published_at_ms,
-        at_ms=report.at_ms,
-        window_minutes=report.window_minutes,
-        features=found,
-        processes=report.processes,
-    )
+    return msgspec.structs.replace(report, features=found)
 
 
 def running_report(

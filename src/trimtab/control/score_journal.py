@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from trimtab.core.errors import InputError
-from trimtab.core.ids import id_time_ms
 from trimtab.events import encode_event
+from trimtab.events.model import subject_time_ms
 from trimtab.serving.journal import JournalWriter
 
 if TYPE_CHECKING:
@@ -28,11 +27,7 @@ class ScoreJournal:
     def record(self, scores: Sequence[Score]) -> None:
         """Append scores; a repeated one has the same id and is read once."""
         for score in scores:
-            try:
-                subject_ms = id_time_ms(score.generation)
-            except InputError:
-                subject_ms = score.at_ms
-            self._writer.append(encode_event(score), subject_ms)
+            self._writer.append(encode_event(score), subject_time_ms(score))
 
     def close(self) -> None:
         """Flush and close."""

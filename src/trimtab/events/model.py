@@ -9,6 +9,9 @@ from typing import Any, Literal
 
 import msgspec
 
+from trimtab.core.errors import InputError
+from trimtab.core.ids import id_time_ms
+
 __all__ = [
     "Arm",
     "Event",
@@ -19,6 +22,7 @@ __all__ = [
     "decode_event",
     "encode_event",
     "subject_id",
+    "subject_time_ms",
 ]
 
 
@@ -128,3 +132,11 @@ def subject_id(event: Event) -> str:
             return event.generation
         case _:
             return event.id
+
+
+def subject_time_ms(event: Event) -> int:
+    """Return when the generation an event is about began, which its id carries; the event's own time for other ids."""
+    try:
+        return id_time_ms(subject_id(event))
+    except InputError:
+        return event.at_ms

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from trimtab.core.errors import InputError, StorageError, TrimtabError
+from trimtab.core.errors import InputError, TrimtabError
 from trimtab.core.ids import id_time_ms, new_id
 from trimtab.events import Feedback
 from trimtab.gateway.caller import read_json
@@ -80,10 +80,8 @@ async def answer_feedback(exchange: Exchange, plane: DataPlane, clock: Clock) ->
             unit=given.user,
             comment=given.comment,
         )
-        if not plane.record(event):
-            raise StorageError("not_recorded", "the journal takes no events now", hint="try again")
         # An fsync takes milliseconds; the loop serves others meanwhile.
-        await asyncio.get_running_loop().run_in_executor(None, plane.flush)
+        await asyncio.get_running_loop().run_in_executor(None, plane.record_durably, event)
     except TrimtabError as error:
         exchange.respond(status_of(error), error_body(error))
         return

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-import msgspec
-
 if TYPE_CHECKING:
     from trimtab.gateway.caller import Caller
     from trimtab.gateway.upstream import Outcome
@@ -67,7 +65,4 @@ class Recording:
             tool_calls=answer.tool_calls,
             trace=self._caller.trace,
         )
-        try:
-            self._plane.record(event)
-        except OverflowError:  # JSON carries integers beyond 64 bits, the journal does not
-            self._plane.record(msgspec.structs.replace(event, variables={}, messages=[], tool_calls=[]))
+        self._plane.record(event)

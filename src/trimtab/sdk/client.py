@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, TypeVar
 
 import msgspec
 
-from trimtab.core.errors import InputError, StorageError, TrimtabError
+from trimtab.core.errors import InputError, TrimtabError
 from trimtab.core.ids import id_time_ms, new_id
 from trimtab.events import Feedback, Score
 from trimtab.sdk.process_plane import ProcessPlane
@@ -269,14 +269,10 @@ class Trimtab:
 
     def _acknowledge(self, event: Event, *, durable: bool) -> None:
         plane = self._process.plane()
-        taken = plane.record(event)
-        if not durable:
-            return
-        if not taken:
-            raise StorageError(
-                "not_recorded", "the journal takes no events now", hint="is the disk full? `health()` tells; try again"
-            )
-        plane.flush()
+        if durable:
+            plane.record_durably(event)
+        else:
+            plane.record(event)
 
 
 def _generation_id(generation: str | Served) -> str:

@@ -9,10 +9,10 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from trimtab.core.clock import SystemClock
-from trimtab.core.errors import InputError, StorageError
-from trimtab.core.ids import id_time_ms, new_id
+from trimtab.core.errors import StorageError
+from trimtab.core.ids import new_id
 from trimtab.events import Exposure, Generation
-from trimtab.events.model import subject_id
+from trimtab.events.model import subject_time_ms
 from trimtab.serving.journal import JournalWriter
 from trimtab.serving.process_status import StatusFile, TrafficCounter, minute_of, this_process
 from trimtab.serving.recordable import encode_whole_or_bare
@@ -130,11 +130,15 @@ class DataPlane:
             self._without_content += 1
         if isinstance(event, Generation | Exposure):
             self._traffic.add(minute_of(event.at_ms), (event.feature, event.release, event.release_number, event.arm))
-        try:
-            subject_ms = id_time_ms(subject_id(event))
-        except InputError:
-            subject_ms = event.at_ms
-        return self._journal.append(data, subject_ms)
+        return self._journal.append(data, subject_time_ms(event))
+
+    def record_durably(self, event: Event) -> None:
+        """Record an event and return when it is fsynced; raises `StorageError` where it was not taken or cannot be."""
+        if not self.record(event):
+            raise StorageError(
+                "not_recorded", "the journal takes no events now", hint="is the disk full? `health()` tells; try again"
+            )
+        self.flush()
 
     def expose(self, decision: Decision) -> None:
         """Record that a unit met a release; once per rollout, step, release and unit as far as memory reaches."""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
 
-from trimtab.cli.output import emit_json, json_option, table
+from trimtab.cli.output import emit_json, json_option, table, when
 from trimtab.core.ids import short_digest
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ def list_entries(app: AppContext, last: int, as_json: bool) -> None:  # noqa: FB
     rows = [
         (
             entry.sequence,
-            datetime.fromtimestamp(entry.at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S"),
+            when(entry.at_ms),
             entry.actor,
             entry.action,
             entry.subject,

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
 
-from trimtab.cli.output import emit_json, json_option, say, table
+from trimtab.cli.output import emit_json, json_option, say, table, when
 from trimtab.core.ids import short_digest
 
 if TYPE_CHECKING:
@@ -71,7 +70,7 @@ def history(app: AppContext, feature: str, as_json: bool) -> None:  # noqa: FBT0
     rows = [
         (
             move.revision,
-            datetime.fromtimestamp(move.at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S"),
+            when(move.at_ms),
             move.actor,
             names.get(move.from_release or "", "-"),
             names.get(move.to_release, short_digest(move.to_release)),

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
 
-from trimtab.cli.output import emit_json, json_option, say, table
+from trimtab.cli.output import emit_json, json_option, say, table, when
 
 if TYPE_CHECKING:
     from trimtab.cli.context import AppContext
@@ -49,7 +48,7 @@ def list_keys(app: AppContext, as_json: bool) -> None:  # noqa: FBT001 - click's
         (
             key.id,
             key.team,
-            datetime.fromtimestamp(key.created_at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S"),
+            when(key.created_at_ms),
             key.created_by,
             "revoked" if key.revoked_at_ms else "valid",
         )

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
-from trimtab.cli.output import emit_json, json_option, table
+from trimtab.cli.output import emit_json, json_option, table, when
 from trimtab.core.ids import short_digest
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ def list_releases(app: AppContext, feature: str, as_json: bool) -> None:  # noqa
         (
             f"{release.feature}#{release.number}",
             short_digest(release.digest),
-            datetime.fromtimestamp(release.created_at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S"),
+            when(release.created_at_ms),
             release.created_by,
             release.compiled.model.model,
             release.message,
