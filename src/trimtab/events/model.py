@@ -84,7 +84,17 @@ class Generation(_Routed, frozen=True, kw_only=True, omit_defaults=True, tag="ge
     mirrors: str = ""
     """For a shadow generation: id of the generation that the user was answered with."""
     trace: str = ""
-    """W3C trace id of the caller, where it sent one."""
+    """W3C trace id of the caller, where it sent one. This call's own span id is the last 16 digits of its `id`."""
+    parent_span: str = ""
+    """W3C span id of the caller, where it sent one."""
+    format: str = "chat"
+    """In which wire format the caller spoke: `chat`, `responses`, `messages`, `embeddings`."""
+    team: str = ""
+    """Whose gateway key was sent; empty where none was."""
+    attempts: int = 1
+    """Model calls it took, retries and fallbacks among them."""
+    fallback: int = 0
+    """Which model of the release's chain answered: 0 its own, 1 its first fallback, ..."""
 
 
 class Score(_Event, frozen=True, kw_only=True, omit_defaults=True, tag="score"):

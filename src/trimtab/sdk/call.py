@@ -6,6 +6,8 @@ import inspect
 import threading
 from typing import TYPE_CHECKING, Any, Literal
 
+import msgspec
+
 from trimtab.core.errors import InputError, TrimtabError
 from trimtab.providers.openai import Answer
 from trimtab.sdk.failure import Failure, failure_of
@@ -221,19 +223,13 @@ class FeatureCall:
             self._recorded = True
         request = self._request
         event = self._record.finish(
+            msgspec.structs.replace(answer, error_code=failure.error_code),
             process=self._plane.process_id,
             status=status,
-            error_code=failure.error_code,
             http_status=failure.http_status,
             stream=self.streams,
-            served_model=answer.served_model,
-            input_tokens=answer.input_tokens,
-            output_tokens=answer.output_tokens,
-            finish_reason=answer.finish_reason,
             variables=self._options.variables,
             messages=request.messages if request is not None else (),
-            output=answer.output,
-            tool_calls=answer.tool_calls,
             trace=self._options.trace,
         )
         self._plane.record(event)

@@ -16,7 +16,7 @@ from trimtab.sdk.process_plane import ProcessPlane
 from trimtab.sdk.resolved import Fallback, Rendered, Resolved
 from trimtab.sdk.stamp import Served
 from trimtab.serving.directory import DataDirectory
-from trimtab.serving.generation import begin
+from trimtab.serving.generation import Answer, begin
 from trimtab.serving.routing import Decision
 
 if TYPE_CHECKING:
@@ -139,18 +139,27 @@ class Trimtab:
         """
         resolved = answered.resolved if isinstance(answered, Rendered) else answered
         plane = self._process.plane()
-        facts: dict[str, Any] = dict(details)
-        latency_ms = facts.pop("latency_ms", (plane.clock.monotonic_ns() - resolved.started_ns) / _NS_PER_MS)
-        first_token_ms = facts.pop("first_token_ms", latency_ms)
+        latency_ms = details.get("latency_ms", (plane.clock.monotonic_ns() - resolved.started_ns) / _NS_PER_MS)
+        first_token_ms = details.get("first_token_ms", latency_ms)
         input_tokens, output_tokens = _tokens(usage)
+        answer = Answer(
+            output,
+            list(details.get("tool_calls", ())),
+            details.get("finish_reason", ""),
+            details.get("served_model", ""),
+            input_tokens,
+            output_tokens,
+            details.get("error_code", ""),
+        )
         event = begin(resolved.decision, clock=plane.clock).finish(
+            answer,
             process=plane.process_id,
-            output=output,
-            input_tokens=input_tokens,
-            output_tokens=output_tokens,
+            status=details.get("status", "ok"),
+            http_status=details.get("http_status", 0),
+            stream=details.get("stream", False),
+            trace=details.get("trace", ""),
             variables=answered.variables if isinstance(answered, Rendered) else None,
             messages=answered.messages if isinstance(answered, Rendered) else (),
-            **facts,
         )
         plane.record(msgspec.structs.replace(event, latency_ms=latency_ms, first_token_ms=first_token_ms))
         return event.id

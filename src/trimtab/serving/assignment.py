@@ -15,17 +15,28 @@ if TYPE_CHECKING:
     from trimtab.events import Arm
     from trimtab.serving.snapshot import RolloutRoute
 
-__all__ = ["assign", "bucket"]
+__all__ = ["arm_at", "assign", "bucket", "bucket_after", "salted"]
 
 _SEPARATOR = b"\x1f"
 _RESOLUTION = 2.0**64
+_LARGEST = 1.0 - 2.0**-53
 
 
 def bucket(salt: str, unit: str) -> float:
     """Return u in [0, 1) for a unit under a salt."""
-    head = sha256(salt.encode() + _SEPARATOR + unit.encode("utf-8", "surrogatepass")).digest()[:8]
+    return bucket_after(salted(salt), unit)
+
+
+def salted(salt: str) -> bytes:
+    """Return what is hashed before a unit's own bytes."""
+    return salt.encode() + _SEPARATOR
+
+
+def bucket_after(prefix: bytes, unit: str) -> float:
+    """Return u in [0, 1) for a unit; `prefix` is `salted(salt)`, made once."""
+    head = sha256(prefix + unit.encode("utf-8", "surrogatepass")).digest()[:8]
     # 2**-64 * (2**64 - 1) rounds up to 1.0 in a double; the interval is half-open
-    return min(int.from_bytes(head, "big") / _RESOLUTION, 1.0 - 2.0**-53)
+    return min(int.from_bytes(head, "big") / _RESOLUTION, _LARGEST)
 
 
 def assign(route: RolloutRoute, unit: str) -> tuple[Arm, bool]:
@@ -33,9 +44,11 @@ def assign(route: RolloutRoute, unit: str) -> tuple[Arm, bool]:
 
     A unit without a key cannot be sticky, so it is never experimented on: always stable, never mirrored.
     """
-    if not unit:
-        return "stable", False
-    position = bucket(route.salt, unit)
+    return arm_at(route, bucket(route.salt, unit)) if unit else ("stable", False)
+
+
+def arm_at(route: RolloutRoute, position: float) -> tuple[Arm, bool]:
+    """Return the arm at u = `position`, and whether the request is mirrored."""
     if position < route.shadow:
         return "matched_control", True
     if position < route.weight:

@@ -4,126 +4,160 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+import msgspec
+
+from trimtab.artifacts.model import ModelContent
+from trimtab.core.clock import Clock
 from trimtab.core.ids import new_id
-from trimtab.events import Generation
+from trimtab.events import Arm, Generation
+from trimtab.serving.release import PreparedRelease
+from trimtab.serving.routing import Decision
+from trimtab.serving.snapshot import Price
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from trimtab.core.clock import Clock
-    from trimtab.events import Arm
-    from trimtab.serving.release import PreparedRelease
-    from trimtab.serving.routing import Decision
-    from trimtab.serving.snapshot import Price
-
-__all__ = ["GenerationRecord", "begin"]
+__all__ = ["Answer", "GenerationRecord", "begin", "begin_mirror"]
 
 _NS_PER_MS = 1e6
 _PER_MILLION = 1e-6
 
 
-class GenerationRecord:
-    """A model call in progress. `finish` makes the event; it may be called once."""
+class Answer(msgspec.Struct, frozen=True):
+    """The facts of one answer that a generation records, whichever provider gave it."""
 
-    __slots__ = (
-        "_clock",
-        "_decision",
-        "_first_ns",
-        "_mirrors",
-        "_price",
-        "_release",
-        "_started_ns",
-        "arm",
-        "at_ms",
-        "id",
-    )
+    output: str = ""
+    """Text of the first choice; its refusal where the model refused."""
+    tool_calls: list[dict[str, Any]] = []
+    """In the shape of OpenAI's chat completions."""
+    finish_reason: str = ""
+    """As the provider gave it; `refusal` where the message carries OpenAI's `refusal` field."""
+    served_model: str = ""
+    input_tokens: int = 0
+    output_tokens: int = 0
+    error_code: str = ""
+    """Why the answer is a failure; empty where it is none."""
 
-    def __init__(self, decision: Decision, *, clock: Clock, mirrors: str = "") -> None:
-        self._decision = decision
-        self._clock = clock
-        self._mirrors = mirrors
-        shadow = decision.mirror if mirrors else None
-        self._release: PreparedRelease = shadow or decision.release
-        self._price: Price | None = decision.mirror_price if mirrors else decision.price
-        self.arm: Arm = "shadow" if mirrors else decision.arm
-        self.at_ms = clock.now_ms()
-        self.id = new_id("gen", self.at_ms)
-        self._started_ns = clock.monotonic_ns()
-        self._first_ns = 0
+
+_NOTHING = Answer()
+
+
+class GenerationRecord(msgspec.Struct, eq=False):
+    """A model call in progress; `begin` and `begin_mirror` make one. `finish` makes the event; it may be called once."""
+
+    decision: Decision
+    clock: Clock
+    release: PreparedRelease
+    price: Price | None
+    arm: Arm
+    at_ms: int
+    id: str
+    started_ns: int
+    mirrors: str = ""
+    first_ns: int = 0
 
     def first_token(self) -> None:
         """Note the moment the first byte of the answer arrived; later calls change nothing."""
-        if not self._first_ns:
-            self._first_ns = self._clock.monotonic_ns()
+        if not self.first_ns:
+            self.first_ns = self.clock.monotonic_ns()
 
     def finish(  # noqa: PLR0913 - the facts of a call
         self,
+        answer: Answer = _NOTHING,
         *,
         process: str,
         status: Literal["ok", "error", "aborted"] = "ok",
-        error_code: str = "",
         http_status: int = 0,
         stream: bool = False,
-        requested_model: str = "",
-        served_model: str = "",
-        input_tokens: int = 0,
-        output_tokens: int = 0,
-        finish_reason: str = "",
         variables: Mapping[str, Any] | None = None,
         messages: Sequence[dict[str, Any]] = (),
-        output: str = "",
-        tool_calls: Sequence[dict[str, Any]] = (),
         trace: str = "",
+        parent_span: str = "",
+        format: str = "chat",  # noqa: A002 - the event's field
+        team: str = "",
+        attempts: int = 1,
+        fallback: int = 0,
+        model: ModelContent | None = None,
+        price: Price | None = None,
     ) -> Generation:
-        """Return the event. Content is left out where the feature does not capture it."""
-        decision, model, captured = self._decision, self._release.compiled.model, self._decision.capture_content
-        ended_ns = self._clock.monotonic_ns()
-        first_ns = self._first_ns or ended_ns
+        """Return the event. Content is left out where the feature does not capture it.
+
+        `model` and `price` are those of the fallback that answered; of the release itself where absent.
+        """
+        decision = self.decision
+        captured = decision.capture_content
+        model = model or self.release.compiled.model
+        price = price if fallback else self.price
+        input_tokens, output_tokens = answer.input_tokens, answer.output_tokens
+        ended_ns = self.clock.monotonic_ns()
+        started_ns = self.started_ns
         return Generation(
             id=self.id,
             at_ms=self.at_ms,
             feature=decision.feature,
             environment=decision.environment,
             process=process,
-            release=self._release.digest,
-            release_number=self._release.number,
+            release=self.release.digest,
+            release_number=self.release.number,
             arm=self.arm,
             unit=decision.unit,
             rollout=decision.rollout,
             stage=decision.stage,
             provider=model.provider,
-            requested_model=requested_model or model.model,
-            served_model=served_model,
+            requested_model=model.model,
+            served_model=answer.served_model,
             status=status,
-            error_code=error_code,
+            error_code=answer.error_code,
             http_status=http_status,
             stream=stream,
-            latency_ms=(ended_ns - self._started_ns) / _NS_PER_MS,
-            first_token_ms=(first_ns - self._started_ns) / _NS_PER_MS,
+            latency_ms=(ended_ns - started_ns) / _NS_PER_MS,
+            first_token_ms=((self.first_ns or ended_ns) - started_ns) / _NS_PER_MS,
             input_tokens=input_tokens,
             output_tokens=output_tokens,
-            cost_usd=self._cost(input_tokens, output_tokens),
-            finish_reason=finish_reason,
-            variables=dict(variables or {}) if captured else {},
+            cost_usd=(input_tokens * price.input_usd + output_tokens * price.output_usd) * _PER_MILLION
+            if price
+            else 0.0,
+            finish_reason=answer.finish_reason,
+            variables=dict(variables) if captured and variables else {},
             messages=list(messages) if captured else [],
-            output=output if captured else "",
-            tool_calls=list(tool_calls) if captured else [],
-            mirrors=self._mirrors,
+            output=answer.output if captured else "",
+            tool_calls=list(answer.tool_calls) if captured else [],
+            mirrors=self.mirrors,
             trace=trace,
+            parent_span=parent_span,
+            format=format,
+            team=team,
+            attempts=attempts,
+            fallback=fallback,
         )
-
-    def _cost(self, input_tokens: int, output_tokens: int) -> float:
-        price = self._price
-        if price is None:
-            return 0.0
-        return (input_tokens * price.input_usd + output_tokens * price.output_usd) * _PER_MILLION
 
 
 def begin(decision: Decision, *, clock: Clock) -> GenerationRecord:
     """Start recording the call that answers the user."""
-    return GenerationRecord(decision, clock=clock)
+    at_ms = clock.now_ms()
+    return GenerationRecord(
+        decision,
+        clock,
+        decision.release,
+        decision.price,
+        decision.arm,
+        at_ms,
+        new_id("gen", at_ms),
+        clock.monotonic_ns(),
+    )
 
 
 def begin_mirror(decision: Decision, *, clock: Clock, mirrors: str) -> GenerationRecord:
     """Start recording the candidate's shadow call beside the generation `mirrors`."""
-    return GenerationRecord(decision, clock=clock, mirrors=mirrors)
+    at_ms = clock.now_ms()
+    return GenerationRecord(
+        decision,
+        clock,
+        decision.mirror or decision.release,
+        decision.mirror_price,
+        "shadow",
+        at_ms,
+        new_id("gen", at_ms),
+        clock.monotonic_ns(),
+        mirrors,
+    )

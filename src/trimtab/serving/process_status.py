@@ -86,9 +86,9 @@ class TrafficCounter:
         self._lock = threading.Lock()
         self._counts: dict[tuple[int, str, str, int, str], int] = {}
 
-    def add(self, minute_ms: int, decided: tuple[str, str, int, str]) -> None:
-        """Count one request of (feature, release digest, release number, arm)."""
-        key = (minute_ms, *decided)
+    def add(self, at_ms: int, feature: str, release: str, number: int, arm: str) -> None:
+        """Count one request of a release (its digest and number) and arm."""
+        key = (at_ms - at_ms % _MINUTE_MS, feature, release, number, arm)
         with self._lock:
             self._counts[key] = self._counts.get(key, 0) + 1
 
@@ -114,11 +114,6 @@ def read_processes(folder: Path, *, environment: str, now_ms: int) -> list[Proce
         elif status.environment == environment:
             statuses.append(status)
     return statuses
-
-
-def minute_of(at_ms: int) -> int:
-    """Return the start of the minute."""
-    return at_ms - at_ms % _MINUTE_MS
 
 
 class StatusFile:

@@ -9,7 +9,7 @@ import msgspec
 
 from trimtab.core.errors import InputError, NotFoundError
 from trimtab.events import Arm
-from trimtab.serving.assignment import assign
+from trimtab.serving.assignment import arm_at, bucket_after, salted
 from trimtab.serving.release import PreparedRelease
 from trimtab.serving.snapshot import Price, Route, Snapshot
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Decision", "RoutingTable"]
 
 
-class Decision(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Decision(msgspec.Struct, frozen=True, gc=False):
     """What one request meets."""
 
     feature: str
@@ -39,10 +39,21 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     mirror_price: Price | None = None
 
 
+class _ReadyRoute(msgspec.Struct, frozen=True, gc=False):
+    """A route with everything looked up that no request changes."""
+
+    route: Route
+    stable: PreparedRelease
+    stable_price: Price | None
+    candidate: PreparedRelease | None
+    candidate_price: Price | None
+    salt: bytes
+
+
 class RoutingTable:
     """All routes of one snapshot, prepared. Immutable: a new snapshot makes a new table."""
 
-    __slots__ = ("_releases", "_routes", "snapshot")
+    __slots__ = ("_ready", "_releases", "snapshot")
 
     def __init__(self, snapshot: Snapshot, *, reuse: Mapping[str, PreparedRelease] | None = None) -> None:
         """Prepare every release, taking those in `reuse` as they are.
@@ -54,15 +65,25 @@ class RoutingTable:
         self._releases = {
             digest: reuse.get(digest) or PreparedRelease(compiled) for digest, compiled in snapshot.releases.items()
         }
-        self._routes = {route.feature: route for route in snapshot.routes}
-        for route in snapshot.routes:
-            for digest in (route.stable, route.rollout.candidate if route.rollout else route.stable):
-                if digest not in self._releases:
-                    raise InputError(
-                        "incomplete_snapshot",
-                        f"the route of `{route.feature}` names a release that the snapshot lacks",
-                        param=digest,
-                    )
+        self._ready = {route.feature: self._make_ready(route) for route in snapshot.routes}
+
+    def _make_ready(self, route: Route) -> _ReadyRoute:
+        for digest in (route.stable, route.rollout.candidate if route.rollout else route.stable):
+            if digest not in self._releases:
+                raise InputError(
+                    "incomplete_snapshot",
+                    f"the route of `{route.feature}` names a release that the snapshot lacks",
+                    param=digest,
+                )
+        prices, rollout = self.snapshot.prices, route.rollout
+        return _ReadyRoute(
+            route,
+            self._releases[route.stable],
+            prices.get(route.stable),
+            self._releases[rollout.candidate] if rollout else None,
+            prices.get(rollout.candidate) if rollout else None,
+            salted(rollout.salt) if rollout else b"",
+        )
 
     @property
     def releases(self) -> Mapping[str, PreparedRelease]:
@@ -72,45 +93,44 @@ class RoutingTable:
     @property
     def features(self) -> list[str]:
         """Names of the features served, sorted."""
-        return sorted(self._routes)
+        return sorted(self._ready)
 
     def route(self, feature: str) -> Route | None:
         """The route of a feature."""
-        return self._routes.get(feature)
+        ready = self._ready.get(feature)
+        return ready.route if ready else None
 
     def decide(self, feature: str, unit: str) -> Decision:
         """Return what a unit meets; raises `NotFoundError` (`unknown_feature`)."""
-        route = self._routes.get(feature)
-        if route is None:
+        ready = self._ready.get(feature)
+        if ready is None:
             raise self._unknown(feature)
-        snapshot = self.snapshot
-        stable = self._releases[route.stable]
-        rollout = route.rollout
-        if rollout is None:
+        route, snapshot = ready.route, self.snapshot
+        environment, revision, capture = snapshot.environment, snapshot.revision, route.capture_content
+        rollout, candidate = route.rollout, ready.candidate
+        # Positional: this runs for every request, and keywords would double its cost.
+        if rollout is None or candidate is None:
             return Decision(
-                feature=feature,
-                environment=snapshot.environment,
-                release=stable,
-                unit=unit,
-                capture_content=route.capture_content,
-                revision=snapshot.revision,
-                price=snapshot.prices.get(route.stable),
+                feature, environment, ready.stable, "stable", unit, "", -1, None, capture, revision, ready.stable_price
             )
-        arm, mirrored = assign(rollout, unit)
-        release = self._releases[rollout.candidate] if arm == "candidate" else stable
+        arm, mirrored = arm_at(rollout, bucket_after(ready.salt, unit)) if unit else ("stable", False)
+        release, price = ready.stable, ready.stable_price
+        if arm == "candidate":
+            release, price = candidate, ready.candidate_price
+        mirror, mirror_price = (candidate, ready.candidate_price) if mirrored else (None, None)
         return Decision(
-            feature=feature,
-            environment=snapshot.environment,
-            release=release,
-            arm=arm,
-            unit=unit,
-            rollout=rollout.id,
-            stage=rollout.stage,
-            mirror=self._releases[rollout.candidate] if mirrored else None,
-            capture_content=route.capture_content,
-            revision=snapshot.revision,
-            price=snapshot.prices.get(release.digest),
-            mirror_price=snapshot.prices.get(rollout.candidate) if mirrored else None,
+            feature,
+            environment,
+            release,
+            arm,
+            unit,
+            rollout.id,
+            rollout.stage,
+            mirror,
+            capture,
+            revision,
+            price,
+            mirror_price,
         )
 
     def _unknown(self, feature: str) -> NotFoundError:

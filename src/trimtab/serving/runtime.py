@@ -14,7 +14,7 @@ from trimtab.core.ids import new_id
 from trimtab.events import Exposure, Generation
 from trimtab.events.model import subject_time_ms
 from trimtab.serving.journal import JournalWriter
-from trimtab.serving.process_status import StatusFile, TrafficCounter, minute_of, this_process
+from trimtab.serving.process_status import StatusFile, TrafficCounter, this_process
 from trimtab.serving.recordable import encode_whole_or_bare
 from trimtab.serving.routing import Decision
 from trimtab.serving.snapshot_file import SnapshotFile
@@ -32,6 +32,7 @@ _POLL_SECONDS = 0.1
 _POLLS_PER_STATUS = 10
 _EXPOSURES = 10_000
 _CLOSE_SECONDS = 5.0
+_ROUTED = (Generation, Exposure)
 
 
 class DataPlane:
@@ -128,8 +129,9 @@ class DataPlane:
         data, bare = encoded
         if bare:
             self._without_content += 1
-        if isinstance(event, Generation | Exposure):
-            self._traffic.add(minute_of(event.at_ms), (event.feature, event.release, event.release_number, event.arm))
+        if isinstance(event, _ROUTED):
+            self._traffic.add(event.at_ms, event.feature, event.release, event.release_number, event.arm)
+            return self._journal.append(data, event.at_ms)  # their ids are made at that very millisecond
         return self._journal.append(data, subject_time_ms(event))
 
     def record_durably(self, event: Event) -> None:

@@ -18,7 +18,7 @@ from trimtab.events import Exposure, Generation
 from trimtab.policy.keys import hash_key
 from trimtab.releases.model import CompiledRelease
 from trimtab.serving.directory import DataDirectory
-from trimtab.serving.generation import begin, begin_mirror
+from trimtab.serving.generation import Answer, begin, begin_mirror
 from trimtab.serving.journal_reader import JournalPosition, read_journal
 from trimtab.serving.process_status import ProcessStatus, read_processes, stale_reason
 from trimtab.serving.runtime import DataPlane
@@ -161,7 +161,9 @@ def test_a_call_is_stamped_priced_and_timed(directory: DataDirectory, plane: Dat
     decision = plane.decide("f", "ada")
     call = begin(decision, clock=plane.clock)
     plane.record(
-        call.finish(process=plane.process_id, output="hi", input_tokens=1000, output_tokens=100, variables={"a": 1})
+        call.finish(
+            Answer(output="hi", input_tokens=1000, output_tokens=100), process=plane.process_id, variables={"a": 1}
+        )
     )
     (event,) = recorded(directory, plane)
     assert isinstance(event, Generation)
@@ -185,7 +187,7 @@ def test_a_mirrored_call_is_the_candidates_at_the_candidates_price(directory: Da
     assert decision.mirror is not None
     primary = begin(decision, clock=plane.clock)
     shadow = begin_mirror(decision, clock=plane.clock, mirrors=primary.id)
-    event = shadow.finish(process="p", input_tokens=1000)
+    event = shadow.finish(Answer(input_tokens=1000), process="p")
     assert (event.arm, event.release, event.mirrors) == ("shadow", "sha256:2", primary.id)
     assert event.cost_usd == pytest.approx(0.01)
 
@@ -195,7 +197,10 @@ def test_content_is_left_out_where_it_must_not_be_kept(directory: DataDirectory,
     eventually(lambda: plane.revision == 2)
     call = begin(plane.decide("f", "ada"), clock=plane.clock)
     event = call.finish(
-        process="p", output="secret", messages=[{"role": "user", "content": "secret"}], variables={"a": "secret"}
+        Answer(output="secret"),
+        process="p",
+        messages=[{"role": "user", "content": "secret"}],
+        variables={"a": "secret"},
     )
     assert b"secret" not in msgspec.msgpack.encode(event)
     assert event.latency_ms >= 0
@@ -206,7 +211,7 @@ def test_content_that_cannot_be_written_is_left_out_and_the_event_kept(
     directory: DataDirectory, plane: DataPlane, value: object
 ) -> None:
     call = begin(plane.decide("f", "ada"), clock=plane.clock)
-    plane.record(call.finish(process=plane.process_id, variables={"a": value}, output="hi"))
+    plane.record(call.finish(Answer(output="hi"), process=plane.process_id, variables={"a": value}))
     (event,) = recorded(directory, plane)
     assert isinstance(event, Generation)
     assert (event.id, event.variables) == (call.id, {})

@@ -7,23 +7,9 @@ from typing import Any
 import msgspec
 
 from trimtab.core.errors import UpstreamError
+from trimtab.serving.generation import Answer
 
 __all__ = ["UNREADABLE", "Answer", "Choice", "Usage", "answer_of_error", "read_completion", "read_embeddings"]
-
-
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """The facts of one answer that a generation records."""
-
-    output: str = ""
-    """Text of the first choice; its refusal where the model refused."""
-    tool_calls: list[dict[str, Any]] = []
-    finish_reason: str = ""
-    """As the provider gave it; `refusal` where the message carries OpenAI's `refusal` field."""
-    served_model: str = ""
-    input_tokens: int = 0
-    output_tokens: int = 0
-    error_code: str = ""
-    """Why the answer is a failure; empty where it is none."""
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False):
