@@ -8,9 +8,10 @@ from trimtab.providers.http import Refusal, header
 
 if TYPE_CHECKING:
     from trimtab.providers.http import Request
+    from trimtab.serving.routing import RoutingTable
     from trimtab.serving.runtime import DataPlane
 
-__all__ = ["MODEL_PATH", "admit"]
+__all__ = ["MODEL_PATH", "Admission"]
 
 MODEL_PATH = b"/v1/models/"
 _METHODS: dict[bytes, tuple[bytes, ...]] = {
@@ -24,30 +25,73 @@ _METHODS: dict[bytes, tuple[bytes, ...]] = {
 _OPEN = frozenset({b"/healthz", b"/readyz"})
 """Probes hold no key; these say nothing but how the process fares."""
 _SCHEME = b"bearer "
+_KEYS_REMEMBERED = 4096
 _LOOPBACK_NAMES = frozenset({b"localhost", b"127.0.0.1", b"[::1]"})
 
 
-def admit(request: Request, plane: DataPlane, *, always_key: bool, trust_network: bool) -> Refusal | None:
-    """Return why a request is refused: its path, its method, its key; `None` where it is not.
+class Admission:
+    """Judges requests by their heads, and remembers which keys it has seen: hashing is dearer than reading a head."""
 
-    `always_key`: ask for a key even where none exists (any longer): revoking the last key must not open the door.
-    `trust_network`: whoever reaches the port may call, web pages among them.
-    """
-    methods = _METHODS.get(request.path)
-    if methods is None:
-        if not request.path.startswith(MODEL_PATH) or request.path == MODEL_PATH:
-            shown = request.path.decode(errors="replace")
-            return Refusal(404, "unknown_url", f"Unknown request URL: {request.method.decode()} {shown}")
-        methods = (b"GET", b"HEAD")
-    keyed = request.path in _OPEN or always_key or plane.asks_for_keys
-    if request.path not in _OPEN and keyed and not _knows(request, plane):
-        challenge = b"www-authenticate: Bearer\r\n"
-        return Refusal(401, "invalid_api_key", "send a gateway key as `Authorization: Bearer ...`", challenge)
-    if request.method not in methods:
-        allowed = b", ".join(methods)
-        message = f"{request.path.decode()} takes {allowed.decode()}, not {request.method.decode()}"
-        return Refusal(405, "method_not_allowed", message, header(b"allow", allowed))
-    return None if keyed or trust_network else _foreign_page(request)
+    def __init__(self, plane: DataPlane, *, always_key: bool, trust_network: bool) -> None:
+        """Note how open the gateway may be.
+
+        `always_key`: ask for a key even where none exists (any longer): revoking the last one opens no door.
+        `trust_network`: whoever reaches the port may call, web pages among them.
+        """
+        self._plane = plane
+        self._always_key = always_key
+        self._trust_network = trust_network
+        self._teams: dict[bytes, str] = {}
+        self._table: RoutingTable | None = None
+
+    def judge(self, request: Request) -> Refusal | None:
+        """Return why a request is refused: its path, its method, its key; `None` where it is not.
+
+        Whose key it is becomes the request's `principal`.
+        """
+        path, method = request.path, request.method
+        methods = _METHODS.get(path)
+        if methods is None:
+            if not path.startswith(MODEL_PATH) or path == MODEL_PATH:
+                shown = path.decode(errors="replace")
+                return Refusal(404, "unknown_url", f"Unknown request URL: {method.decode()} {shown}")
+            methods = (b"GET", b"HEAD")
+        keyed = self._always_key or self._plane.asks_for_keys
+        if path in _OPEN:
+            keyed = True
+        elif keyed:
+            team = self._team(request.headers)
+            if team is None:
+                challenge = b"www-authenticate: Bearer\r\n"
+                message = "send a gateway key as `Authorization: Bearer ...` (or `x-api-key: ...`)"
+                return Refusal(401, "invalid_api_key", message, challenge)
+            request.principal = team
+        if method not in methods:
+            allowed = b", ".join(methods)
+            message = f"{path.decode()} takes {allowed.decode()}, not {method.decode()}"
+            return Refusal(405, "method_not_allowed", message, header(b"allow", allowed))
+        return None if keyed or self._trust_network else _foreign_page(request)
+
+    def _team(self, headers: dict[bytes, bytes]) -> str | None:
+        table = self._plane.table
+        if table is not self._table:  # a key may have been revoked
+            self._table = table
+            self._teams.clear()
+        sent = headers.get(b"authorization")
+        if sent is None:
+            return self._look_up(headers.get(b"x-api-key", b""))
+        team = self._teams.get(sent)
+        if team is None and sent[: len(_SCHEME)].lower() == _SCHEME:
+            team = self._look_up(sent[len(_SCHEME) :])
+            if team is not None and len(self._teams) < _KEYS_REMEMBERED:
+                self._teams[sent] = team
+        return team
+
+    def _look_up(self, key: bytes) -> str | None:
+        try:
+            return self._plane.team_of_key(key.strip().decode())
+        except UnicodeDecodeError:
+            return None
 
 
 def _foreign_page(request: Request) -> Refusal | None:
@@ -65,13 +109,3 @@ def _foreign_page(request: Request) -> Refusal | None:
     if request.method == b"POST" and kind != b"application/json":
         return Refusal(415, "not_json", "the content-type must be application/json")
     return None
-
-
-def _knows(request: Request, plane: DataPlane) -> bool:
-    sent = request.headers.get(b"authorization", b"")
-    if sent[: len(_SCHEME)].lower() != _SCHEME:
-        return False
-    try:
-        return plane.team_of_key(sent[len(_SCHEME) :].strip().decode()) is not None
-    except UnicodeDecodeError:
-        return False

@@ -6,24 +6,26 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from trimtab.gateway.admission import admit
+from trimtab.gateway.admission import Admission
+from trimtab.gateway.call import start_call
 from trimtab.gateway.catalogue import answer_health, answer_models, answer_ready
-from trimtab.gateway.chat import ModelCall
 from trimtab.gateway.config import may_be_open
 from trimtab.gateway.errors import error_body, internal_error, refusal_body
 from trimtab.gateway.feedback import answer_feedback
 from trimtab.gateway.mirror import MirrorQueue
+from trimtab.providers.calls import Plans
 from trimtab.providers.http.message import JSON_CONTENT
 
 if TYPE_CHECKING:
     from trimtab.core.clock import Clock
     from trimtab.gateway.config import GatewayConfig
-    from trimtab.gateway.upstreams import Upstreams
+    from trimtab.providers.calls import Format, Upstreams
     from trimtab.providers.http import Exchange, Refusal, Request
     from trimtab.serving.runtime import DataPlane
 
 __all__ = ["GatewayApplication"]
 
+_FORMATS: dict[bytes, Format] = {b"/v1/chat/completions": "chat", b"/v1/embeddings": "embeddings"}
 _log = logging.getLogger("trimtab.gateway")
 
 
@@ -33,16 +35,16 @@ class GatewayApplication:
     def __init__(self, config: GatewayConfig, plane: DataPlane, upstreams: Upstreams) -> None:
         self.config = config
         self.plane = plane
-        self.upstreams = upstreams
+        self.plans = Plans(upstreams)
         self.clock: Clock = plane.clock
         self.mirrors = MirrorQueue(concurrency=config.mirror_concurrency, waiting=config.mirror_queue)
         self.draining = False
-        self._always_key = not may_be_open(config)
+        self._admission = Admission(plane, always_key=not may_be_open(config), trust_network=config.trust_network)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def admit(self, request: Request) -> Refusal | None:
         """Judge a request by its head."""
-        return admit(request, self.plane, always_key=self._always_key, trust_network=self.config.trust_network)
+        return self._admission.judge(request)
 
     def refuse(self, exchange: Exchange, refusal: Refusal) -> None:
         """Say why, in OpenAI's shape."""
@@ -57,11 +59,12 @@ class GatewayApplication:
             exchange.respond(500, error_body(internal_error(error)))
 
     def _route(self, exchange: Exchange) -> None:
-        match exchange.request.path:
-            case b"/v1/chat/completions":
-                ModelCall(self, exchange, "chat").start()
-            case b"/v1/embeddings":
-                ModelCall(self, exchange, "embeddings").start()
+        path = exchange.request.path
+        format = _FORMATS.get(path)  # noqa: A001 - the field's word
+        if format is not None:
+            start_call(self, exchange, format)
+            return
+        match path:
             case b"/v1/feedback":
                 task = asyncio.get_running_loop().create_task(answer_feedback(exchange, self.plane, self.clock))
                 self._tasks.add(task)

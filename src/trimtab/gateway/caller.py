@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -12,15 +12,20 @@ from trimtab.core.errors import InputError
 from trimtab.providers.openai import UNREADABLE
 
 if TYPE_CHECKING:
+    from trimtab.providers.calls import Format
     from trimtab.providers.http import Request
 
 __all__ = ["Caller", "read_caller", "read_json"]
 
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?P<trace>(?!0{32})[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
+_TRACEPARENT = re.compile(
+    r"[0-9a-f]{2}-(?P<trace>(?!0{32})[0-9a-f]{32})-(?P<span>(?!0{16})[0-9a-f]{16})-(?P<flags>[0-9a-f]{2})(-.*)?"
+)
 _MAX_UNIT_CHARACTERS = 512
+_UNIT_FIELDS = ("user", "safety_identifier")
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
-class Caller(NamedTuple):
+class Caller(msgspec.Struct, frozen=True, gc=False):
     """One request, understood."""
 
     body: dict[str, Any]
@@ -28,65 +33,82 @@ class Caller(NamedTuple):
     unit: str
     variables: dict[str, Any]
     stream: bool
-    trace: str
-    """W3C trace id, where the caller sent a valid `traceparent`."""
+    trace: str = ""
+    """W3C trace id, where the caller sent a valid `traceparent`; `parent_span` and `trace_flags` came with it."""
+    parent_span: str = ""
+    trace_flags: str = ""
 
 
-def read_caller(request: Request) -> Caller:
+def read_caller(request: Request, format: Format) -> Caller:  # noqa: A002 - the field's word
     """Return what a request says; raises `InputError` that names the field.
 
-    Unit: header `x-trimtab-unit`, else body `user`, else `safety_identifier`; none is the empty unit. Variables: body
-    `trimtab.variables`, or header `x-trimtab-variables` (a JSON object), not both.
+    Unit: header `x-trimtab-unit`, else what the format has for it (`user`, else `safety_identifier`; of Messages,
+    `metadata.user_id`); none is the empty unit. Variables: body `trimtab.variables`, or header `x-trimtab-variables`
+    (a JSON object), not both.
     """
     body = read_json(request.body)
     feature = body.get("model")
     if not isinstance(feature, str) or not feature:
         raise InputError("missing_field", "`model` must name a feature", param="model")
     stream = body.get("stream")
-    if stream is not None and not isinstance(stream, bool):
+    if stream is not None and stream is not True and stream is not False:
         raise InputError("invalid_type", "`stream` must be true or false", param="stream")
-    return Caller(body, feature, _unit(body, request), _variables(body, request), bool(stream), _trace(request.headers))
+    headers = request.headers
+    unit = _unit(body, request, format)
+    variables = _variables(body, request) if "trimtab" in body or b"x-trimtab-variables" in headers else {}
+    streams = stream is True and format != "embeddings"
+    if b"traceparent" not in headers:
+        return Caller(body, feature, unit, variables, streams)
+    return Caller(body, feature, unit, variables, streams, *_trace(headers))
 
 
 def read_json(body: bytes) -> dict[str, Any]:
     """Return the JSON object in a body; raises `InputError` that says at which byte it is none."""
     try:
-        body.decode()
-    except UnicodeDecodeError as error:
-        raise InputError(
-            "not_utf8", f"byte {error.start} of the request body is not UTF-8", hint="send JSON encoded as UTF-8"
-        ) from error
-    try:
-        value = msgspec.json.decode(body)
+        return _decode(body)
     except UNREADABLE as error:
-        place = "" if "byte" in str(error) else f" (byte {len(body)})"
-        raise InputError("invalid_json", f"the request body is not JSON: {error}{place}") from error
-    if not isinstance(value, dict):
-        raise InputError("invalid_json", "the request body must be a JSON object")
-    return value
+        raise _unreadable(body, error) from error
 
 
-def _unit(body: dict[str, Any], request: Request) -> str:
-    given = request.text_header(b"x-trimtab-unit")
-    if given:
+def _unreadable(body: bytes, error: Exception) -> InputError:
+    try:
+        body.decode()
+    except UnicodeDecodeError as wrong:
+        message = f"byte {wrong.start} of the request body is not UTF-8"
+        return InputError("not_utf8", message, hint="send JSON encoded as UTF-8")
+    if isinstance(error, msgspec.ValidationError):
+        return InputError("invalid_json", "the request body must be a JSON object")
+    place = "" if "byte" in str(error) else f" (byte {len(body)})"
+    return InputError("invalid_json", f"the request body is not JSON: {error}{place}")
+
+
+def _unit(body: dict[str, Any], request: Request, format: Format) -> str:  # noqa: A002 - the field's word
+    if b"x-trimtab-unit" in request.headers and (given := request.text_header(b"x-trimtab-unit")):
         return _checked_unit(given, "x-trimtab-unit")
-    for field in ("user", "safety_identifier"):
+    if format == "messages":
+        metadata = body.get("metadata")
+        if not isinstance(metadata, dict):
+            return ""  # of the wrong type, it is refused with the rest of the body
+        body = {"user": metadata.get("user_id")}
+    for field in _UNIT_FIELDS:
         value = body.get(field)
         if value is not None:
+            shown = "metadata.user_id" if format == "messages" else field
             if not isinstance(value, str):
-                raise InputError("invalid_type", f"`{field}` must be a string", param=field)
+                raise InputError("invalid_type", f"`{shown}` must be a string", param=shown)
             if value:
-                return _checked_unit(value, field)
+                return _checked_unit(value, shown)
     return ""
 
 
 def _checked_unit(value: str, field: str) -> str:
     if len(value) > _MAX_UNIT_CHARACTERS:
         raise InputError("invalid_unit", f"`{field}` exceeds {_MAX_UNIT_CHARACTERS} characters", param=field)
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise InputError("invalid_unit", f"`{field}` holds half a surrogate pair", param=field) from error
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise InputError("invalid_unit", f"`{field}` holds half a surrogate pair", param=field) from error
     return value
 
 
@@ -118,7 +140,7 @@ def _variables(body: dict[str, Any], request: Request) -> dict[str, Any]:
     return variables
 
 
-def _trace(headers: dict[bytes, bytes]) -> str:
-    sent = headers.get(b"traceparent")
-    match = _TRACEPARENT.fullmatch(sent.decode("latin-1")) if sent else None
-    return match["trace"] if match else ""
+def _trace(headers: dict[bytes, bytes]) -> tuple[str, str, str]:
+    """Return trace id, span id and flags of a `traceparent` (W3C Trace Context, level 2, §3.2); blank where wrong."""
+    match = _TRACEPARENT.fullmatch(headers[b"traceparent"].decode("latin-1"))
+    return (match["trace"], match["span"], match["flags"]) if match else ("", "", "")

@@ -9,9 +9,10 @@ import msgspec
 from trimtab.core.errors import AuthenticationError, InputError, NotFoundError, TrimtabError
 
 if TYPE_CHECKING:
+    from trimtab.providers.calls import Format
     from trimtab.providers.http import Refusal
 
-__all__ = ["error_body", "internal_error", "refusal_body", "status_of"]
+__all__ = ["error_body", "internal_error", "refusal_body", "status_of", "stream_error"]
 
 _STATUS_BY_CODE = {
     "upstream_timeout": 504,
@@ -27,10 +28,15 @@ def status_of(error: TrimtabError) -> int:
     return _STATUS_BY_CODE.get(error.code, error.http_status)
 
 
-def error_body(error: TrimtabError) -> bytes:
+def error_body(error: TrimtabError, format: Format = "chat") -> bytes:  # noqa: A002, ARG001 - the field's word
     """Return `{"error": {"message", "type", "param", "code"}}`; the hint is part of the message, as OpenAI's are."""
     message = f"{error.message}. {_sentence(error.hint)}" if error.hint else error.message
     return _body(message, _kind(error), error.param, error.code)
+
+
+def stream_error(error: TrimtabError, format: Format) -> bytes:  # noqa: A002 - the field's word
+    """Return the event that tells the caller of a begun stream that the rest will not come."""
+    return b"data: " + error_body(error, format) + b"\n\n"
 
 
 def refusal_body(refusal: Refusal) -> bytes:

@@ -6,63 +6,60 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from trimtab.gateway.caller import Caller
-    from trimtab.gateway.upstream import Outcome
-    from trimtab.providers.openai import Answer
-    from trimtab.serving.generation import GenerationRecord
+    from trimtab.providers.calls import Format
+    from trimtab.serving.generation import Answer, GenerationRecord
     from trimtab.serving.runtime import DataPlane
 
-__all__ = ["Recording"]
+__all__ = ["RecordedCall"]
 
 
-class Recording:
-    """A model call's event in the making; `end` or `abort` writes it, once."""
+class RecordedCall:
+    """A model call that writes its event exactly once."""
 
-    __slots__ = ("_caller", "_ended", "_plane", "_record", "_stream", "messages")
+    __slots__ = ("_ended", "_plane", "caller", "format", "messages", "record", "team")
 
-    def __init__(self, plane: DataPlane, record: GenerationRecord, caller: Caller, *, stream: bool) -> None:
+    def __init__(self, plane: DataPlane, record: GenerationRecord, caller: Caller, format: Format, team: str) -> None:  # noqa: A002 - the field's word
         self._plane = plane
-        self._record = record
-        self._caller = caller
-        self._stream = stream
         self._ended = False
+        self.record = record
+        self.caller = caller
+        self.format = format
+        self.team = team
         self.messages: list[dict[str, Any]] = []
         """The prompt as it was sent; empty until it was rendered."""
 
-    @property
-    def id(self) -> str:
-        """Id of the generation."""
-        return self._record.id
-
-    def first_token(self) -> None:
-        """Note that the answer itself has begun."""
-        self._record.first_token()
-
-    def end(self, outcome: Outcome) -> None:
+    def write_event(self, answer: Answer, http_status: int) -> None:
         """Write the event of a call that ended, well or not."""
-        self._write("error" if outcome.answer.error_code else "ok", outcome.answer, outcome.status)
+        self._write("error" if answer.error_code else "ok", answer, http_status)
 
-    def abort(self, partial: Answer) -> None:
+    def write_aborted(self, partial: Answer) -> None:
         """Write the event of a call whose caller went away."""
         self._write("aborted", partial, 0)
+
+    def traceparent(self) -> bytes:
+        """Return the header line that makes this call a child of the caller's span; nothing where it sent none."""
+        caller = self.caller
+        if not caller.trace:
+            return b""
+        return f"traceparent: 00-{caller.trace}-{self.record.id[-16:]}-{caller.trace_flags}\r\n".encode()
 
     def _write(self, status: Literal["ok", "error", "aborted"], answer: Answer, http_status: int) -> None:
         if self._ended:
             return
         self._ended = True
-        event = self._record.finish(
-            process=self._plane.process_id,
-            status=status,
-            error_code=answer.error_code,
-            http_status=http_status,
-            stream=self._stream,
-            served_model=answer.served_model,
-            input_tokens=answer.input_tokens,
-            output_tokens=answer.output_tokens,
-            finish_reason=answer.finish_reason,
-            variables=self._caller.variables,
-            messages=self.messages,
-            output=answer.output,
-            tool_calls=answer.tool_calls,
-            trace=self._caller.trace,
+        caller = self.caller
+        self._plane.record(
+            self.record.finish(
+                answer,
+                process=self._plane.process_id,
+                status=status,
+                http_status=http_status,
+                stream=caller.stream,
+                variables=caller.variables,
+                messages=self.messages,
+                trace=caller.trace,
+                parent_span=caller.parent_span,
+                format=self.format,
+                team=self.team,
+            )
         )
-        self._plane.record(event)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from trimtab.gateway.application import GatewayApplication
 from trimtab.gateway.config import GatewayConfig, check_bind
-from trimtab.gateway.upstreams import Upstreams
-from trimtab.providers.http import HttpServer, ServerLimits
+from trimtab.providers.calls import Upstreams
+from trimtab.providers.http import ClientLimits, HttpServer, ServerLimits
 
 if TYPE_CHECKING:
     import ssl
@@ -43,7 +43,16 @@ class Gateway:
         """`tls` replaces the verifying context towards upstreams (private certificate authorities)."""
         self._config = config
         self._plane = data_plane
-        self._upstreams = Upstreams(upstreams, config, tls=tls)
+        self._upstreams = Upstreams(
+            upstreams,
+            ClientLimits(
+                connect_seconds=config.connect_timeout_seconds,
+                read_seconds=config.silence_timeout_seconds,
+                total_seconds=config.upstream_timeout_seconds,
+                max_connections=config.max_upstream_connections,
+            ),
+            tls=tls,
+        )
         self.application = GatewayApplication(config, data_plane, self._upstreams)
         limits = ServerLimits(
             max_body_bytes=config.max_body_bytes,

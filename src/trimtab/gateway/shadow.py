@@ -6,9 +6,9 @@ import logging
 from typing import TYPE_CHECKING, Protocol
 
 from trimtab.core.errors import TrimtabError
-from trimtab.gateway.prepare import prepare, send
-from trimtab.gateway.recording import Recording
-from trimtab.gateway.upstream import failure
+from trimtab.gateway.errors import status_of
+from trimtab.gateway.recording import RecordedCall
+from trimtab.providers.calls import failure, send
 from trimtab.serving.generation import begin_mirror
 
 if TYPE_CHECKING:
@@ -17,9 +17,7 @@ if TYPE_CHECKING:
     from trimtab.core.clock import Clock
     from trimtab.gateway.caller import Caller
     from trimtab.gateway.config import GatewayConfig
-    from trimtab.gateway.prepare import Operation
-    from trimtab.gateway.upstream import AnswerReader, Outcome
-    from trimtab.gateway.upstreams import Upstreams
+    from trimtab.providers.calls import AnswerReader, Format, Outcome, Plans
     from trimtab.serving.routing import Decision
     from trimtab.serving.runtime import DataPlane
 
@@ -33,7 +31,7 @@ class ShadowContext(Protocol):
 
     config: GatewayConfig
     plane: DataPlane
-    upstreams: Upstreams
+    plans: Plans
     clock: Clock
 
 
@@ -45,63 +43,69 @@ class ShadowCall:
         context: ShadowContext,
         decision: Decision,
         caller: Caller,
+        format: Format,  # noqa: A002 - the field's word
         *,
-        operation: Operation,
         forwarded: bytes,
         primary: str,
     ) -> None:
         self._context = context
         self._decision = decision
         self._caller = caller
-        self._operation = operation
+        self._format = format
         self._forwarded = forwarded
         self._primary = primary
         self._reader: AnswerReader | None = None
-        self._recording: Recording | None = None
+        self._recorded: RecordedCall | None = None
         self._done: Callable[[], None] | None = None
 
     def start(self, done: Callable[[], None]) -> None:
         """Send the copy; what the candidate cannot even be asked is recorded as its error."""
-        assert self._decision.mirror is not None  # noqa: S101 - only mirrored decisions get here
+        candidate = self._decision.mirror
+        assert candidate is not None  # noqa: S101 - only mirrored decisions get here
         self._done = done
-        record = begin_mirror(self._decision, clock=self._context.clock, mirrors=self._primary)
-        self._recording = Recording(self._context.plane, record, self._caller, stream=self._caller.stream)
+        context, caller = self._context, self._caller
+        record = begin_mirror(self._decision, clock=context.clock, mirrors=self._primary)
+        self._recorded = recorded = RecordedCall(context.plane, record, caller, self._format, "")
         try:
-            prepared = prepare(
-                self._operation,
-                self._decision.mirror,
-                self._caller,
-                self._context.upstreams,
-                forwarded=self._forwarded,
-            )
+            target = context.plans.find(candidate, self._format).target
+            translation = target.translation
+            request = translation.request(candidate.render(caller.variables), caller.body)
         except TrimtabError as error:
             self.on_outcome(failure(error))
             return
-        self._recording.messages = prepared.messages
-        self._reader = send(prepared, self, limit_bytes=self._context.config.max_answer_bytes)
+        recorded.messages = translation.recorded(request)
+        self._reader = send(
+            target,
+            request,
+            self,
+            stream=translation.stream(caller.body) if caller.stream else None,
+            headers=self._forwarded + recorded.traceparent(),
+            limit_bytes=context.config.max_answer_bytes,
+        )
 
     def cancel(self) -> None:
         """Give up; recorded as aborted."""
-        if self._reader is not None and self._recording is not None:
-            if self._reader.call is not None:
-                self._reader.call.cancel()
-            self._recording.abort(self._reader.partial)
+        if self._reader is not None and self._recorded is not None:
+            partial = self._reader.partial
+            self._reader.cancel()
+            self._recorded.write_aborted(partial)
         self._finish()
 
     def on_begin(self, status: int, headers: bytes) -> None:
         """Nobody waits for the stream."""
 
     def on_first_token(self) -> None:
-        if self._recording is not None:
-            self._recording.first_token()
+        if self._recorded is not None:
+            self._recorded.record.first_token()
 
     def on_piece(self, data: bytes) -> None:
         """Nobody waits for the stream."""
 
     def on_outcome(self, outcome: Outcome) -> None:
         try:
-            if self._recording is not None:
-                self._recording.end(outcome)
+            if self._recorded is not None:
+                status = outcome.status or (status_of(outcome.error) if outcome.error else 0)
+                self._recorded.write_event(outcome.answer, status)
         except Exception:  # noqa: BLE001 - a surface: mirrors must not take calls down
             _log.exception("a mirrored call could not be recorded")
         self._finish()

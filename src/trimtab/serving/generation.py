@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from trimtab.artifacts.model import ModelContent
 from trimtab.core.clock import Clock
 from trimtab.core.ids import new_id
 from trimtab.events import Arm, Generation
@@ -16,6 +15,8 @@ from trimtab.serving.snapshot import Price
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from trimtab.artifacts.model import ModelContent
 
 __all__ = ["Answer", "GenerationRecord", "begin", "begin_mirror"]
 
@@ -43,7 +44,7 @@ _NOTHING = Answer()
 
 
 class GenerationRecord(msgspec.Struct, eq=False):
-    """A model call in progress; `begin` and `begin_mirror` make one. `finish` makes the event; it may be called once."""
+    """A model call in progress, from `begin` or `begin_mirror`. `finish` makes the event; it may be called once."""
 
     decision: Decision
     clock: Clock

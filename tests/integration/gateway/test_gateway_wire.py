@@ -77,7 +77,7 @@ def error_of(answer: tuple[int, dict[str, str], bytes]) -> tuple[int, str, str |
         (b'{"model": "support-rep', 400, "invalid_json", "byte 22"),
         (b"[]", 400, "invalid_json", "object"),
         (b"", 400, "invalid_json", "byte 0"),
-        (b"[" * 100_000, 400, "invalid_json", "recursion"),
+        (b'{"messages": ' + b"[" * 100_000, 400, "invalid_json", "recursion"),
         (b'{"messages": []}', 400, "missing_field", "model"),
         (b'{"model": "support-reply", "stream": "yes"}', 400, "invalid_type", "stream"),
         (

@@ -104,7 +104,8 @@ class UpstreamClient:
             len(body),
             body,
         )
-        call = UpstreamCall(self, request, sink)
+        now = time.monotonic()
+        call = UpstreamCall(self, request, sink, now, now)
         self._calls.add(call)
         if self._sweeper is None:
             self._schedule_sweep()
@@ -218,33 +219,20 @@ class UpstreamClient:
             self._schedule_sweep()
 
 
-class UpstreamCall:
+class UpstreamCall(msgspec.Struct, eq=False):
     """One call in progress; made by `UpstreamClient.send`."""
 
-    __slots__ = (
-        "_active",
-        "_client",
-        "_connection",
-        "_paused",
-        "_request",
-        "_retried",
-        "_sent",
-        "_sink",
-        "_start",
-        "done",
-    )
-
-    def __init__(self, client: UpstreamClient, request: bytes, sink: ResponseSink) -> None:
-        self._client = client
-        self._request = request
-        self._sink = sink
-        self._connection: UpstreamConnection | None = None
-        self._start = self._active = time.monotonic()
-        self._sent = 0.0
-        self._retried = False
-        self._paused = False
-        self.done = False
-        """Whether the sink has heard its last, or will hear nothing."""
+    _client: UpstreamClient
+    _request: bytes
+    _sink: ResponseSink
+    _start: float
+    _active: float
+    _connection: UpstreamConnection | None = None
+    _sent: float = 0.0
+    _retried: bool = False
+    _paused: bool = False
+    done: bool = False
+    """Whether the sink has heard its last, or will hear nothing."""
 
     def cancel(self) -> None:
         """Give up: the connection is dropped, the sink hears nothing more."""
@@ -307,7 +295,8 @@ class UpstreamCall:
         if not self.done:
             if self._paused and self._connection is not None:
                 self._connection.resume()
-            self._close()
+            self.done = True
+            self._client.forget(self)
             self._sink.on_end()
 
     def on_lost(self, error: UpstreamError, *, stale: bool) -> None:

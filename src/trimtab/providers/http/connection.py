@@ -134,12 +134,16 @@ class ServerConnection(asyncio.Protocol):
         request = Request(parser.get_method(), self._target, self._headers)
         if parser.should_upgrade() and request.method != b"CONNECT":
             return  # read again by `_ignore_upgrade`
-        request.http_1_0 = parser.get_http_version() == "1.0"
-        request.keep_alive = parser.should_keep_alive() and not self._server.draining
         self._incoming = request
-        request.expects_continue = self._headers.get(b"expect", b"").lower() == b"100-continue" and not request.http_1_0
-        request.refusal = self._judge(request)
-        if request.refusal:
+        if parser.get_http_version() == "1.0":
+            request.http_1_0 = True
+        elif b"expect" in self._headers:
+            request.expects_continue = self._headers[b"expect"].lower() == b"100-continue"
+        if self._server.draining or not parser.should_keep_alive():
+            request.keep_alive = False
+        refusal = self._judge(request)
+        if refusal is not None:
+            request.refusal = refusal
             # A caller that waited for our leave keeps its body: what follows on this connection is ambiguous.
             request.keep_alive = request.keep_alive and not request.expects_continue
             self._enqueue(request)
@@ -244,12 +248,16 @@ class ServerConnection(asyncio.Protocol):
         if b"host" not in self._headers and not request.http_1_0:
             request.keep_alive = False
             return Refusal(400, "malformed_http", "an HTTP/1.1 request needs a Host header")
-        if sum(map(len, self._headers)) + sum(map(len, self._headers.values())) > limits.max_head_bytes:
+        if self._head_bytes > limits.max_head_bytes and self._head_size() > limits.max_head_bytes:
             request.keep_alive = False
             return self._head_too_large()
         if int(self._headers.get(b"content-length", b"0")) > limits.max_body_bytes:
             return self._body_too_large(request)
         return self._server.application.admit(request)
+
+    def _head_size(self) -> int:
+        """Bytes of the headers: what came in with them may have been body."""
+        return sum(map(len, self._headers)) + sum(map(len, self._headers.values()))
 
     def _head_too_large(self) -> Refusal:
         limit = self._server.limits.max_head_bytes
@@ -282,10 +290,11 @@ class ServerConnection(asyncio.Protocol):
             self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _enqueue(self, request: Request) -> None:
+        if self._exchange is None and not self._queue:
+            self._begin(request)
+            return
         self._queue.append(request)
-        if self._exchange is None:
-            self._next()
-        elif len(self._queue) >= self._server.limits.max_pipelined and self._transport and not self._reading_paused:
+        if len(self._queue) >= self._server.limits.max_pipelined and self._transport and not self._reading_paused:
             self._reading_paused = True
             self._transport.pause_reading()
 
@@ -296,13 +305,17 @@ class ServerConnection(asyncio.Protocol):
         if self._reading_paused and not self._queue and self._transport is not None:
             self._reading_paused = False
             self._transport.resume_reading()
-        if self._server.draining:
+        self._begin(request)
+
+    def _begin(self, request: Request) -> None:
+        server = self._server
+        if server.draining:
             request.keep_alive &= bool(self._queue)
         exchange = self._exchange = Exchange(self, request)
         if request.refusal:
-            self._server.application.refuse(exchange, request.refusal)
+            server.application.refuse(exchange, request.refusal)
         else:
-            self._server.application.handle(exchange)
+            server.application.handle(exchange)
 
     def _close(self) -> None:
         self._stopped = True

@@ -5,6 +5,8 @@ from __future__ import annotations
 import http
 from typing import NamedTuple
 
+import msgspec
+
 __all__ = ["JSON_CONTENT", "Refusal", "Request", "header", "status_line"]
 
 JSON_CONTENT = b"content-type: application/json\r\n"
@@ -26,21 +28,24 @@ class Refusal(NamedTuple):
     """Extra header lines for the answer, each ending in CRLF."""
 
 
-class Request:
+class Request(msgspec.Struct, eq=False, gc=False):
     """One request, its body complete (and empty where it was refused). Header names are lower case."""
 
-    __slots__ = ("body", "expects_continue", "headers", "http_1_0", "keep_alive", "method", "path", "refusal", "target")
+    method: bytes
+    target: bytes
+    headers: dict[bytes, bytes]
+    body: bytes = b""
+    keep_alive: bool = True
+    http_1_0: bool = False
+    expects_continue: bool = False
+    refusal: Refusal | None = None
+    principal: str = ""
+    """Who calls, as the application's `admit` found out."""
 
-    def __init__(self, method: bytes, target: bytes, headers: dict[bytes, bytes]) -> None:
-        self.method = method
-        self.target = target
-        self.path = target.partition(b"?")[0]
-        self.headers = headers
-        self.body = b""
-        self.keep_alive = True
-        self.http_1_0 = False
-        self.expects_continue = False
-        self.refusal: Refusal | None = None
+    @property
+    def path(self) -> bytes:
+        """The target without its query."""
+        return self.target.partition(b"?")[0]
 
     def text_header(self, name: bytes) -> str:
         """Return a header's value, or the empty string; bytes beyond ASCII read as UTF-8, wrong ones replaced."""

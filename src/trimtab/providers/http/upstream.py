@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["ConnectionOwner", "Listener", "UpstreamConnection"]
 
 _MIN_FINAL_STATUS = 200
+_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 
 
 class Listener(Protocol):
@@ -40,7 +41,6 @@ class UpstreamConnection(asyncio.Protocol):
 
     __slots__ = (
         "_completed",
-        "_framed",
         "_head_seen",
         "_headers",
         "_listener",
@@ -60,7 +60,6 @@ class UpstreamConnection(asyncio.Protocol):
         self._listener: Listener | None = None
         self._headers: list[tuple[bytes, bytes]] = []
         self._status = 0
-        self._framed = False
         self._head_seen = False
         self._received = False
         self._completed = False
@@ -126,7 +125,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._owner.lost(self)
         if self._listener is None:
             return
-        if self._head_seen and not self._framed and exc is None:
+        framed = any(name in _FRAMING for name, _ in self._headers)
+        if self._head_seen and not framed and exc is None:
             self._finish()
         else:
             detail = f": {exc}" if exc else ""
@@ -137,15 +137,11 @@ class UpstreamConnection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         self._headers = []
-        self._framed = False
         if self._completed:
             self.close()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        name = name.lower()
-        if name in {b"content-length", b"transfer-encoding"}:
-            self._framed = True
-        self._headers.append((name, value))
+        self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         self._status = self._parser.get_status_code()

@@ -2,12 +2,13 @@
 
 from trimtab.providers.openai.adapters import adapt_completion, apply_output_adapters
 from trimtab.providers.openai.answer import UNREADABLE, Answer, answer_of_error, read_completion, read_embeddings
-from trimtab.providers.openai.request import build_embeddings_request, build_request, wants_usage
+from trimtab.providers.openai.request import ChatRequestBuilder, build_embeddings_request, build_request, wants_usage
 from trimtab.providers.openai.stream import StreamAssembler
 
 __all__ = [
     "UNREADABLE",
     "Answer",
+    "ChatRequestBuilder",
     "StreamAssembler",
     "adapt_completion",
     "answer_of_error",

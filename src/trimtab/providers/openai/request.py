@@ -9,13 +9,52 @@ from trimtab.core.errors import InputError
 from trimtab.providers.openai.fields import CHAT_FIELDS, CONFLICTS, EMBEDDINGS_FIELDS, OURS, RESERVED_PARAMETERS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from trimtab.releases.model import CompiledRelease
 
-__all__ = ["build_embeddings_request", "build_request", "wants_usage"]
+__all__ = ["ChatRequestBuilder", "build_embeddings_request", "build_request", "wants_usage"]
 
 _INSTRUCTING = frozenset({"system", "developer"})
+_TURNS = frozenset({"user", "assistant", "tool", "function"})
+_CHAT_AND_OURS = CHAT_FIELDS | {OURS}
+
+
+class ChatRequestBuilder:
+    """Makes the chat completions requests of one release; what the release pins is put together once."""
+
+    __slots__ = ("_instructs", "_label", "_pinned", "_refused")
+
+    def __init__(self, release: CompiledRelease) -> None:
+        """Raises `InputError` (`reserved_parameter`) where the release pins what every call decides."""
+        self._label = f"{release.feature}#{release.number}"
+        pinned = _pinned(release)
+        self._refused = {name: name for name in pinned}
+        for name in pinned:
+            for other in CONFLICTS.get(name, ()):
+                self._refused.setdefault(other, name)
+        self._pinned = {**pinned, "model": release.model.model}
+        self._instructs = any(message.role in _INSTRUCTING for message in release.prompt.messages)
+
+    def build(self, prompt: Sequence[dict[str, Any]], body: dict[str, Any]) -> dict[str, Any]:
+        """Return the request for a rendered prompt and a caller's body; see `build_request`."""
+        if not (body.keys() <= _CHAT_AND_OURS and self._refused.keys().isdisjoint(body)):
+            raise _wrong_field(self._label, body, self._refused, CHAT_FIELDS)
+        sent = body.get("messages", ())
+        try:
+            plain = all(message["role"] in _TURNS for message in sent)
+        except (TypeError, KeyError):
+            plain = False
+        if not plain:
+            _check_messages(self._label, sent, instructed=self._instructs)
+        messages = [*prompt, *sent]
+        if not messages:
+            raise InputError("no_messages", "neither the release nor the caller gives a message", param="messages")
+        request = {**body, **self._pinned, "messages": messages}
+        request.pop(OURS, None)
+        if request.get("stream"):
+            request["stream_options"] = {**_stream_options(body), "include_usage": True}
+        return request
 
 
 def build_request(
@@ -29,24 +68,15 @@ def build_request(
     Raises `InputError`, `param` naming the field: `pinned_field` where the caller sets what the release pins,
     `unknown_field` for what is no OpenAI field, `invalid_type` and `no_messages`.
     """
-    pinned = _pinned(release)
-    _check_fields(release, caller_body, pinned, CHAT_FIELDS)
-    messages = [*rendered_messages, *_caller_messages(release, rendered_messages, caller_body)]
-    if not messages:
-        raise InputError("no_messages", "neither the release nor the caller gives a message", param="messages")
-    request = {name: value for name, value in caller_body.items() if name != OURS}
-    request |= pinned
-    request["model"] = release.model.model
-    request["messages"] = messages
-    if request.get("stream"):
-        request["stream_options"] = {**_stream_options(caller_body), "include_usage": True}
-    return request
+    return ChatRequestBuilder(release).build(rendered_messages, caller_body)
 
 
 def build_embeddings_request(release: CompiledRelease, caller_body: dict[str, Any]) -> dict[str, Any]:
     """Return the embeddings request for a release; raises `InputError` as `build_request` does."""
     pinned = dict(release.model.parameters)
-    _check_fields(release, caller_body, pinned, EMBEDDINGS_FIELDS)
+    refused = {name: name for name in pinned}
+    if not (caller_body.keys() <= {*EMBEDDINGS_FIELDS, OURS} and refused.keys().isdisjoint(caller_body)):
+        raise _wrong_field(f"{release.feature}#{release.number}", caller_body, refused, EMBEDDINGS_FIELDS)
     if "input" not in caller_body:
         raise InputError("missing_field", "an embeddings request needs `input`", param="input")
     return {
@@ -100,28 +130,19 @@ def _tool(name: str, description: str, parameters: dict[str, Any], strict: bool)
     return {"type": "function", "function": function}
 
 
-def _check_fields(
-    release: CompiledRelease, caller_body: dict[str, Any], pinned: dict[str, Any], known: frozenset[str]
-) -> None:
-    for name in caller_body:
-        if name in pinned:
-            raise _pinned_error(release, name, name)
+def _wrong_field(label: str, body: dict[str, Any], refused: Mapping[str, str], known: frozenset[str]) -> InputError:
+    """Return the error of a body that holds what is unknown or pinned."""
+    for name in body:
+        if name in refused:
+            return _pinned_error(label, name, refused[name])
         if name not in known and name != OURS:
-            raise _unknown_field(name, known)
-    for name, others in CONFLICTS.items():
-        if name in pinned:
-            for other in others:
-                if other in caller_body:
-                    raise _pinned_error(release, other, name)
+            return _unknown_field(name, known)
+    raise AssertionError(body)
 
 
-def _caller_messages(
-    release: CompiledRelease, rendered: Sequence[dict[str, Any]], caller_body: dict[str, Any]
-) -> list[dict[str, Any]]:
-    messages = caller_body.get("messages", [])
-    if not isinstance(messages, list):
+def _check_messages(label: str, messages: Any, *, instructed: bool) -> None:  # noqa: ANN401 - any JSON value
+    if not isinstance(messages, list | tuple):
         raise InputError("invalid_type", "`messages` must be an array", param="messages")
-    instructed = any(message["role"] in _INSTRUCTING for message in rendered)
     for index, message in enumerate(messages):
         role = message.get("role") if isinstance(message, dict) else None
         if not isinstance(role, str):
@@ -129,14 +150,13 @@ def _caller_messages(
                 "invalid_type", "a message must be an object with a `role`", param=f"messages[{index}].role"
             )
         if instructed and role in _INSTRUCTING:
-            raise _pinned_error(release, f"messages[{index}].role", f"{role} message")
-    return messages
+            raise _pinned_error(label, f"messages[{index}].role", f"{role} message")
 
 
-def _pinned_error(release: CompiledRelease, field: str, what: str) -> InputError:
+def _pinned_error(label: str, field: str, what: str) -> InputError:
     return InputError(
         "pinned_field",
-        f"release {release.feature}#{release.number} pins `{what}`; the caller may not set it",
+        f"release {label} pins `{what}`; the caller may not set it",
         param=field,
         hint=f"leave `{field}` out, or take it out of the release",
     )

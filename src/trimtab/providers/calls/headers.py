@@ -19,22 +19,41 @@ _PASSED = frozenset(
         b"x-should-retry",
     }
 )
-_PASSED_PREFIXES = (b"openai-", b"x-ratelimit-")
-_FORWARDED = (b"traceparent", b"tracestate", b"x-client-request-id", b"openai-beta")
+_PASSED_PREFIXES = (b"openai-", b"x-ratelimit-", b"anthropic-ratelimit-")
+_FORWARDED = (b"tracestate", b"x-client-request-id", b"openai-beta", b"anthropic-beta")
+_MAX_NAMES = 4096
+_passes: dict[bytes, bool] = {}
+"""What was decided of a header's name before: upstreams send the same few again and again."""
 
 
 def passed_headers(headers: list[tuple[bytes, bytes]]) -> bytes:
     """Return the upstream's header lines that the caller gets."""
-    return b"".join(
-        [b"%s: %s\r\n" % pair for pair in headers if pair[0] in _PASSED or pair[0].startswith(_PASSED_PREFIXES)]
-    )
+    lines = b""
+    for name, value in headers:
+        passes = _passes.get(name)
+        if passes is None:
+            passes = _judge(name)
+        if passes:
+            lines += b"%b: %b\r\n" % (name, value)
+    return lines
 
 
 def forwarded_headers(headers: Mapping[bytes, bytes]) -> bytes:
     """Return the caller's header lines that the upstream gets."""
-    return b"".join([b"%s: %s\r\n" % (name, headers[name]) for name in _FORWARDED if name in headers])
+    lines = b""
+    for name in _FORWARDED:
+        if name in headers:
+            lines += b"%b: %b\r\n" % (name, headers[name])
+    return lines
 
 
 def is_event_stream(headers: list[tuple[bytes, bytes]]) -> bool:
     """Return whether an answer is a stream of server-sent events."""
     return any(name == b"content-type" and value.startswith(b"text/event-stream") for name, value in headers)
+
+
+def _judge(name: bytes) -> bool:
+    passes = name in _PASSED or name.startswith(_PASSED_PREFIXES)
+    if len(_passes) < _MAX_NAMES:
+        _passes[name] = passes
+    return passes

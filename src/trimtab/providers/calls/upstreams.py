@@ -1,4 +1,4 @@
-"""The providers a gateway can reach: one pooled client and one set of fixed headers each."""
+"""The providers a process can reach: one pooled client and one set of fixed headers each."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from trimtab.core.errors import UpstreamError
 from trimtab.providers.endpoint import authorization
-from trimtab.providers.http import ClientLimits, UpstreamClient
+from trimtab.providers.http import UpstreamClient
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Mapping
 
-    from trimtab.gateway.config import GatewayConfig
     from trimtab.providers.endpoint import Endpoint
+    from trimtab.providers.http import ClientLimits
 
 __all__ = ["Upstreams"]
 
@@ -22,14 +22,13 @@ class Upstreams:
     """Clients by provider name."""
 
     def __init__(
-        self, endpoints: Mapping[str, Endpoint], config: GatewayConfig, *, tls: ssl.SSLContext | None = None
+        self,
+        endpoints: Mapping[str, Endpoint],
+        limits: ClientLimits | None = None,
+        *,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
-        limits = ClientLimits(
-            connect_seconds=config.connect_timeout_seconds,
-            read_seconds=config.silence_timeout_seconds,
-            total_seconds=config.upstream_timeout_seconds,
-            max_connections=config.max_upstream_connections,
-        )
+        """`tls` replaces the verifying context (private certificate authorities)."""
         self._clients = {
             name: UpstreamClient(endpoint.base_url, limits=limits, tls=tls) for name, endpoint in endpoints.items()
         }
@@ -45,7 +44,7 @@ class Upstreams:
             known = ", ".join(sorted(self._endpoints)) or "none"
             raise UpstreamError(
                 "unknown_provider",
-                f"the release asks for provider `{provider}`, which this gateway does not know",
+                f"the release asks for provider `{provider}`, which is not known here",
                 param="model.provider",
                 hint=f"name it under [providers.{provider}] in the settings; known are {known}",
             )

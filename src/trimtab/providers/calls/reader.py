@@ -1,0 +1,228 @@
+"""Reads one upstream answer, streamed or whole, into what the caller gets and what the journal records."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+
+from trimtab.core.errors import TrimtabError, UpstreamError
+from trimtab.providers.calls.headers import is_event_stream, passed_headers
+from trimtab.providers.calls.translation import StreamReader, Translation
+from trimtab.providers.http import UpstreamCall
+from trimtab.providers.http.message import JSON_CONTENT
+from trimtab.serving.generation import Answer
+
+if TYPE_CHECKING:
+    from trimtab.providers.calls.plan import Target
+
+__all__ = ["AnswerListener", "AnswerReader", "Outcome", "failure", "send"]
+
+_FIRST_ERROR_STATUS = 400
+_KEY_REFUSED = frozenset({401, 403})
+_SNIPPET_BYTES = 200
+_encode = msgspec.json.Encoder().encode
+
+
+class Outcome(msgspec.Struct, frozen=True, gc=False):
+    """How an upstream call ended."""
+
+    status: int
+    """HTTP status for the caller (of a begun stream: the status it began with); 0 where `error` decides."""
+    answer: Answer
+    headers: bytes
+    """Header lines for the caller."""
+    body: bytes
+    """What the caller gets; of a stream, what it still gets. Empty where `error` says what happened."""
+    error: TrimtabError | None = None
+    """What the caller is told instead, in its own format."""
+    broken: bool = False
+    """The stream broke off after it had begun: the caller's connection must break too."""
+
+
+class AnswerListener(Protocol):
+    """Who waits for the answer."""
+
+    def on_begin(self, status: int, headers: bytes) -> None:
+        """A stream begins."""
+        ...
+
+    def on_first_token(self) -> None:
+        """The first piece of a streamed answer itself (text, refusal, tool call) has come."""
+        ...
+
+    def on_piece(self, data: bytes) -> None:
+        """The stream goes on."""
+        ...
+
+    def on_outcome(self, outcome: Outcome) -> None:
+        """All is known; called exactly once, last."""
+        ...
+
+
+class AnswerReader(msgspec.Struct, eq=False):
+    """The `ResponseSink` of one upstream call. `stream`: where events are expected, what reads them."""
+
+    listener: AnswerListener | None
+    translation: Translation
+    limit_bytes: int
+    """Largest complete answer."""
+    stream: StreamReader | None = None
+    call: UpstreamCall | None = None
+    streaming: bool = False
+    """Whether the answer came as a stream."""
+    _status: int = 0
+    _headers: bytes = b""
+    _body: bytes = b""
+    _parts: list[bytes] | None = None
+    _body_bytes: int = 0
+    _begun: bool = False
+
+    @property
+    def partial(self) -> Answer:
+        """What has been read of the answer so far."""
+        return self.stream.answer() if self.streaming and self.stream else Answer()
+
+    def cancel(self) -> None:
+        """Give up: nobody hears anything more."""
+        self.listener = None
+        call, self.call = self.call, None
+        if call is not None:
+            call.cancel()
+
+    # --- ResponseSink -------------------------------------------------------------------------------------------
+
+    def on_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        self._status = status
+        self._headers = passed_headers(headers)
+        if self.stream is None or status >= _FIRST_ERROR_STATUS or self.listener is None:
+            return
+        if is_event_stream(headers):
+            self.streaming = True
+            self.listener.on_begin(status, self._headers)
+        else:
+            self._give_up(UpstreamError("upstream_malformed", "a stream was asked for and something else was answered"))
+
+    def on_data(self, data: bytes) -> None:
+        if self.streaming:
+            self._feed(data)
+            return
+        self._body_bytes += len(data)
+        if self._body_bytes > self.limit_bytes:
+            self._give_up(UpstreamError("upstream_malformed", f"the answer exceeds {self.limit_bytes} bytes"))
+        elif not self._body:
+            self._body = data
+        elif self._parts is None:
+            self._parts = [self._body, data]
+        else:
+            self._parts.append(data)
+
+    def on_end(self) -> None:
+        if self.streaming:
+            self._end_stream()
+            return
+        body = self._body if self._parts is None else b"".join(self._parts)
+        if self._status >= _FIRST_ERROR_STATUS:
+            self._finish(self._refused(body))
+            return
+        try:
+            answer, body = self.translation.read(body)
+        except UpstreamError as error:
+            self._finish(failure(error))
+            return
+        self._finish(Outcome(self._status, answer, self._headers, body))
+
+    def on_failure(self, error: UpstreamError) -> None:
+        self._fail(error)
+
+    # --- inner workings -----------------------------------------------------------------------------------------
+
+    def _feed(self, data: bytes) -> None:
+        stream, listener = self.stream, self.listener
+        if stream is None or listener is None:
+            return
+        try:
+            piece = stream.feed(data)
+        except UpstreamError as error:
+            self._give_up(error)
+            return
+        if not self._begun and stream.started:
+            self._begun = True
+            listener.on_first_token()
+        if stream.ended:
+            # Callers leave on the last event, without waiting for the upstream's last chunk: the answer ends here.
+            self._finish(Outcome(self._status, stream.answer(), self._headers, piece))
+        elif piece:
+            listener.on_piece(piece)
+
+    def _end_stream(self) -> None:
+        if self.stream is None:
+            return
+        answer = self.stream.answer()
+        if self.stream.complete or answer.error_code:
+            self._finish(Outcome(self._status, answer, self._headers, b""))
+        else:
+            self._fail(UpstreamError("upstream_truncated", "the stream ended before its answer did"))
+
+    def _give_up(self, error: UpstreamError) -> None:
+        if self.call is not None:
+            self.call.cancel()
+        self._fail(error)
+
+    def _fail(self, error: UpstreamError) -> None:
+        outcome = failure(error)
+        if self.streaming:
+            answer = msgspec.structs.replace(self.partial, error_code=error.code)
+            outcome = msgspec.structs.replace(outcome, status=self._status, answer=answer, broken=True)
+        self._finish(outcome)
+
+    def _finish(self, outcome: Outcome) -> None:
+        # The call knows this reader, and the listener does: both are let go of, so that nothing waits for the
+        # collector of cycles.
+        listener, self.listener = self.listener, None
+        self.call = None
+        if listener is not None:
+            listener.on_outcome(outcome)
+
+    def _refused(self, body: bytes) -> Outcome:
+        """Pass on an error in a known shape; say what happened where it has another, or where it is about our key."""
+        status = self._status
+        if status in _KEY_REFUSED:
+            error = UpstreamError(
+                "upstream_authentication_failed",
+                f"the provider refused the gateway's own key with {status}",
+                hint="check the key of this provider where the gateway is started",
+            )
+            return failure(error)
+        known = self.translation.error(status, body)
+        if known is not None:
+            return Outcome(status, known[0], self._headers, known[1])
+        said = body[:_SNIPPET_BYTES].decode(errors="replace")
+        error = UpstreamError(f"upstream_status_{status}", f"the upstream answered {status}: {said}")
+        kept = [line for line in self._headers.split(b"\r\n") if line.lower().startswith(b"retry-after")]
+        headers = JSON_CONTENT + b"".join(line + b"\r\n" for line in kept)
+        return msgspec.structs.replace(failure(error), status=status, headers=headers)
+
+
+def failure(error: TrimtabError) -> Outcome:
+    """Return the outcome of a call that never got an answer."""
+    return Outcome(0, Answer(error_code=error.code), JSON_CONTENT, b"", error)
+
+
+def send(
+    target: Target,
+    request: dict[str, Any],
+    listener: AnswerListener,
+    *,
+    stream: StreamReader | None,
+    headers: bytes,
+    limit_bytes: int,
+) -> AnswerReader:
+    """Send a target's request; `listener` hears the answer. `headers` are the caller's lines that go along."""
+    reader = AnswerReader(listener, target.translation, limit_bytes, stream)
+    call = target.client.send(
+        b"POST", target.translation.path, reader, headers=target.headers + headers, body=_encode(request)
+    )
+    if reader.listener is not None:  # else it is over already
+        reader.call = call
+    return reader
