@@ -1,0 +1,71 @@
+"""The targets calls go to: one breaker per model of a provider, one retry budget per provider."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from trimtab.providers.resilience.breaker import BreakerHealth, CircuitBreaker
+from trimtab.providers.resilience.budget import RetryBudget
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trimtab.providers.resilience.policy import BreakerPolicy, RetryPolicy
+
+__all__ = ["Target", "TargetHealth", "Targets"]
+
+
+class Target(NamedTuple):
+    """One model of one provider, as this process has come to know it."""
+
+    provider: str
+    model: str
+    breaker: CircuitBreaker
+    budget: RetryBudget
+    """Of the provider: shared by all its models."""
+
+
+class TargetHealth(NamedTuple):
+    """A target's health, for probes and metrics."""
+
+    provider: str
+    model: str
+    breaker: BreakerHealth
+    retries: int
+    """Sent to the provider since the process began."""
+    retries_refused: int
+    """Not sent because the provider's budget was used up."""
+
+
+class Targets:
+    """All targets of one process, made when first asked for."""
+
+    def __init__(self, retry: RetryPolicy, breaker: BreakerPolicy, draw: Callable[[], float]) -> None:
+        """`draw` gives random numbers in [0, 1)."""
+        self.retry = retry
+        self.draw = draw
+        self._breaker = breaker
+        self._targets: dict[tuple[str, str], Target] = {}
+        self._budgets: dict[str, RetryBudget] = {}
+
+    def find(self, provider: str, model: str, now: float) -> Target:
+        """Return a target; the same one for the same names."""
+        found = self._targets.get((provider, model))
+        return found if found is not None else self._make(provider, model, now)
+
+    def health(self, now: float) -> list[TargetHealth]:
+        """Return every target's health, by name."""
+        return [
+            TargetHealth(provider, model, one.breaker.health(now), one.budget.spent, one.budget.refused)
+            for (provider, model), one in sorted(self._targets.items())
+        ]
+
+    def _make(self, provider: str, model: str, now: float) -> Target:
+        budget = self._budgets.get(provider)
+        if budget is None:
+            policy = self.retry
+            budget = RetryBudget(ratio=policy.budget_ratio, per_second=policy.budget_per_second, now=now)
+            self._budgets[provider] = budget
+        target = Target(provider, model, CircuitBreaker(self._breaker, self.draw), budget)
+        self._targets[provider, model] = target
+        return target
