@@ -1,5 +1,6 @@
 """Retries, retry budgets, circuit breakers and fallback chains, as state machines: time and chance are passed in."""
 
+from trimtab.providers.resilience.attempts import Attempt, Attempts, Final, FinalReason, Refused
 from trimtab.providers.resilience.breaker import BreakerHealth, BreakerState, CircuitBreaker
 from trimtab.providers.resilience.budget import RetryBudget
 from trimtab.providers.resilience.failure import (
@@ -9,28 +10,27 @@ from trimtab.providers.resilience.failure import (
     retry_after_seconds,
     should_retry,
 )
-from trimtab.providers.resilience.plan import Attempt, CallPlan, Final, FinalReason, Refused
+from trimtab.providers.resilience.guards import Guard, Guards, TargetHealth
 from trimtab.providers.resilience.policy import BreakerPolicy, RetryPolicy
 from trimtab.providers.resilience.retry import backoff_seconds, wait_seconds
-from trimtab.providers.resilience.targets import Target, TargetHealth, Targets
 
 __all__ = [
     "Attempt",
     "AttemptResult",
+    "Attempts",
     "BreakerHealth",
     "BreakerPolicy",
     "BreakerState",
-    "CallPlan",
     "CircuitBreaker",
     "Failure",
     "Final",
     "FinalReason",
+    "Guard",
+    "Guards",
     "Refused",
     "RetryBudget",
     "RetryPolicy",
-    "Target",
     "TargetHealth",
-    "Targets",
     "backoff_seconds",
     "classify",
     "retry_after_seconds",

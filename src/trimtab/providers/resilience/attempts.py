@@ -10,10 +10,10 @@ from trimtab.providers.resilience.retry import wait_seconds
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from trimtab.providers.resilience.guards import Guard
     from trimtab.providers.resilience.policy import RetryPolicy
-    from trimtab.providers.resilience.targets import Target
 
-__all__ = ["Attempt", "CallPlan", "Final", "FinalReason", "Refused"]
+__all__ = ["Attempt", "Attempts", "Final", "FinalReason", "Refused"]
 
 FinalReason = Literal["begun", "request", "attempts", "deadline", "wait", "budget", "open", "chain"]
 """Why no further attempt is made: the caller has part of an answer; the request is at fault; `max_attempts` are used
@@ -27,7 +27,7 @@ class Attempt(NamedTuple):
     target: int
     """Index in the chain."""
     delay_seconds: float = 0.0
-    """Where not 0: wait for so long, then ask `CallPlan.resume`."""
+    """Where not 0: wait for so long, then ask `Attempts.resume`."""
 
 
 class Final(NamedTuple):
@@ -43,12 +43,12 @@ class Refused(NamedTuple):
     """Until one of them may be probed."""
 
 
-class CallPlan:
-    """What becomes of one call.
+class Attempts:
+    """The attempts of one call over its chain of targets, each given by its guard.
 
-    Only a call that meets an obstacle needs one. The usual call asks its first target's breaker for a ticket, and on
-    success tells breaker and budget; a plan is made when there is no ticket (`first`), or with the ticket when the
-    first attempt failed (`after`). From then on the plan keeps the breakers' and budgets' books.
+    Only a call that meets an obstacle needs them. The usual call asks its first target's breaker for a ticket, and on
+    success tells breaker and budget; this is made when there is no ticket (`first`), or with the ticket when the first
+    attempt failed (`after`). From then on it keeps the breakers' and budgets' books.
 
     Of the attempts, one is kept for each available target further down the chain, so that retries of a failing target
     do not use up its fallbacks. A retry costs its provider's budget; the first request that a call sends to another
@@ -60,24 +60,24 @@ class CallPlan:
     Times are seconds of one monotonic clock; `draw` gives random numbers in [0, 1).
     """
 
-    __slots__ = ("_deadline", "_draw", "_met", "_policy", "_retries", "_targets", "_ticket", "attempts", "index")
+    __slots__ = ("_deadline", "_draw", "_guards", "_met", "_policy", "_retries", "_ticket", "attempts", "index")
 
     def __init__(
         self,
         policy: RetryPolicy,
-        targets: Sequence[Target],
+        guards: Sequence[Guard],
         *,
         deadline: float,
         draw: Callable[[], float],
         ticket: int = 0,
     ) -> None:
-        """`ticket`: that of the first attempt, on the first target, where it was made without a plan."""
+        """`ticket`: that of the first attempt, on the first target, where it was made already."""
         self._policy = policy
-        self._targets = targets
+        self._guards = guards
         self._deadline = deadline
         self._draw = draw
         self._ticket = ticket
-        self._met = {targets[0].provider} if ticket else set[str]()
+        self._met = {guards[0].provider} if ticket else set[str]()
         self._retries = 0
         self.attempts = 1 if ticket else 0
         """Requests sent so far."""
@@ -89,7 +89,7 @@ class CallPlan:
         sent = self._move(0, now)
         if isinstance(sent, Attempt):
             return sent
-        return Refused(min(target.breaker.seconds_left(now) for target in self._targets))
+        return Refused(min(guard.breaker.seconds_left(now) for guard in self._guards))
 
     def after(self, result: AttemptResult, now: float) -> Attempt | Final:
         """Return what follows the failure of the last attempt."""
@@ -115,7 +115,7 @@ class CallPlan:
         """Return the attempt that was waited for, or another in its place: its circuit may have opened meanwhile."""
         if now >= self._deadline:
             return Final("deadline")
-        breaker = self._targets[self.index].breaker
+        breaker = self._guards[self.index].breaker
         ticket = breaker.allow(now)
         if ticket:
             return self._send(self.index, ticket)
@@ -127,14 +127,14 @@ class CallPlan:
 
     def succeeded(self) -> None:
         """Book the success of the last attempt."""
-        target = self._targets[self.index]
-        target.breaker.succeeded(self._ticket)
+        guard = self._guards[self.index]
+        guard.breaker.succeeded(self._ticket)
         self._ticket = 0
-        target.budget.deposit()
+        guard.budget.deposit()
 
     def abandon(self) -> None:
         """Book that the caller went away: it says nothing of the target."""
-        self._targets[self.index].breaker.released(self._ticket)
+        self._guards[self.index].breaker.released(self._ticket)
         self._ticket = 0
 
     # --- inner workings -----------------------------------------------------------------------------------------
@@ -149,7 +149,7 @@ class CallPlan:
         return "deadline" if now >= self._deadline else None
 
     def _blame(self, failure: Failure, result: AttemptResult, now: float) -> None:
-        breaker = self._targets[self.index].breaker
+        breaker = self._guards[self.index].breaker
         ticket, self._ticket = self._ticket, 0
         if failure.blame == "target":
             breaker.failed(ticket, now, failure=str(result.status) if result.status else result.code)
@@ -164,40 +164,40 @@ class CallPlan:
 
     def _again(self, result: AttemptResult, now: float) -> Attempt | FinalReason:
         """Return a retry of the same target, or why there is none."""
-        behind = sum(target.breaker.available(now) for target in self._targets[self.index + 1 :])
+        behind = sum(guard.breaker.available(now) for guard in self._guards[self.index + 1 :])
         if self._policy.max_attempts - self.attempts <= behind:
             return "attempts"
-        target = self._targets[self.index]
+        guard = self._guards[self.index]
         delay = wait_seconds(self._policy, self._retries, self._draw(), retry_after=result.retry_after)
         if delay is None:
             return "wait"
         if now + delay >= self._deadline:
             return "deadline"
-        if not target.breaker.available(now + delay):
+        if not guard.breaker.available(now + delay):
             return "open"
-        if not target.budget.withdraw(now):
+        if not guard.budget.withdraw(now):
             return "budget"
         self._retries += 1
-        return Attempt(self.index, delay)
+        return Attempt(self.index, delay) if delay > 0 else self._send(self.index, guard.breaker.allow(now))
 
     def _move(self, start: int, now: float) -> Attempt | FinalReason:
         """Return an attempt on the first target from `start` on that takes one, limited ones last, or why none does."""
         reason: FinalReason = "chain"
         limited = None
-        for index in range(start, len(self._targets)):
-            target = self._targets[index]
-            if not target.breaker.available(now):
+        for index in range(start, len(self._guards)):
+            guard = self._guards[index]
+            if not guard.breaker.available(now):
                 reason = "open"
-                if limited is None and target.breaker.is_limited(now):
+                if limited is None and guard.breaker.is_limited(now):
                     limited = index
-            elif target.provider in self._met and not target.budget.withdraw(now):
+            elif guard.provider in self._met and not guard.budget.withdraw(now):
                 reason = "budget"
             else:
-                return self._send(index, target.breaker.allow(now))
+                return self._send(index, guard.breaker.allow(now))
         if limited is not None and (
-            self._targets[limited].provider not in self._met or self._targets[limited].budget.withdraw(now)
+            self._guards[limited].provider not in self._met or self._guards[limited].budget.withdraw(now)
         ):
-            return self._send(limited, self._targets[limited].breaker.allow_limited())
+            return self._send(limited, self._guards[limited].breaker.allow_limited())
         return reason
 
     def _send(self, index: int, ticket: int) -> Attempt:
@@ -205,6 +205,6 @@ class CallPlan:
             self._retries = 0
         self.index = index
         self._ticket = ticket
-        self._met.add(self._targets[index].provider)
+        self._met.add(self._guards[index].provider)
         self.attempts += 1
         return Attempt(index)

@@ -1,4 +1,4 @@
-"""The targets calls go to: one breaker per model of a provider, one retry budget per provider."""
+"""What stands before each target: one breaker per model of a provider, one retry budget per provider."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
     from trimtab.providers.resilience.policy import BreakerPolicy, RetryPolicy
 
-__all__ = ["Target", "TargetHealth", "Targets"]
+__all__ = ["Guard", "Guards", "TargetHealth"]
 
 
-class Target(NamedTuple):
-    """One model of one provider, as this process has come to know it."""
+class Guard(NamedTuple):
+    """What this process has come to know of one model of one provider."""
 
     provider: str
     model: str
@@ -37,35 +37,35 @@ class TargetHealth(NamedTuple):
     """Not sent because the provider's budget was used up."""
 
 
-class Targets:
-    """All targets of one process, made when first asked for."""
+class Guards:
+    """The guards of one process, made when first asked for."""
 
     def __init__(self, retry: RetryPolicy, breaker: BreakerPolicy, draw: Callable[[], float]) -> None:
         """`draw` gives random numbers in [0, 1)."""
         self.retry = retry
         self.draw = draw
         self._breaker = breaker
-        self._targets: dict[tuple[str, str], Target] = {}
+        self._guards: dict[tuple[str, str], Guard] = {}
         self._budgets: dict[str, RetryBudget] = {}
 
-    def find(self, provider: str, model: str, now: float) -> Target:
-        """Return a target; the same one for the same names."""
-        found = self._targets.get((provider, model))
+    def find(self, provider: str, model: str, now: float) -> Guard:
+        """Return the guard of a target; the same one for the same names."""
+        found = self._guards.get((provider, model))
         return found if found is not None else self._make(provider, model, now)
 
     def health(self, now: float) -> list[TargetHealth]:
         """Return every target's health, by name."""
         return [
             TargetHealth(provider, model, one.breaker.health(now), one.budget.spent, one.budget.refused)
-            for (provider, model), one in sorted(self._targets.items())
+            for (provider, model), one in sorted(self._guards.items())
         ]
 
-    def _make(self, provider: str, model: str, now: float) -> Target:
+    def _make(self, provider: str, model: str, now: float) -> Guard:
         budget = self._budgets.get(provider)
         if budget is None:
             policy = self.retry
             budget = RetryBudget(ratio=policy.budget_ratio, per_second=policy.budget_per_second, now=now)
             self._budgets[provider] = budget
-        target = Target(provider, model, CircuitBreaker(self._breaker, self.draw), budget)
-        self._targets[provider, model] = target
-        return target
+        guard = Guard(provider, model, CircuitBreaker(self._breaker, self.draw), budget)
+        self._guards[provider, model] = guard
+        return guard
