@@ -223,15 +223,21 @@ class Calls(RuleBasedStateMachine):
         names=st.lists(st.sampled_from(["a/1", "a/2", "b/1", "c/1"]), min_size=1, max_size=4, unique=True),
         max_attempts=st.integers(1, 5),
         ratio=st.floats(0, 0.5),
-        floor=st.floats(0, 2),
+        floor=st.floats(0, 0.3),
+        breakers=st.sampled_from(["enabled", "disabled"]),
         draw=st.floats(0, 1, exclude_max=True),
     )
-    def begin(self, names: list[str], max_attempts: int, ratio: float, floor: float, draw: float) -> None:
+    def begin(
+        self, names: list[str], max_attempts: int, ratio: float, floor: float, breakers: str, draw: float
+    ) -> None:
         self.policy = RetryPolicy(max_attempts=max_attempts, budget_ratio=ratio, budget_per_second=floor)
-        breaker = BreakerPolicy(consecutive_failures=3, minimum_calls=5, probe_seconds=3)
+        breaker = BreakerPolicy(enabled=breakers == "enabled", consecutive_failures=3, minimum_calls=5, probe_seconds=3)
         self.clock = FakeClock(0)
         self.guards, self.targets = chain(*names, retry=self.policy, breaker=breaker, draw=draw)
         self.successes = dict.fromkeys((target.provider for target in self.targets), 0)
+        self.retries = dict.fromkeys(self.successes, 0)
+        self.calls: list[Attempts] = []  # kept alive: `met` is keyed by their ids
+        self.met: dict[int, set[str]] = {}
         self.flying: list[tuple[Attempts, float]] = []
         self.waiting: list[tuple[Attempts, float, float]] = []
 
@@ -239,11 +245,18 @@ class Calls(RuleBasedStateMachine):
     def now(self) -> float:
         return self.clock.monotonic_ns() * 1e-9
 
-    def took(self, call: Attempts, step: Attempt | Final | Refused, deadline: float, *, before: int) -> None:
+    def took(
+        self, call: Attempts, step: Attempt | Final | Refused, deadline: float, *, before: int, after_wait: int = -1
+    ) -> None:
+        """`after_wait`: the target that was waited for, where one was."""
+        waited_for = isinstance(step, Attempt) and step.target == after_wait
         if not isinstance(step, Attempt):
             assert call.attempts == before
             return
-        assert step.target >= 0
+        provider = self.targets[step.target].provider
+        met = self.met.setdefault(id(call), set())
+        self.retries[provider] += provider in met and not waited_for
+        met.add(provider)
         if step.delay_seconds > 0:
             assert self.now + step.delay_seconds < deadline
             assert call.attempts == before < self.policy.max_attempts
@@ -254,19 +267,22 @@ class Calls(RuleBasedStateMachine):
             state = self.targets[step.target].breaker.health(self.now).state
             assert state != "open"
             self.flying.append((call, deadline))
-        for target in self.targets:
-            budget, policy = target.budget, self.policy
-            allowed = policy.budget_ratio * self.successes[target.provider]
-            assert budget.spent <= allowed + policy.budget_per_second * (self.now + 10) + 1e-6
+        for name, sent in self.retries.items():
+            earned = self.policy.budget_ratio * self.successes[name]
+            assert sent <= earned + self.policy.budget_per_second * (self.now + 10) + 1e-6
 
     @rule(seconds=st.floats(0, 5))
     def time_passes(self, seconds: float) -> None:
         self.clock.advance(seconds)
 
-    @rule(seconds=st.floats(0.01, 30))
+    @rule(seconds=st.floats(0.01, 3))
+    def one_call(self, seconds: float) -> None:
+        self.call(seconds)
+
     def call(self, seconds: float) -> None:
         deadline = self.now + seconds
         call = Attempts(self.policy, self.targets, deadline=deadline, draw=self.guards.draw)
+        self.calls.append(call)
         before = [target.breaker.health(self.now).state for target in self.targets]
         step = call.first(self.now)
         if isinstance(step, Refused):
@@ -277,14 +293,45 @@ class Calls(RuleBasedStateMachine):
     @precondition(lambda self: self.flying)
     @rule(data=st.data())
     def success(self, data: st.DataObject) -> None:
-        call, _ = self.flying.pop(data.draw(st.integers(0, len(self.flying) - 1)))
+        self.succeed(data.draw(st.integers(0, len(self.flying) - 1)))
+
+    def succeed(self, which: int) -> None:
+        call, _ = self.flying.pop(which)
         self.successes[self.targets[call.index].provider] += 1
         call.succeeded()
 
     @precondition(lambda self: self.flying)
     @rule(data=st.data(), result=RESULTS)
     def failure(self, data: st.DataObject, result: AttemptResult) -> None:
-        call, deadline = self.flying.pop(data.draw(st.integers(0, len(self.flying) - 1)))
+        self.fail(data.draw(st.integers(0, len(self.flying) - 1)), result)
+
+    @rule(
+        calls=st.integers(1, 15),
+        seconds=st.floats(0.05, 3),
+        answer_seconds=st.floats(0, 4),
+        result=st.just(UNWELL) | RESULTS,
+    )
+    def an_outage(self, calls: int, seconds: float, answer_seconds: float, result: AttemptResult) -> None:
+        for _ in range(calls):
+            self.call(seconds)
+        self.clock.advance(answer_seconds)
+        while self.flying:
+            self.fail(0, result)
+
+    @rule(calls=st.integers(1, 15))
+    def a_good_while(self, calls: int) -> None:
+        for _ in range(calls):
+            self.call(600)
+        while self.flying:
+            self.succeed(0)
+
+    @rule()
+    def every_wait_ends(self) -> None:
+        while self.waiting:
+            self.end_wait(0)
+
+    def fail(self, which: int, result: AttemptResult) -> None:
+        call, deadline = self.flying.pop(which)
         before, index = call.attempts, call.index
         step = call.after(result, self.now)
         meaning = classify(result, self.policy)
@@ -297,10 +344,13 @@ class Calls(RuleBasedStateMachine):
     @precondition(lambda self: self.waiting)
     @rule(data=st.data())
     def wait_ends(self, data: st.DataObject) -> None:
-        call, due, deadline = self.waiting.pop(data.draw(st.integers(0, len(self.waiting) - 1)))
+        self.end_wait(data.draw(st.integers(0, len(self.waiting) - 1)))
+
+    def end_wait(self, which: int) -> None:
+        call, due, deadline = self.waiting.pop(which)
         self.clock.advance(max(0.0, due - self.now) + 1e-6)
-        before = call.attempts
-        self.took(call, call.resume(self.now), deadline, before=before)
+        before, index = call.attempts, call.index
+        self.took(call, call.resume(self.now), deadline, before=before, after_wait=index)
 
     @precondition(lambda self: self.flying or self.waiting)
     @rule(data=st.data())

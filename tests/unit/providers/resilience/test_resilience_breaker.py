@@ -261,7 +261,23 @@ class Breaker(RuleBasedStateMachine):
     def chance(self, draw: float) -> None:
         self.draws = draw
 
+    @rule(calls=st.integers(1, 4))
+    def several_calls(self, calls: int) -> None:
+        for _ in range(calls):
+            self.call()
+
+    @rule(failures=st.integers(1, 8))
+    def an_outage(self, failures: int) -> None:
+        for _ in range(failures):
+            self.call()
+            if self.pending:
+                self.end(self.pending.pop(), "failed")
+
     @rule()
+    def the_wait_ends(self) -> None:
+        self.time_passes(self.breaker.seconds_left(self.now) + 1e-6)
+        self.call()
+
     def call(self) -> None:
         promised = self.breaker.available(self.now)
         ticket = self.breaker.allow(self.now)
@@ -280,7 +296,9 @@ class Breaker(RuleBasedStateMachine):
     @precondition(lambda self: self.pending)
     @rule(data=st.data(), result=st.sampled_from(["succeeded", "failed", "limited", "released"]))
     def result(self, data: st.DataObject, result: str) -> None:
-        ticket = self.pending.pop(data.draw(st.integers(0, len(self.pending) - 1)))
+        self.end(self.pending.pop(data.draw(st.integers(0, len(self.pending) - 1))), result)
+
+    def end(self, ticket: int, result: str) -> None:
         self.probes.pop(ticket, None)
         match result:
             case "succeeded":
