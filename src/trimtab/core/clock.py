@@ -29,9 +29,8 @@ class SystemClock:
         """Milliseconds since the Unix epoch."""
         return time.time_ns() // 1_000_000
 
-    def monotonic_ns(self) -> int:
-        """Nanoseconds from an arbitrary start; never goes back."""
-        return time.monotonic_ns()
+    monotonic_ns = staticmethod(time.monotonic_ns)  # no frame of its own: it is read several times per request
+    """Nanoseconds from an arbitrary start; never goes back."""
 
 
 class FakeClock:

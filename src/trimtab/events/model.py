@@ -1,16 +1,20 @@
 """The four events. Fields are only ever added, with defaults, so that old journals open in new code.
 
-Encoded as MessagePack maps with defaults omitted; the tag is `k`.
+Encoded as MessagePack maps with defaults omitted; the tag is `k`. Construct them by keyword: the order of the fields
+is nobody's business, but for the one place (`serving.generation`) that makes one per request and cannot afford it.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from trimtab.core.errors import InputError
 from trimtab.core.ids import id_time_ms
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = [
     "Arm",
@@ -30,21 +34,21 @@ Arm = Literal["stable", "candidate", "matched_control", "shadow"]
 """Which role served: `matched_control` is stable, served to the concurrent equal-share comparison group."""
 
 
-class _Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="k"):
+class _Event(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="k", gc=False):
     id: str
     at_ms: int
     """When it began, milliseconds since the Unix epoch."""
     feature: str
     environment: str
-    process: str = ""
-    """Id of the data-plane process that wrote it."""
 
 
-class _Routed(_Event, frozen=True, kw_only=True, omit_defaults=True):
+class _Routed(_Event, frozen=True, omit_defaults=True, gc=False):
     """An event that knows which release and arm a unit met."""
 
     release: str
     """Digest of the release."""
+    process: str = ""
+    """Id of the data-plane process that wrote it."""
     release_number: int = 0
     arm: Arm = "stable"
     unit: str = ""
@@ -55,11 +59,11 @@ class _Routed(_Event, frozen=True, kw_only=True, omit_defaults=True):
     """Index of the rollout step in force; -1 where none ran."""
 
 
-class Exposure(_Routed, frozen=True, kw_only=True, omit_defaults=True, tag="exposure"):
+class Exposure(_Routed, frozen=True, omit_defaults=True, tag="exposure", gc=False):
     """A unit met an arm without a model call that Trimtab saw (SDK `resolve`)."""
 
 
-class Generation(_Routed, frozen=True, kw_only=True, omit_defaults=True, tag="generation"):
+class Generation(_Routed, frozen=True, omit_defaults=True, tag="generation", gc=False):
     """One model call."""
 
     provider: str = ""
@@ -97,23 +101,25 @@ class Generation(_Routed, frozen=True, kw_only=True, omit_defaults=True, tag="ge
     """Which model of the release's chain answered: 0 its own, 1 its first fallback, ..."""
 
 
-class Score(_Event, frozen=True, kw_only=True, omit_defaults=True, tag="score"):
+class Score(_Event, frozen=True, omit_defaults=True, tag="score", gc=False):
     """A judgement of one generation."""
 
     generation: str
     name: str
     value: float
+    process: str = ""
     source: str = ""
     """Who judged: `scorer:<name>`, `judge:<model>`, `human:<who>`."""
     comment: str = ""
 
 
-class Feedback(_Event, frozen=True, kw_only=True, omit_defaults=True, tag="feedback"):
+class Feedback(_Event, frozen=True, omit_defaults=True, tag="feedback", gc=False):
     """A user's signal about one generation."""
 
     generation: str
     name: str
     value: float
+    process: str = ""
     unit: str = ""
     comment: str = ""
 
@@ -124,9 +130,8 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Event] = msgspec.msgpack.Decoder(Event)
 
 
-def encode_event(event: Event) -> bytes:
-    """Return the MessagePack bytes of an event."""
-    return _encoder.encode(event)
+encode_event: Callable[[Event], bytes] = _encoder.encode
+"""Return the MessagePack bytes of an event."""
 
 
 def decode_event(data: bytes | memoryview) -> Event:

@@ -43,48 +43,53 @@ class Admission:
         self._trust_network = trust_network
         self._teams: dict[bytes, str] = {}
         self._table: RoutingTable | None = None
+        self._keyed = always_key
 
     def judge(self, request: Request) -> Refusal | None:
         """Return why a request is refused: its path, its method, its key; `None` where it is not.
 
         Whose key it is becomes the request's `principal`.
         """
-        path, method = request.path, request.method
+        if self._plane.table is not self._table:
+            self._follow()
+        path = request.path
         methods = _METHODS.get(path)
         if methods is None:
             if not path.startswith(MODEL_PATH) or path == MODEL_PATH:
                 shown = path.decode(errors="replace")
-                return Refusal(404, "unknown_url", f"Unknown request URL: {method.decode()} {shown}")
+                return Refusal(404, "unknown_url", f"Unknown request URL: {request.method.decode()} {shown}")
             methods = (b"GET", b"HEAD")
-        keyed = self._always_key or self._plane.asks_for_keys
-        if path in _OPEN:
-            keyed = True
-        elif keyed:
-            team = self._team(request.headers)
+        if self._keyed and path not in _OPEN:
+            headers = request.headers
+            team = self._teams.get(headers.get(b"authorization", b"")) or self._team(headers)
             if team is None:
                 challenge = b"www-authenticate: Bearer\r\n"
                 message = "send a gateway key as `Authorization: Bearer ...` (or `x-api-key: ...`)"
                 return Refusal(401, "invalid_api_key", message, challenge)
             request.principal = team
-        if method not in methods:
+        if request.method not in methods:
             allowed = b", ".join(methods)
-            message = f"{path.decode()} takes {allowed.decode()}, not {method.decode()}"
+            message = f"{path.decode()} takes {allowed.decode()}, not {request.method.decode()}"
             return Refusal(405, "method_not_allowed", message, header(b"allow", allowed))
-        return None if keyed or self._trust_network else _foreign_page(request)
+        if self._keyed or self._trust_network or path in _OPEN:
+            return None
+        return _foreign_page(request)
+
+    def _follow(self) -> None:
+        """A new snapshot: keys may have been made or revoked."""
+        self._table = self._plane.table
+        self._keyed = self._always_key or self._plane.asks_for_keys
+        self._teams.clear()
 
     def _team(self, headers: dict[bytes, bytes]) -> str | None:
-        table = self._plane.table
-        if table is not self._table:  # a key may have been revoked
-            self._table = table
-            self._teams.clear()
         sent = headers.get(b"authorization")
         if sent is None:
             return self._look_up(headers.get(b"x-api-key", b""))
-        team = self._teams.get(sent)
-        if team is None and sent[: len(_SCHEME)].lower() == _SCHEME:
-            team = self._look_up(sent[len(_SCHEME) :])
-            if team is not None and len(self._teams) < _KEYS_REMEMBERED:
-                self._teams[sent] = team
+        if sent[: len(_SCHEME)].lower() != _SCHEME:
+            return None
+        team = self._look_up(sent[len(_SCHEME) :])
+        if team is not None and len(self._teams) < _KEYS_REMEMBERED:
+            self._teams[sent] = team
         return team
 
     def _look_up(self, key: bytes) -> str | None:

@@ -17,6 +17,8 @@ from trimtab.providers.calls import Plans
 from trimtab.providers.http.message import JSON_CONTENT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from trimtab.core.clock import Clock
     from trimtab.gateway.config import GatewayConfig
     from trimtab.providers.calls import Format, Upstreams
@@ -39,12 +41,11 @@ class GatewayApplication:
         self.clock: Clock = plane.clock
         self.mirrors = MirrorQueue(concurrency=config.mirror_concurrency, waiting=config.mirror_queue)
         self.draining = False
-        self._admission = Admission(plane, always_key=not may_be_open(config), trust_network=config.trust_network)
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    def admit(self, request: Request) -> Refusal | None:
+        self.admit: Callable[[Request], Refusal | None] = Admission(
+            plane, always_key=not may_be_open(config), trust_network=config.trust_network
+        ).judge
         """Judge a request by its head."""
-        return self._admission.judge(request)
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def refuse(self, exchange: Exchange, refusal: Refusal) -> None:
         """Say why, in OpenAI's shape."""
@@ -52,19 +53,18 @@ class GatewayApplication:
 
     def handle(self, exchange: Exchange) -> None:
         """Answer; a defect of ours is a 500 with its trace in the log, and the connection goes on."""
+        format = _FORMATS.get(exchange.request.path)  # noqa: A001 - the field's word
         try:
-            self._route(exchange)
+            if format is not None:
+                start_call(self, exchange, format)
+            else:
+                self._route(exchange)
         except Exception as error:  # noqa: BLE001 - a surface: one request must not take the others down
             _log.exception("a request failed in the gateway itself")
             exchange.respond(500, error_body(internal_error(error)))
 
     def _route(self, exchange: Exchange) -> None:
-        path = exchange.request.path
-        format = _FORMATS.get(path)  # noqa: A001 - the field's word
-        if format is not None:
-            start_call(self, exchange, format)
-            return
-        match path:
+        match exchange.request.path:
             case b"/v1/feedback":
                 task = asyncio.get_running_loop().create_task(answer_feedback(exchange, self.plane, self.clock))
                 self._tasks.add(task)

@@ -44,7 +44,8 @@ def start_call(context: GatewayContext, exchange: Exchange, format: Format) -> N
     """Answer a model call, now or later; errors are answered in the caller's format."""
     try:
         caller = read_caller(exchange.request, format)
-        decision = context.plane.decide(caller.feature, caller.unit)
+        table = context.plane.table
+        decision = (table or context.plane).decide(caller.feature, caller.unit)
     except TrimtabError as error:
         if error.code == "unknown_feature":
             error = _unknown_model(error)
@@ -88,7 +89,8 @@ class ModelCall(RecordedCall):
         except TrimtabError as error:
             self._answer(failure(error))
             return
-        self.messages = translation.recorded(request)
+        if self._decision.capture_content:
+            self.messages = translation.recorded(request)
         exchange = self._exchange
         exchange.on_abort = self._on_abort
         self._reader = reader = send(
@@ -96,7 +98,7 @@ class ModelCall(RecordedCall):
             request,
             self,
             stream=translation.stream(caller.body) if caller.stream else None,
-            headers=forwarded_headers(exchange.request.headers) + self.traceparent(),
+            headers=forwarded_headers(exchange.request.headers) + (self.traceparent() if caller.trace else b""),
             limit_bytes=context.config.max_answer_bytes,
         )
         call = reader.call
@@ -135,7 +137,11 @@ class ModelCall(RecordedCall):
         status = outcome.status or (status_of(error) if error else 500)
         self.write_event(outcome.answer, status)
         body = outcome.body if error is None else error_body(error, self.format)
-        self._exchange.respond(status, body, self._headers(outcome.headers))
+        headers = outcome.headers
+        if b"x-request-id: " in headers:
+            self._exchange.respond(status, body, headers + self._stamp)
+        else:
+            self._exchange.respond(status, body, self._headers(headers))
 
     def _end_stream(self, outcome: Outcome) -> None:
         self.write_event(outcome.answer, outcome.status)

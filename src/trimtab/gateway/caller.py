@@ -46,7 +46,10 @@ def read_caller(request: Request, format: Format) -> Caller:  # noqa: A002 - the
     `metadata.user_id`); none is the empty unit. Variables: body `trimtab.variables`, or header `x-trimtab-variables`
     (a JSON object), not both.
     """
-    body = read_json(request.body)
+    try:
+        body = _decode(request.body)
+    except UNREADABLE as error:
+        raise _unreadable(request.body, error) from error
     feature = body.get("model")
     if not isinstance(feature, str) or not feature:
         raise InputError("missing_field", "`model` must name a feature", param="model")
@@ -54,7 +57,10 @@ def read_caller(request: Request, format: Format) -> Caller:  # noqa: A002 - the
     if stream is not None and stream is not True and stream is not False:
         raise InputError("invalid_type", "`stream` must be true or false", param="stream")
     headers = request.headers
-    unit = _unit(body, request, format)
+    unit: Any = body.get("user")
+    plain = type(unit) is str and unit.isascii() and 0 < len(unit) <= _MAX_UNIT_CHARACTERS
+    if not plain or format == "messages" or b"x-trimtab-unit" in headers:
+        unit = _unit(body, request, format)
     variables = _variables(body, request) if "trimtab" in body or b"x-trimtab-variables" in headers else {}
     streams = stream is True and format != "embeddings"
     if b"traceparent" not in headers:

@@ -37,10 +37,8 @@ class RecordedCall:
         self._write("aborted", partial, 0)
 
     def traceparent(self) -> bytes:
-        """Return the header line that makes this call a child of the caller's span; nothing where it sent none."""
+        """Return the header line that makes this call a child of the span that the caller sent."""
         caller = self.caller
-        if not caller.trace:
-            return b""
         return f"traceparent: 00-{caller.trace}-{self.record.id[-16:]}-{caller.trace_flags}\r\n".encode()
 
     def _write(self, status: Literal["ok", "error", "aborted"], answer: Answer, http_status: int) -> None:

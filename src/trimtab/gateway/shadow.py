@@ -79,7 +79,7 @@ class ShadowCall:
             request,
             self,
             stream=translation.stream(caller.body) if caller.stream else None,
-            headers=self._forwarded + recorded.traceparent(),
+            headers=self._forwarded + (recorded.traceparent() if caller.trace else b""),
             limit_bytes=context.config.max_answer_bytes,
         )
 

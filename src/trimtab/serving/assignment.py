@@ -20,6 +20,7 @@ __all__ = ["arm_at", "assign", "bucket", "bucket_after", "salted"]
 _SEPARATOR = b"\x1f"
 _RESOLUTION = 2.0**64
 _LARGEST = 1.0 - 2.0**-53
+_from_bytes = int.from_bytes  # big-endian by default
 
 
 def bucket(salt: str, unit: str) -> float:
@@ -34,9 +35,10 @@ def salted(salt: str) -> bytes:
 
 def bucket_after(prefix: bytes, unit: str) -> float:
     """Return u in [0, 1) for a unit; `prefix` is `salted(salt)`, made once."""
-    head = sha256(prefix + unit.encode("utf-8", "surrogatepass")).digest()[:8]
+    encoded = unit.encode() if unit.isascii() else unit.encode("utf-8", "surrogatepass")
+    position = _from_bytes(sha256(prefix + encoded).digest()[:8]) / _RESOLUTION
     # 2**-64 * (2**64 - 1) rounds up to 1.0 in a double; the interval is half-open
-    return min(int.from_bytes(head, "big") / _RESOLUTION, _LARGEST)
+    return position if position < 1.0 else _LARGEST
 
 
 def assign(route: RolloutRoute, unit: str) -> tuple[Arm, bool]:

@@ -39,6 +39,7 @@ __all__ = ["HALF_BYTES", "RECORD_PREFIX", "HotBuffer", "HotHalf", "read_hot", "r
 HALF_BYTES = 4 * 1024 * 1024
 RECORD_PREFIX = struct.Struct("<II")
 _PREFIX_BYTES = RECORD_PREFIX.size
+_pack = RECORD_PREFIX.pack
 _PAGE = 4096
 _WORD = 8
 _MAGIC = int.from_bytes(b"TTHOT\x00\x00\x02", "little")
@@ -94,27 +95,23 @@ class HotBuffer:
         """Bytes of the largest event there can ever be room for."""
         return self._half_bytes - _PREFIX_BYTES
 
-    @property
-    def used(self) -> int:
-        """Bytes committed in the half that is filling."""
-        return self._end - self._start
-
-    def append(self, record: bytes, subject_ms: int) -> bool:
-        """Copy a record into the half that is filling; returns whether there was room."""
+    def append(self, record: bytes, subject_ms: int) -> int:
+        """Copy a record into the half that is filling; returns the bytes committed in it, 0 where there was no room."""
         start = self._end
-        body = start + _PREFIX_BYTES
-        end = body + len(record)
+        length = len(record)
+        end = start + _PREFIX_BYTES + length
         if end > self._limit:
-            return False
-        RECORD_PREFIX.pack_into(self._map, start, len(record), crc32(record, self._sequence))
-        self._map[body:end] = record
-        self._words[self._word] = end - self._start  # last: what is committed is whole
+            return 0
+        sequence = self._sequence
+        self._map[start:end] = _pack(length, crc32(record, sequence)) + record
+        committed = end - self._start
+        self._words[self._word] = committed  # last: what is committed is whole
         self._end = end
-        self._sequence += 1
+        self._sequence = sequence + 1
         if not self._oldest_ms <= subject_ms <= self._newest_ms:
             self._oldest_ms = min(self._oldest_ms, subject_ms)
             self._newest_ms = max(self._newest_ms, subject_ms)
-        return True
+        return committed
 
     def swap(self) -> HotHalf | None:
         """Return the half to be written, letting the other one fill; `None` where nothing was recorded.

@@ -89,15 +89,17 @@ class JournalWriter:
 
     def append(self, record: bytes, subject_ms: int) -> bool:
         """Copy one event into the hot buffer; returns whether it was taken. Never blocks on a disk."""
+        counters = self.counters
         with self._append_lock:
-            if self._closed or not self._hot.append(record, subject_ms):
-                self.counters.dropped += 1
+            used = 0 if self._closed else self._hot.append(record, subject_ms)
+            if not used:
+                counters.dropped += 1
                 self._wake.set()
                 return False
-            self.counters.recorded += 1
-            if self._hot.used > self._wake_bytes and not self._wake.is_set():
-                self._wake.set()  # a burst need not wait for the clock
-            return True
+            counters.recorded += 1
+        if used > self._wake_bytes and not self._wake.is_set():
+            self._wake.set()  # a burst need not wait for the clock
+        return True
 
     def flush(self, timeout_seconds: float) -> None:
         """Return when everything appended before is fsynced; raises `StorageError` where it cannot be."""

@@ -11,36 +11,29 @@ from trimtab.events import encode_event
 if TYPE_CHECKING:
     from trimtab.events import Event
 
-__all__ = ["encode_whole_or_bare"]
+__all__ = ["UNENCODABLE", "encode_bare"]
 
-_UNENCODABLE = (TypeError, ValueError, OverflowError, RecursionError)
+UNENCODABLE = (TypeError, ValueError, OverflowError, RecursionError)
 """What callers' values raise: an object, a lone surrogate, a number of 100 digits, a list that holds itself."""
 _CONTENT = ("variables", "messages", "output", "tool_calls", "comment")
 _encode_value = msgspec.msgpack.Encoder().encode
 
 
-def encode_whole_or_bare(event: Event, *, limit_bytes: int) -> tuple[bytes, bool] | None:
-    """Return an event's bytes, and whether something of its content is left out.
+def encode_bare(event: Event, *, limit_bytes: int) -> bytes | None:
+    """Return the bytes of an event that cannot be written as it is, because of its content or its length.
 
     Which release answered, how fast and at what cost is evidence whatever was said, so only those parts go that have
     no encoding; all content goes where the event would be longer than `limit_bytes`. `None` where even that fails.
     """
-    try:
-        data = encode_event(event)
-    except _UNENCODABLE:
-        pass
-    else:
-        if len(data) <= limit_bytes:
-            return data, False
     try:
         sound = {name: _sound(getattr(event, name)) for name in event.__struct_fields__}
         data = encode_event(msgspec.structs.replace(event, **sound))
         if len(data) > limit_bytes:
             sound |= {name: type(sound[name])() for name in _CONTENT if name in sound}
             data = encode_event(msgspec.structs.replace(event, **sound))
-    except _UNENCODABLE:
+    except UNENCODABLE:
         return None
-    return (data, True) if len(data) <= limit_bytes else None
+    return data if len(data) <= limit_bytes else None
 
 
 def _sound(value: Any) -> Any:  # noqa: ANN401 - any field of an event
@@ -51,6 +44,6 @@ def _sound(value: Any) -> Any:  # noqa: ANN401 - any field of an event
         return value
     try:
         _encode_value(value)
-    except _UNENCODABLE:
+    except UNENCODABLE:
         return type(value)()
     return value

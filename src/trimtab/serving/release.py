@@ -9,6 +9,7 @@ import minijinja
 
 from trimtab.artifacts.template import new_environment
 from trimtab.core.errors import InputError
+from trimtab.serving.plain_prompt import plain_prompt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +25,7 @@ _FUNCTIONS = frozenset({"dict", "namespace", "range"})
 class PreparedRelease:
     """A compiled release and what rendering it needs. Immutable and shared between threads."""
 
-    __slots__ = ("_declared", "_environment", "_roles", "_validator", "compiled", "digest", "label", "number")
+    __slots__ = ("_declared", "_environment", "_plain", "_roles", "_validator", "compiled", "digest", "label", "number")
 
     def __init__(self, compiled: CompiledRelease) -> None:
         """Compile what rendering needs; raises `InputError` (`template_error`, `schema_error`) where it is invalid."""
@@ -46,6 +47,7 @@ class PreparedRelease:
         schema = compiled.prompt.variables
         self._validator = _validator(schema, label=self.label)
         self._declared = frozenset(schema.get("properties", {}))
+        self._plain = plain_prompt(compiled.prompt, self._environment.undeclared_variables_in_str)
 
     def render(self, variables: Mapping[str, Any]) -> list[dict[str, str]]:
         """Return the release's messages with the variables filled in.
@@ -53,6 +55,10 @@ class PreparedRelease:
         Raises `InputError`: `unknown_variable`, `missing_variable`, `invalid_variable` or `template_error`, naming
         the variable.
         """
+        if self._plain is not None:
+            messages = self._plain.render(variables)
+            if messages is not None:
+                return messages
         if self._validator is not None and not self._accepts(variables):
             raise self._refusal(variables)
         render = self._environment.render_template

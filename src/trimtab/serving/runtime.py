@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from trimtab.core.clock import SystemClock
 from trimtab.core.errors import StorageError
 from trimtab.core.ids import new_id
-from trimtab.events import Exposure, Generation
+from trimtab.events import Exposure, Generation, encode_event
 from trimtab.events.model import subject_time_ms
 from trimtab.serving.journal import JournalWriter
 from trimtab.serving.process_status import StatusFile, TrafficCounter, this_process
-from trimtab.serving.recordable import encode_whole_or_bare
+from trimtab.serving.recordable import UNENCODABLE, encode_bare
 from trimtab.serving.routing import Decision
 from trimtab.serving.snapshot_file import SnapshotFile
 
@@ -51,7 +51,8 @@ class DataPlane:
         self.process_id = f"{kind}-{os.getpid()}-{os.urandom(4).hex()}"
         self._snapshots = SnapshotFile(directory.snapshot(environment), environment=environment)
         self._snapshots.poll()
-        self._table: RoutingTable | None = self._snapshots.table
+        self.table: RoutingTable | None = self._snapshots.table
+        """The prepared snapshot in force; `None` before the first one. Replaced whole, never changed."""
         self._journal = JournalWriter(directory.journals / self.process_id)
         self._traffic = TrafficCounter()
         first = this_process(self.process_id, kind=kind, environment=environment, now_ms=clock.now_ms())
@@ -84,26 +85,21 @@ class DataPlane:
         return self._clock
 
     @property
-    def table(self) -> RoutingTable | None:
-        """The prepared snapshot in force; `None` before the first one."""
-        return self._table
-
-    @property
     def snapshot(self) -> Snapshot | None:
         """The snapshot in force; `None` before the first one."""
-        return self._table.snapshot if self._table else None
+        return self.table.snapshot if self.table else None
 
     @property
     def revision(self) -> int:
         """Revision of the snapshot in force; 0 before the first one."""
-        return self._table.snapshot.revision if self._table else 0
+        return self.table.snapshot.revision if self.table else 0
 
     def decide(self, feature: str, unit: str) -> Decision:
         """Return what a unit meets now.
 
         Raises `NotFoundError` (`unknown_feature`), or `StorageError` (`no_snapshot`) before anything was published.
         """
-        table = self._table
+        table = self.table
         if table is None:
             if self._inherited:
                 raise _forked()
@@ -122,17 +118,22 @@ class DataPlane:
         """
         if self._inherited:
             return False
-        encoded = encode_whole_or_bare(event, limit_bytes=self._journal.largest_record)
-        if encoded is None:
-            self._journal.counters.dropped += 1
-            return False
-        data, bare = encoded
-        if bare:
+        try:
+            data = encode_event(event)
+        except UNENCODABLE:
+            data = b""
+        journal = self._journal
+        if not data or len(data) > journal.largest_record:
+            bare = encode_bare(event, limit_bytes=journal.largest_record)
+            if bare is None:
+                journal.counters.dropped += 1
+                return False
+            data = bare
             self._without_content += 1
         if isinstance(event, _ROUTED):
             self._traffic.add(event.at_ms, event.feature, event.release, event.release_number, event.arm)
-            return self._journal.append(data, event.at_ms)  # their ids are made at that very millisecond
-        return self._journal.append(data, subject_time_ms(event))
+            return journal.append(data, event.at_ms)  # their ids are made at that very millisecond
+        return journal.append(data, subject_time_ms(event))
 
     def record_durably(self, event: Event) -> None:
         """Record an event and return when it is fsynced; raises `StorageError` where it was not taken or cannot be."""
@@ -179,7 +180,7 @@ class DataPlane:
 
     def team_of_key(self, secret: str) -> str | None:
         """Return the team of a gateway key, `None` where it is not known."""
-        table = self._table
+        table = self.table
         return (
             table.snapshot.keys.get(hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest())
             if table
@@ -189,7 +190,7 @@ class DataPlane:
     @property
     def asks_for_keys(self) -> bool:
         """Whether a gateway key was ever created."""
-        return bool(self._table and (self._table.snapshot.keys or self._table.snapshot.keys_required))
+        return bool(self.table and (self.table.snapshot.keys or self.table.snapshot.keys_required))
 
     def health(self) -> dict[str, Any]:
         """Return what a health check shows."""
@@ -220,14 +221,14 @@ class DataPlane:
     def disown(self) -> None:
         """In a forked child: serve nothing, for the threads that follow the snapshot are the parent's."""
         self._inherited = True
-        self._table = None
+        self.table = None
 
     def _watch(self) -> None:
         polls = 0
         while not self._stop.wait(_POLL_SECONDS):
             changed = self._snapshots.poll()
             if changed:
-                self._table = self._snapshots.table
+                self.table = self._snapshots.table
             polls += 1
             if changed or polls >= _POLLS_PER_STATUS:
                 polls = 0

@@ -105,11 +105,15 @@ class UpstreamClient:
             body,
         )
         now = time.monotonic()
-        call = UpstreamCall(self, request, sink, now, now)
+        call = UpstreamCall(self, request, sink, now)
         self._calls.add(call)
         if self._sweeper is None:
             self._schedule_sweep()
-        self._dispatch(call)
+        idle = self._idle
+        if idle and idle[-1].usable and idle[-1].active >= now - self.limits.idle_seconds:
+            call.send_on(idle.pop())
+        else:
+            self._dispatch(call)
         return call
 
     async def close(self) -> None:
@@ -135,7 +139,6 @@ class UpstreamClient:
             if not call.done:
                 call.send_on(connection)
                 return
-        connection.idle_since = time.monotonic()
         self._idle.append(connection)
 
     def lost(self, connection: UpstreamConnection) -> None:
@@ -165,7 +168,7 @@ class UpstreamClient:
         oldest = time.monotonic() - self.limits.idle_seconds
         while self._idle:
             connection = self._idle.pop()
-            if connection.usable and connection.idle_since >= oldest:
+            if connection.usable and connection.active >= oldest:
                 call.send_on(connection)
                 return
             connection.close()
@@ -212,7 +215,7 @@ class UpstreamClient:
         now = time.monotonic()
         for call in tuple(self._calls):
             call.check_deadline(now)
-        while self._idle and self._idle[0].idle_since < now - self.limits.idle_seconds:
+        while self._idle and self._idle[0].active < now - self.limits.idle_seconds:
             self._idle.pop(0).close()
         self._sweeper = None
         if self._calls or self._idle:
@@ -226,9 +229,7 @@ class UpstreamCall(msgspec.Struct, eq=False):
     _request: bytes
     _sink: ResponseSink
     _start: float
-    _active: float
     _connection: UpstreamConnection | None = None
-    _sent: float = 0.0
     _retried: bool = False
     _paused: bool = False
     done: bool = False
@@ -250,8 +251,8 @@ class UpstreamCall(msgspec.Struct, eq=False):
     def resume(self) -> None:
         """Read on."""
         self._paused = False
-        self._active = time.monotonic()
         if self._connection is not None and not self.done:
+            self._connection.active = time.monotonic()
             self._connection.resume()
 
     def fail(self, error: UpstreamError) -> None:
@@ -265,8 +266,7 @@ class UpstreamCall(msgspec.Struct, eq=False):
     def send_on(self, connection: UpstreamConnection) -> None:
         """The pool's word that this connection is the call's."""
         self._connection = connection
-        self._sent = self._active = time.monotonic()
-        connection.send(self, self._request)
+        connection.send(self, self._sink, self._request)
         if self._paused:
             connection.pause()
 
@@ -278,18 +278,10 @@ class UpstreamCall(msgspec.Struct, eq=False):
             self.fail(
                 UpstreamError("upstream_timeout", f"no complete answer within {limits.total_seconds:g} s{waited}")
             )
-        elif self._connection is not None and not self._paused and now - self._active > limits.read_seconds:
+        elif self._connection is not None and not self._paused and now - self._connection.active > limits.read_seconds:
             self.fail(UpstreamError("upstream_timeout", f"the upstream was silent for {limits.read_seconds:g} s"))
 
     # --- Listener -----------------------------------------------------------------------------------------------
-
-    def on_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
-        self._active = time.monotonic()
-        self._sink.on_head(status, headers)
-
-    def on_data(self, data: bytes) -> None:
-        self._active = time.monotonic()
-        self._sink.on_data(data)
 
     def on_end(self) -> None:
         if not self.done:
@@ -300,7 +292,8 @@ class UpstreamCall(msgspec.Struct, eq=False):
             self._sink.on_end()
 
     def on_lost(self, error: UpstreamError, *, stale: bool) -> None:
-        if stale and not self._retried and time.monotonic() - self._sent < _STALE_SECONDS:
+        connection = self._connection
+        if stale and not self._retried and connection and time.monotonic() - connection.active < _STALE_SECONDS:
             self._retried = True
             self._connection = None
             self._client.retry(self)

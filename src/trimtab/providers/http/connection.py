@@ -131,17 +131,20 @@ class ServerConnection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         parser = self._parser
-        request = Request(parser.get_method(), self._target, self._headers)
+        target, headers = self._target, self._headers
+        path = target.partition(b"?")[0] if b"?" in target else target
+        request = Request(parser.get_method(), target, headers, path)
         if parser.should_upgrade() and request.method != b"CONNECT":
             return  # read again by `_ignore_upgrade`
         self._incoming = request
         if parser.get_http_version() == "1.0":
             request.http_1_0 = True
-        elif b"expect" in self._headers:
-            request.expects_continue = self._headers[b"expect"].lower() == b"100-continue"
-        if self._server.draining or not parser.should_keep_alive():
+        elif b"expect" in headers:
+            request.expects_continue = headers[b"expect"].lower() == b"100-continue"
+        server = self._server
+        if server.draining or not parser.should_keep_alive():
             request.keep_alive = False
-        refusal = self._judge(request)
+        refusal = self._judge(request) or server.application.admit(request)
         if refusal is not None:
             request.refusal = refusal
             # A caller that waited for our leave keeps its body: what follows on this connection is ambiguous.
@@ -175,7 +178,10 @@ class ServerConnection(asyncio.Protocol):
         parts = self._parts
         request.body = parts[0] if len(parts) == 1 else b"".join(parts)
         self._parts = []
-        self._enqueue(request)
+        if self._exchange is None and not self._queue:
+            self._begin(request)
+        else:
+            self._enqueue(request)
 
     # --- Wire: what the exchange asks for -----------------------------------------------------------------------
 
@@ -253,7 +259,7 @@ class ServerConnection(asyncio.Protocol):
             return self._head_too_large()
         if int(self._headers.get(b"content-length", b"0")) > limits.max_body_bytes:
             return self._body_too_large(request)
-        return self._server.application.admit(request)
+        return None
 
     def _head_size(self) -> int:
         """Bytes of the headers: what came in with them may have been body."""

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import msgspec
 
-from trimtab.providers.http.message import JSON_CONTENT, Request, status_line
+from trimtab.providers.http.message import JSON_CONTENT, STATUS_LINES, Request
 
 __all__ = ["Exchange", "Wire"]
 
@@ -45,12 +45,14 @@ class Exchange(msgspec.Struct, eq=False):
         request = self.request
         if request.keep_alive and not request.http_1_0 and request.method != b"HEAD" and status not in _NO_BODY:
             # All but a few answers: one formatting, one write.
-            self.wire.send(b"%b%bcontent-length: %d\r\n\r\n%b" % (status_line(status), headers, len(body), body))
+            self.wire.send(b"%b%bcontent-length: %d\r\n\r\n%b" % (STATUS_LINES[status], headers, len(body), body))
         else:
             head = b"%scontent-length: %d\r\n" % (headers, len(body)) if status not in _NO_BODY else headers
             payload = b"" if request.method == b"HEAD" or status in _NO_BODY else body
-            self.wire.send(b"%s%s%s\r\n%s" % (status_line(status), head, self._connection(), payload))
-        self._finish()
+            self.wire.send(b"%s%s%s\r\n%s" % (STATUS_LINES[status], head, self._connection(), payload))
+        self.done = True
+        self.on_abort = self.on_pause = self.on_resume = None
+        self.wire.answered(keep_alive=request.keep_alive)
 
     def start(self, status: int, headers: bytes) -> None:
         """Begin a streamed answer: chunked, or ended by closing where the caller speaks HTTP/1.0."""
@@ -60,7 +62,7 @@ class Exchange(msgspec.Struct, eq=False):
         if self.request.http_1_0:
             self.request.keep_alive = False
         framing = b"transfer-encoding: chunked\r\n" if self._chunked else b""
-        self.wire.send(b"%s%s%s%s\r\n" % (status_line(status), headers, framing, self._connection()))
+        self.wire.send(b"%s%s%s%s\r\n" % (STATUS_LINES[status], headers, framing, self._connection()))
 
     def write(self, data: bytes) -> None:
         """Send a piece of a streamed answer."""
@@ -73,7 +75,8 @@ class Exchange(msgspec.Struct, eq=False):
             return
         if self._chunked:
             self.wire.send(b"0\r\n\r\n")
-        self._finish()
+        self._forget()
+        self.wire.answered(keep_alive=self.request.keep_alive)
 
     def cut(self) -> None:
         """Close without ending a streamed answer: the rest will not come, and the caller must see that."""
@@ -88,10 +91,6 @@ class Exchange(msgspec.Struct, eq=False):
             self._forget()
             if on_abort:
                 on_abort()
-
-    def _finish(self) -> None:
-        self._forget()
-        self.wire.answered(keep_alive=self.request.keep_alive)
 
     def _forget(self) -> None:
         """Nothing is called back any more: what answered is freed at once, not by the collector of cycles."""

@@ -7,13 +7,20 @@ from typing import NamedTuple
 
 import msgspec
 
-__all__ = ["JSON_CONTENT", "Refusal", "Request", "header", "status_line"]
+__all__ = ["JSON_CONTENT", "STATUS_LINES", "Refusal", "Request", "header"]
 
 JSON_CONTENT = b"content-type: application/json\r\n"
 
-_STATUS_LINES = {
-    status.value: b"HTTP/1.1 %d %s\r\n" % (status.value, status.phrase.encode()) for status in http.HTTPStatus
-}
+
+class _StatusLines(dict[int, bytes]):
+    def __missing__(self, status: int) -> bytes:
+        return b"HTTP/1.1 %d Unknown\r\n" % status
+
+
+STATUS_LINES = _StatusLines(
+    {status.value: b"HTTP/1.1 %d %s\r\n" % (status.value, status.phrase.encode()) for status in http.HTTPStatus}
+)
+"""The first line of an answer by its status."""
 _ALLOWED = bytes([0x09, *range(0x20, 0x7F), *range(0x80, 0x100)])
 _FORBIDDEN = bytes(set(range(256)) - set(_ALLOWED))
 
@@ -34,6 +41,8 @@ class Request(msgspec.Struct, eq=False, gc=False):
     method: bytes
     target: bytes
     headers: dict[bytes, bytes]
+    path: bytes = b""
+    """The target without its query."""
     body: bytes = b""
     keep_alive: bool = True
     http_1_0: bool = False
@@ -42,19 +51,9 @@ class Request(msgspec.Struct, eq=False, gc=False):
     principal: str = ""
     """Who calls, as the application's `admit` found out."""
 
-    @property
-    def path(self) -> bytes:
-        """The target without its query."""
-        return self.target.partition(b"?")[0]
-
     def text_header(self, name: bytes) -> str:
         """Return a header's value, or the empty string; bytes beyond ASCII read as UTF-8, wrong ones replaced."""
         return self.headers.get(name, b"").decode(errors="replace")
-
-
-def status_line(status: int) -> bytes:
-    """Return the first line of an answer with that status."""
-    return _STATUS_LINES.get(status) or b"HTTP/1.1 %d Unknown\r\n" % status
 
 
 def header(name: bytes, value: str | bytes) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Protocol, cast
 
 import httptools
@@ -18,11 +19,16 @@ _MIN_FINAL_STATUS = 200
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 
 
-class Listener(Protocol):
-    """The call that a connection serves at the moment."""
+class Sink(Protocol):
+    """Who receives the pieces of an answer."""
 
     def on_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None: ...
     def on_data(self, data: bytes) -> None: ...
+
+
+class Listener(Protocol):
+    """The call that a connection serves at the moment."""
+
     def on_end(self) -> None: ...
     def on_lost(self, error: UpstreamError, *, stale: bool) -> None:
         """The answer will not come. `stale`: a kept-alive connection closed before a byte of the answer."""
@@ -47,9 +53,10 @@ class UpstreamConnection(asyncio.Protocol):
         "_owner",
         "_parser",
         "_received",
+        "_sink",
         "_status",
         "_transport",
-        "idle_since",
+        "active",
         "uses",
     )
 
@@ -58,12 +65,14 @@ class UpstreamConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._listener: Listener | None = None
+        self._sink: Sink
         self._headers: list[tuple[bytes, bytes]] = []
         self._status = 0
         self._head_seen = False
         self._received = False
         self._completed = False
-        self.idle_since = 0.0
+        self.active = 0.0
+        """When it last was given a call or heard of its upstream, in seconds of the monotonic clock."""
         self.uses = 0
 
     @property
@@ -71,10 +80,12 @@ class UpstreamConnection(asyncio.Protocol):
         """Whether another call may be sent on it."""
         return self._transport is not None and not self._transport.is_closing()
 
-    def send(self, listener: Listener, request: bytes) -> None:
-        """Write a request; its answer goes to `listener`."""
+    def send(self, listener: Listener, sink: Sink, request: bytes) -> None:
+        """Write a request; its answer goes to `sink`, how it ended to `listener`."""
         self._listener = listener
+        self._sink = sink
         self._received = self._head_seen = False
+        self.active = time.monotonic()
         self.uses += 1
         cast("asyncio.Transport", self._transport).write(request)
 
@@ -108,6 +119,7 @@ class UpstreamConnection(asyncio.Protocol):
             self.close()  # nobody asked: whatever this is, it must not become the next call's answer
             return
         self._received = True
+        self.active = time.monotonic()
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserCallbackError:
@@ -116,7 +128,7 @@ class UpstreamConnection(asyncio.Protocol):
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._fail("upstream_malformed", f"the answer is not HTTP/1.1: {error}")
             self.close()
-        if self._completed and self.usable:
+        if self._completed and self._transport is not None and not self._transport.is_closing():
             # Only now: what else these bytes held was sent before the next request, and must not answer it.
             self._completed = False
             self._owner.released(self)
@@ -153,11 +165,11 @@ class UpstreamConnection(asyncio.Protocol):
                 self._fail("upstream_malformed", f"the answer is encoded as {value!r}, although identity was asked for")
                 self.close()
                 return
-        self._listener.on_head(self._status, self._headers)
+        self._sink.on_head(self._status, self._headers)
 
     def on_body(self, body: bytes) -> None:
         if self._listener is not None:
-            self._listener.on_data(body)
+            self._sink.on_data(body)
 
     def on_message_complete(self) -> None:
         if self._status < _MIN_FINAL_STATUS or self._listener is None:
@@ -166,7 +178,8 @@ class UpstreamConnection(asyncio.Protocol):
             self._completed = True
         else:
             self.close()
-        self._finish()
+        listener, self._listener = self._listener, None
+        listener.on_end()
 
     def _finish(self) -> None:
         listener, self._listener = self._listener, None

@@ -19,21 +19,21 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
     completion_tokens: int = 0
 
 
-class _Message(msgspec.Struct, frozen=True):
+class _Message(msgspec.Struct, frozen=True, gc=False):
     content: str | list[Any] | None = None
     refusal: str | None = None
     tool_calls: list[dict[str, Any]] | None = None
     function_call: dict[str, Any] | None = None
 
 
-class Choice(msgspec.Struct, frozen=True):
+class Choice(msgspec.Struct, frozen=True, gc=False):
     """One choice of a complete answer."""
 
     message: _Message = _Message()
     finish_reason: str | None = None
 
 
-class _Completion(msgspec.Struct, frozen=True):
+class _Completion(msgspec.Struct, frozen=True, gc=False):
     choices: list[Choice] = []
     model: str = ""
     usage: Usage | None = None
@@ -52,6 +52,7 @@ class _ErrorBody(msgspec.Struct, frozen=True):
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for bytes that are no JSON of the wanted type."""
 
+_NO_CHOICE, _NO_USAGE = Choice(), Usage()
 _completion_decoder = msgspec.json.Decoder(_Completion)
 _error_decoder = msgspec.json.Decoder(_ErrorBody)
 
@@ -62,15 +63,17 @@ def read_completion(body: bytes) -> Answer:
         completion = _completion_decoder.decode(body)
     except UNREADABLE as error:
         raise UpstreamError("upstream_malformed", f"the upstream's answer is no chat completion: {error}") from error
-    choice = completion.choices[0] if completion.choices else Choice()
-    usage = completion.usage or Usage()
+    choice = completion.choices[0] if completion.choices else _NO_CHOICE
+    usage = completion.usage or _NO_USAGE
+    message = choice.message
+    content = message.content
     return Answer(
-        output=_text(choice.message),
-        tool_calls=_tool_calls(choice.message),
-        finish_reason="refusal" if choice.message.refusal else choice.finish_reason or "",
-        served_model=completion.model,
-        input_tokens=usage.prompt_tokens,
-        output_tokens=usage.completion_tokens,
+        content if isinstance(content, str) and content else _text(message),
+        message.tool_calls or _tool_calls(message),
+        "refusal" if message.refusal else choice.finish_reason or "",
+        completion.model,
+        usage.prompt_tokens,
+        usage.completion_tokens,
     )
 
 
@@ -105,6 +108,4 @@ def _text(message: _Message) -> str:
 
 
 def _tool_calls(message: _Message) -> list[dict[str, Any]]:
-    if message.tool_calls:
-        return message.tool_calls
     return [{"type": "function", "function": message.function_call}] if message.function_call else []

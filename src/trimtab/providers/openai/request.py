@@ -42,17 +42,19 @@ class ChatRequestBuilder:
             raise _wrong_field(self._label, body, self._refused, CHAT_FIELDS)
         sent = body.get("messages", ())
         try:
-            plain = all(message["role"] in _TURNS for message in sent)
+            for message in sent:
+                if message["role"] not in _TURNS:
+                    _check_messages(self._label, sent, instructed=self._instructs)
+                    break
         except (TypeError, KeyError):
-            plain = False
-        if not plain:
             _check_messages(self._label, sent, instructed=self._instructs)
         messages = [*prompt, *sent]
         if not messages:
             raise InputError("no_messages", "neither the release nor the caller gives a message", param="messages")
         request = {**body, **self._pinned, "messages": messages}
-        request.pop(OURS, None)
-        if request.get("stream"):
+        if OURS in body:
+            del request[OURS]
+        if body.get("stream"):
             request["stream_options"] = {**_stream_options(body), "include_usage": True}
         return request
 
