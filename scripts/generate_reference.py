@@ -16,6 +16,7 @@ import msgspec
 
 from trimtab.bootstrap import settings
 from trimtab.cli.main import COMMANDS, cli
+from trimtab.providers.resilience.policy import BreakerPolicy, RetryPolicy
 from trimtab.rollout.spec import plan_json_schema
 
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
@@ -80,6 +81,8 @@ def _settings() -> str:
     sections = [
         ("", settings.Settings),
         ("gateway", settings.GatewaySettings),
+        ("gateway.retry", RetryPolicy),
+        ("gateway.breaker", BreakerPolicy),
         ("server", settings.ServerSettings),
         ("providers.NAME", settings.ProviderSettings),
     ]
@@ -96,7 +99,8 @@ def _rows(prefix: str, struct: type[msgspec.Struct]) -> list[str]:
     variables = {".".join(path): name for name, path in settings.ENVIRONMENT_VARIABLES.items()}
     rows = []
     for field in msgspec.structs.fields(struct):
-        kind = getattr(field.type, "__name__", str(field.type))
+        bare = getattr(field.type, "__origin__", field.type) if "Annotated" in str(field.type) else field.type
+        kind = getattr(bare, "__name__", str(bare))
         if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
             continue  # has a section of its own
         if "dict" in str(field.type):

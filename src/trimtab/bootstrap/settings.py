@@ -16,6 +16,7 @@ import msgspec
 
 from trimtab.core.errors import InputError, SourceError
 from trimtab.core.ids import check_name
+from trimtab.providers.resilience.policy import BreakerPolicy, RetryPolicy
 from trimtab.serving.directory import DataDirectory
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """How long SIGTERM waits for requests in flight."""
     trust_network: bool = False
     """Listen off loopback although no gateway key exists. Anybody who reaches the port may then call."""
+    retry: RetryPolicy = RetryPolicy()
+    breaker: BreakerPolicy = BreakerPolicy()
 
 
 class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -177,7 +180,7 @@ def _nearest(message: str) -> str | None:
         return None
     known = {
         field
-        for struct in (Settings, GatewaySettings, ServerSettings, ProviderSettings)
+        for struct in (Settings, GatewaySettings, ServerSettings, ProviderSettings, RetryPolicy, BreakerPolicy)
         for field in struct.__struct_fields__
     }
     close = difflib.get_close_matches(rest.split("`")[0], sorted(known), n=1)

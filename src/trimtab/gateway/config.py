@@ -7,6 +7,7 @@ import ipaddress
 import msgspec
 
 from trimtab.core.errors import InputError
+from trimtab.providers.resilience.policy import BreakerPolicy, RetryPolicy
 
 __all__ = ["GatewayConfig", "check_bind", "may_be_open"]
 
@@ -42,6 +43,8 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Listen off loopback although no key exists."""
     reuse_port: bool = False
     """Share the port with other gateway processes on this machine."""
+    retry: RetryPolicy = RetryPolicy()
+    breaker: BreakerPolicy = BreakerPolicy()
 
 
 def check_bind(config: GatewayConfig, *, has_keys: bool) -> None:

@@ -186,3 +186,25 @@ def test_changes_are_booked_to_the_actor_of_the_settings(tmp_path: Path) -> None
         assert (tmp_path / ".trimtab" / "snapshots" / "staging.json").exists()
     finally:
         plane.close()
+
+
+def test_retries_and_the_breaker_have_sections_of_their_own() -> None:
+    write("[gateway.retry]\nmax_attempts = 5\n[gateway.breaker]\nopen_seconds = 0.5\n")
+    gateway = load_settings(environ={}).gateway
+    assert (gateway.retry.max_attempts, gateway.retry.base_seconds) == (5, 0.25)
+    assert (gateway.breaker.open_seconds, gateway.breaker.failure_rate) == (0.5, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "hint"),
+    [
+        ("[gateway.retry]\nmax_attemps = 2", "$.gateway.retry", "did you mean `max_attempts`?"),
+        ("[gateway.retry]\nmax_attempts = 0", "$.gateway.retry.max_attempts", None),
+        ("[gateway.breaker]\nfailure_rate = 1.5", "$.gateway.breaker.failure_rate", None),
+        ("[gateway.breaker]\nopen_seconds = nan", "$.gateway.breaker.open_seconds", None),
+    ],
+)
+def test_a_policy_that_cannot_be_is_refused_with_its_path(text: str, place: str, hint: str | None) -> None:
+    error = refused(text)
+    assert place in error.message
+    assert hint is None or error.hint == hint
