@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from typing import TYPE_CHECKING
 
 from trimtab.gateway.admission import Admission
@@ -15,6 +16,7 @@ from trimtab.gateway.feedback import answer_feedback
 from trimtab.gateway.mirror import MirrorQueue
 from trimtab.providers.calls import Plans
 from trimtab.providers.http.message import JSON_CONTENT
+from trimtab.providers.resilience import Guards
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +39,8 @@ class GatewayApplication:
     def __init__(self, config: GatewayConfig, plane: DataPlane, upstreams: Upstreams) -> None:
         self.config = config
         self.plane = plane
-        self.plans = Plans(upstreams)
+        self.guards = Guards(config.retry, config.breaker, random.random)
+        self.plans = Plans(upstreams, self.guards, plane.clock)
         self.clock: Clock = plane.clock
         self.mirrors = MirrorQueue(concurrency=config.mirror_concurrency, waiting=config.mirror_queue)
         self.draining = False

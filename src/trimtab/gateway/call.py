@@ -8,25 +8,28 @@ from typing import TYPE_CHECKING, Protocol
 from trimtab.core.errors import NotFoundError, TrimtabError
 from trimtab.gateway.caller import read_caller
 from trimtab.gateway.errors import error_body, internal_error, status_of, stream_error
-from trimtab.gateway.recording import RecordedCall
+from trimtab.gateway.recording import AnsweredBy, RecordedCall
+from trimtab.gateway.recovery import Recovery
 from trimtab.gateway.shadow import ShadowCall
 from trimtab.gateway.stamp import stamp
 from trimtab.providers.calls import failure, send
 from trimtab.providers.calls.headers import forwarded_headers
-from trimtab.serving.generation import begin
+from trimtab.serving.generation import Answer, begin
 
 if TYPE_CHECKING:
     from trimtab.core.clock import Clock
     from trimtab.gateway.caller import Caller
     from trimtab.gateway.config import GatewayConfig
     from trimtab.gateway.mirror import MirrorQueue
-    from trimtab.providers.calls import AnswerReader, Format, Outcome, Plans
+    from trimtab.providers.calls import AnswerReader, Format, Outcome, Plan, Plans, Target
     from trimtab.providers.http import Exchange
+    from trimtab.providers.resilience import AttemptResult, Guards
     from trimtab.serving.routing import Decision
     from trimtab.serving.runtime import DataPlane
 
 __all__ = ["GatewayContext", "ModelCall", "start_call"]
 
+_SECONDS = 1e-9
 _log = logging.getLogger("trimtab.gateway")
 
 
@@ -36,6 +39,7 @@ class GatewayContext(Protocol):
     config: GatewayConfig
     plane: DataPlane
     plans: Plans
+    guards: Guards
     mirrors: MirrorQueue
     clock: Clock
 
@@ -61,7 +65,7 @@ class ModelCall(RecordedCall):
     if the gateway is killed the moment after.
     """
 
-    __slots__ = ("_context", "_decision", "_exchange", "_reader", "_stamp")
+    __slots__ = ("_context", "_decision", "_exchange", "_plan", "_reader", "_recovery", "_stamp", "_ticket")
 
     def __init__(
         self,
@@ -78,17 +82,31 @@ class ModelCall(RecordedCall):
         self._decision = decision
         self._stamp = stamp(decision, record.id)
         self._reader: AnswerReader | None = None
+        self._recovery: Recovery | None = None
+        self._plan: Plan
+        self._ticket = 0
 
     def start(self) -> None:
-        """Render and send."""
-        context, release, caller = self._context, self._decision.release, self.caller
+        """Render and send, to the release's own model where that is well."""
         try:
-            target = context.plans.find(release, self.format).target
-            translation = target.translation
-            request = translation.request(release.render(caller.variables), caller.body)
+            self._plan = plan = self._context.plans.find(self._decision.release, self.format)
+            self._ticket = ticket = plan.target.guard.breaker.allow(self.record.started_ns * _SECONDS)
+            if ticket:
+                self.send_to(plan.target)
+                return
         except TrimtabError as error:
+            if self._ticket:
+                self._plan.target.guard.breaker.released(self._ticket)
             self._answer(failure(error))
             return
+        self._exchange.on_abort = self._on_abort
+        self._give(self._recover().begin())
+
+    def send_to(self, target: Target) -> None:
+        """Send the request to one model of the release's chain; raises `InputError` where it cannot be asked this."""
+        context, release, caller = self._context, self._decision.release, self.caller
+        translation = target.translation
+        request = translation.request(release.render(caller.variables), caller.body)
         if self._decision.capture_content:
             self.messages = translation.recorded(request)
         exchange = self._exchange
@@ -109,6 +127,11 @@ class ModelCall(RecordedCall):
     # --- AnswerListener -----------------------------------------------------------------------------------------
 
     def on_begin(self, status: int, headers: bytes) -> None:
+        if self._recovery is not None:
+            self._recovery.answering()
+            self._note_recovery(self._recovery)
+        elif self._plan.target.guard.breaker.probing:
+            self._plan.target.guard.breaker.succeeded(self._ticket)
         self._exchange.start(status, self._headers(headers))
 
     def on_first_token(self) -> None:
@@ -119,20 +142,78 @@ class ModelCall(RecordedCall):
 
     def on_outcome(self, outcome: Outcome) -> None:
         try:
-            reader = self._reader
-            if reader is None or not reader.streaming:
-                self._answer(outcome)
+            failed = outcome.failed
+            if failed is not None:
+                self._failed(outcome, failed)
+                return
+            if self._recovery is None:
+                guard = self._plan.target.guard
+                guard.breaker.succeeded(self._ticket)
+                guard.budget.deposit()
             else:
-                self._end_stream(outcome)
-            if self._decision.mirror is not None:
-                self._mirror()
+                self._recovery.succeeded()
+            self._give(outcome)
         except Exception as error:  # noqa: BLE001 - a surface: the caller must hear something
-            _log.exception("a call failed in the gateway itself")
-            self._exchange.respond(500, error_body(internal_error(error), self.format))
+            self._break(error)
+
+    # --- Resender -----------------------------------------------------------------------------------------------
+
+    def now(self) -> float:
+        return self._context.clock.monotonic_ns() * _SECONDS
+
+    def wait_is_over(self) -> None:
+        try:
+            self._give(self._recover().resume())
+        except Exception as error:  # noqa: BLE001 - as above
+            self._break(error)
+
+    def time_is_up(self) -> None:
+        try:
+            reader, self._reader = self._reader, None
+            if reader is not None:
+                reader.cancel()
+            self._give(self._recover().time_is_up())
+        except Exception as error:  # noqa: BLE001 - as above
+            self._break(error)
 
     # --- inner workings -----------------------------------------------------------------------------------------
 
+    def _recover(self) -> Recovery:
+        recovery = self._recovery
+        if recovery is None:
+            context = self._context
+            deadline = self.record.started_ns * _SECONDS + context.config.upstream_timeout_seconds
+            self._recovery = recovery = Recovery(
+                self, self._plan, context.guards, deadline=deadline, ticket=self._ticket
+            )
+        return recovery
+
+    def _failed(self, outcome: Outcome, failed: AttemptResult) -> None:
+        """Give the caller a failure, unless another attempt is made."""
+        reader, self._reader = self._reader, None
+        given = self._recover().after(outcome, failed)
+        if given is None:
+            self.record.first_ns = 0
+            return
+        if given is outcome:
+            self._reader = reader
+        self._give(given)
+
+    def _give(self, outcome: Outcome | None) -> None:
+        """Give the caller an outcome; `None` where another attempt is under way."""
+        if outcome is None:
+            return
+        reader = self._reader
+        if reader is not None and reader.streaming and (reader.opened or outcome.error is None):
+            self._end_stream(outcome, opened=reader.opened)
+        else:
+            self._answer(outcome)
+        if self._decision.mirror is not None:
+            self._mirror()
+
     def _answer(self, outcome: Outcome) -> None:
+        if self._recovery is not None:
+            self._note_recovery(self._recovery)
         error = outcome.error
         status = outcome.status or (status_of(error) if error else 500)
         self.write_event(outcome.answer, status)
@@ -143,7 +224,9 @@ class ModelCall(RecordedCall):
         else:
             self._exchange.respond(status, body, self._headers(headers))
 
-    def _end_stream(self, outcome: Outcome) -> None:
+    def _end_stream(self, outcome: Outcome, *, opened: bool) -> None:
+        if not opened:
+            self.on_begin(outcome.status, outcome.headers)
         self.write_event(outcome.answer, outcome.status)
         if outcome.error is not None:
             self._exchange.write(stream_error(outcome.error, self.format))
@@ -159,13 +242,28 @@ class ModelCall(RecordedCall):
             return upstream + self._stamp
         return b"%b%bx-request-id: %b\r\n" % (upstream, self._stamp, self.record.id.encode())
 
+    def _note_recovery(self, recovery: Recovery) -> None:
+        """Say in the event and in the headers who answers, now that it is known."""
+        target = recovery.target
+        self.answered_by = AnsweredBy(recovery.attempts, target.fallback, target.model, self._decision.price)
+        self._stamp += recovery.lines
+
     def _on_abort(self) -> None:
-        reader = self._reader
-        if reader is None:
-            return
-        partial = reader.partial
-        reader.cancel()
+        reader, recovery = self._reader, self._recovery
+        if recovery is not None:
+            recovery.abandon()
+            if reader is None or not reader.opened:
+                self._note_recovery(recovery)
+        elif reader is not None:
+            self._plan.target.guard.breaker.released(self._ticket)
+        partial = reader.partial if reader is not None else Answer()
+        if reader is not None:
+            reader.cancel()
         self.write_aborted(partial)
+
+    def _break(self, error: Exception) -> None:
+        _log.error("a call failed in the gateway itself", exc_info=error)
+        self._exchange.respond(500, error_body(internal_error(error), self.format))
 
     def _mirror(self) -> None:
         forwarded = forwarded_headers(self._exchange.request.headers)

@@ -16,6 +16,8 @@ __all__ = ["error_body", "internal_error", "refusal_body", "status_of", "stream_
 
 _STATUS_BY_CODE = {
     "upstream_timeout": 504,
+    "upstream_connect_timeout": 504,
+    "upstream_circuit_open": 503,
     "provider_key_missing": 500,
     "unknown_provider": 500,
     "reserved_parameter": 500,

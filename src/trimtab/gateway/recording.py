@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
+    from trimtab.artifacts.model import ModelContent
     from trimtab.gateway.caller import Caller
     from trimtab.providers.calls import Format
     from trimtab.serving.generation import Answer, GenerationRecord
     from trimtab.serving.runtime import DataPlane
+    from trimtab.serving.snapshot import Price
 
-__all__ = ["RecordedCall"]
+__all__ = ["AnsweredBy", "RecordedCall"]
+
+
+class AnsweredBy(NamedTuple):
+    """Who answered a call that took more than one request to the release's own model."""
+
+    attempts: int
+    fallback: int
+    """Index in the release's chain."""
+    model: ModelContent
+    price: Price | None
 
 
 class RecordedCall:
     """A model call that writes its event exactly once."""
 
-    __slots__ = ("_ended", "_plane", "caller", "format", "messages", "record", "team")
+    __slots__ = ("_ended", "_plane", "answered_by", "caller", "format", "messages", "record", "team")
 
     def __init__(self, plane: DataPlane, record: GenerationRecord, caller: Caller, format: Format, team: str) -> None:  # noqa: A002 - the field's word
         self._plane = plane
@@ -27,6 +39,8 @@ class RecordedCall:
         self.team = team
         self.messages: list[dict[str, Any]] = []
         """The prompt as it was sent; empty until it was rendered."""
+        self.answered_by: AnsweredBy | None = None
+        """`None` for the release's own model, at the first request."""
 
     def write_event(self, answer: Answer, http_status: int) -> None:
         """Write the event of a call that ended, well or not."""
@@ -46,6 +60,8 @@ class RecordedCall:
             return
         self._ended = True
         caller = self.caller
+        answered_by = self.answered_by
+        other: dict[str, Any] = {} if answered_by is None else answered_by._asdict()
         self._plane.record(
             self.record.finish(
                 answer,
@@ -59,5 +75,6 @@ class RecordedCall:
                 parent_span=caller.parent_span,
                 format=self.format,
                 team=self.team,
+                **other,
             )
         )

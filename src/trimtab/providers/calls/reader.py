@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -11,6 +13,7 @@ from trimtab.providers.calls.headers import is_event_stream, passed_headers
 from trimtab.providers.calls.translation import StreamReader, Translation
 from trimtab.providers.http import UpstreamCall
 from trimtab.providers.http.message import JSON_CONTENT
+from trimtab.providers.resilience import AttemptResult, retry_after_seconds, should_retry
 from trimtab.serving.generation import Answer
 
 if TYPE_CHECKING:
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["AnswerListener", "AnswerReader", "Outcome", "failure", "send"]
 
 _FIRST_ERROR_STATUS = 400
+_STATUS_CODE = re.compile("[45][0-9][0-9]")
 _KEY_REFUSED = frozenset({401, 403})
 _SNIPPET_BYTES = 200
 _encode = msgspec.json.Encoder().encode
@@ -38,13 +42,15 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     """What the caller is told instead, in its own format."""
     broken: bool = False
     """The stream broke off after it had begun: the caller's connection must break too."""
+    failed: AttemptResult | None = None
+    """Where the upstream failed: what decides whether another attempt is made. `None` where it answered."""
 
 
 class AnswerListener(Protocol):
     """Who waits for the answer."""
 
     def on_begin(self, status: int, headers: bytes) -> None:
-        """A stream begins."""
+        """A stream begins; its first piece follows at once. Until then another attempt may take its place."""
         ...
 
     def on_first_token(self) -> None:
@@ -71,6 +77,10 @@ class AnswerReader(msgspec.Struct, eq=False):
     call: UpstreamCall | None = None
     streaming: bool = False
     """Whether the answer came as a stream."""
+    opened: bool = False
+    """Whether the listener has heard of the stream (`on_begin`)."""
+    _failed: AttemptResult | None = None
+    """What the head of an error says of trying again."""
     _status: int = 0
     _headers: bytes = b""
     _body: bytes = b""
@@ -95,11 +105,13 @@ class AnswerReader(msgspec.Struct, eq=False):
     def on_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         self._status = status
         self._headers = passed_headers(headers)
-        if self.stream is None or status >= _FIRST_ERROR_STATUS or self.listener is None:
+        if status >= _FIRST_ERROR_STATUS:
+            wait = retry_after_seconds(headers, now_epoch=time.time())
+            self._failed = AttemptResult(status, "", wait, should_retry(headers))
+        elif self.stream is None:
             return
-        if is_event_stream(headers):
+        elif is_event_stream(headers):
             self.streaming = True
-            self.listener.on_begin(status, self._headers)
         else:
             self._give_up(UpstreamError("upstream_malformed", "a stream was asked for and something else was answered"))
 
@@ -128,7 +140,7 @@ class AnswerReader(msgspec.Struct, eq=False):
         try:
             answer, body = self.translation.read(body)
         except UpstreamError as error:
-            self._finish(failure(error))
+            self._fail(error)
             return
         self._finish(Outcome(self._status, answer, self._headers, body))
 
@@ -151,18 +163,44 @@ class AnswerReader(msgspec.Struct, eq=False):
             listener.on_first_token()
         if stream.ended:
             # Callers leave on the last event, without waiting for the upstream's last chunk: the answer ends here.
-            self._finish(Outcome(self._status, stream.answer(), self._headers, piece))
+            self._finish(self._said(stream.answer(), piece))
         elif piece:
+            if not self.opened and not self._open(stream, piece):
+                return
             listener.on_piece(piece)
+
+    def _open(self, stream: StreamReader, piece: bytes) -> bool:
+        """Tell the listener that the stream begins, unless all it begins with is an error."""
+        if not stream.started:
+            answer = stream.answer()
+            if answer.error_code:
+                if self.call is not None:
+                    self.call.cancel()
+                self._finish(self._said(answer, piece))
+                return False
+        self.opened = True
+        if self.listener is not None:
+            self.listener.on_begin(self._status, self._headers)
+        return True
 
     def _end_stream(self) -> None:
         if self.stream is None:
             return
         answer = self.stream.answer()
         if self.stream.complete or answer.error_code:
-            self._finish(Outcome(self._status, answer, self._headers, b""))
+            self._finish(self._said(answer, b""))
         else:
             self._fail(UpstreamError("upstream_truncated", "the stream ended before its answer did"))
+
+    def _said(self, answer: Answer, piece: bytes) -> Outcome:
+        """Return the outcome of a stream that said its last word, which may be an error."""
+        code = answer.error_code
+        if not code:
+            return Outcome(self._status, answer, self._headers, piece)
+        # Some providers give an HTTP status as the code of an error in a stream.
+        status = int(code) if _STATUS_CODE.fullmatch(code) else 0
+        failed = AttemptResult(status, code, begun=self.opened)
+        return Outcome(self._status, answer, self._headers, piece, failed=failed)
 
     def _give_up(self, error: UpstreamError) -> None:
         if self.call is not None:
@@ -170,11 +208,11 @@ class AnswerReader(msgspec.Struct, eq=False):
         self._fail(error)
 
     def _fail(self, error: UpstreamError) -> None:
-        outcome = failure(error)
-        if self.streaming:
-            answer = msgspec.structs.replace(self.partial, error_code=error.code)
-            outcome = msgspec.structs.replace(outcome, status=self._status, answer=answer, broken=True)
-        self._finish(outcome)
+        answer = msgspec.structs.replace(self.partial, error_code=error.code)
+        failed = AttemptResult(0, error.code, begun=self.opened)
+        # A caller that has heard nothing yet is told with the status of an error, not in a broken stream.
+        status = self._status if self.opened else 0
+        self._finish(Outcome(status, answer, JSON_CONTENT, b"", error, self.opened, failed))
 
     def _finish(self, outcome: Outcome) -> None:
         # The call knows this reader, and the listener does: both are let go of, so that nothing waits for the
@@ -187,21 +225,23 @@ class AnswerReader(msgspec.Struct, eq=False):
     def _refused(self, body: bytes) -> Outcome:
         """Pass on an error in a known shape; say what happened where it has another, or where it is about our key."""
         status = self._status
+        failed = self._failed or AttemptResult(status)
         if status in _KEY_REFUSED:
             error = UpstreamError(
                 "upstream_authentication_failed",
                 f"the provider refused the gateway's own key with {status}",
                 hint="check the key of this provider where the gateway is started",
             )
-            return failure(error)
+            return msgspec.structs.replace(failure(error), failed=failed)
         known = self.translation.error(status, body)
         if known is not None:
-            return Outcome(status, known[0], self._headers, known[1])
+            failed = failed._replace(code=known[0].error_code)
+            return Outcome(status, known[0], self._headers, known[1], failed=failed)
         said = body[:_SNIPPET_BYTES].decode(errors="replace")
         error = UpstreamError(f"upstream_status_{status}", f"the upstream answered {status}: {said}")
         kept = [line for line in self._headers.split(b"\r\n") if line.lower().startswith(b"retry-after")]
         headers = JSON_CONTENT + b"".join(line + b"\r\n" for line in kept)
-        return msgspec.structs.replace(failure(error), status=status, headers=headers)
+        return msgspec.structs.replace(failure(error), status=status, headers=headers, failed=failed)
 
 
 def failure(error: TrimtabError) -> Outcome:

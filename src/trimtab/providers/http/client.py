@@ -191,7 +191,7 @@ class UpstreamClient:
                 )
         except TimeoutError:
             seconds = self.limits.connect_seconds
-            call.fail(UpstreamError("upstream_timeout", f"no connection to {self.base_url} within {seconds:g} s"))
+            call.fail(UpstreamError("upstream_connect_timeout", f"no connection to {self.base_url} within {seconds:g} s"))
         except OSError as error:
             call.fail(UpstreamError("upstream_unreachable", f"cannot connect to {self.base_url}: {error}"))
         finally:

@@ -125,6 +125,21 @@ class Attempts:
         ticket = breaker.allow_limited()
         return self._send(self.index, ticket) if ticket else Final("open")
 
+    def skip(self, now: float) -> Attempt | Final:
+        """Return what takes the place of the last attempt, which could not be sent at all."""
+        self.abandon()
+        self.attempts -= 1
+        if now >= self._deadline:
+            return Final("deadline")
+        moved = self._move(self.index + 1, now)
+        return moved if isinstance(moved, Attempt) else Final(moved)
+
+    def answering(self) -> None:
+        """Book that the last attempt's answer has begun: a half-open circuit need not wait for its end."""
+        breaker = self._guards[self.index].breaker
+        if breaker.probing:
+            breaker.succeeded(self._ticket)
+
     def succeeded(self) -> None:
         """Book the success of the last attempt."""
         guard = self._guards[self.index]

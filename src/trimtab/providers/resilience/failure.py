@@ -76,7 +76,6 @@ _BY_CODE = {
     # Nothing wrong with the provider: this process cannot call it.
     "unknown_provider": _ELSEWHERE,
     "provider_key_missing": _ELSEWHERE,
-    "upstream_circuit_open": _ELSEWHERE,
     # Errors inside an answer that began with 200: OpenAI's and Anthropic's names for 429, 5xx and 529.
     "rate_limit_exceeded": _LIMITED,
     "rate_limit_error": _LIMITED,
@@ -85,6 +84,7 @@ _BY_CODE = {
     "api_error": _TRANSIENT,
     "timeout_error": _TRANSIENT,
     "internal_error": _TRANSIENT,
+    "upstream_stream_error": _TRANSIENT,
 }
 _OUT_OF_QUOTA = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
 _TOO_LONG = frozenset({"context_length_exceeded"})
