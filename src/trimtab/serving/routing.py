@@ -11,7 +11,7 @@ from trimtab.core.errors import InputError, NotFoundError
 from trimtab.events import Arm
 from trimtab.serving.assignment import arm_at, bucket_after, salted
 from trimtab.serving.release import PreparedRelease
-from trimtab.serving.snapshot import Price, Route, Snapshot
+from trimtab.serving.snapshot import Price, RolloutRoute, Route, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,15 +39,23 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     mirror_price: Price | None = None
 
 
+_Served = tuple[PreparedRelease, Price | None, PreparedRelease | None, Price | None]
+"""What an arm serves and its price; what it is mirrored to and that one's price."""
+
+
 class _ReadyRoute(msgspec.Struct, frozen=True, gc=False):
     """A route with everything looked up that no request changes."""
 
     route: Route
-    stable: PreparedRelease
-    stable_price: Price | None
-    candidate: PreparedRelease | None
-    candidate_price: Price | None
+    environment: str
+    revision: int
+    capture_content: bool
+    rollout: RolloutRoute | None
+    rollout_id: str
+    stage: int
     salt: bytes
+    served: dict[tuple[Arm, bool], _Served]
+    """By arm, and whether the request is mirrored."""
 
 
 class RoutingTable:
@@ -75,14 +83,25 @@ class RoutingTable:
                     f"the route of `{route.feature}` names a release that the snapshot lacks",
                     param=digest,
                 )
-        prices, rollout = self.snapshot.prices, route.rollout
+        snapshot, rollout = self.snapshot, route.rollout
+        stable = (self._releases[route.stable], snapshot.prices.get(route.stable))
+        served: dict[tuple[Arm, bool], _Served] = {
+            (arm, False): (*stable, None, None) for arm in ("stable", "matched_control")
+        }
+        if rollout is not None:
+            candidate = (self._releases[rollout.candidate], snapshot.prices.get(rollout.candidate))
+            served["candidate", False] = (*candidate, None, None)
+            served["matched_control", True] = (*stable, *candidate)
         return _ReadyRoute(
             route,
-            self._releases[route.stable],
-            prices.get(route.stable),
-            self._releases[rollout.candidate] if rollout else None,
-            prices.get(rollout.candidate) if rollout else None,
+            snapshot.environment,
+            snapshot.revision,
+            route.capture_content,
+            rollout,
+            rollout.id if rollout else "",
+            rollout.stage if rollout else -1,
             salted(rollout.salt) if rollout else b"",
+            served,
         )
 
     @property
@@ -105,30 +124,24 @@ class RoutingTable:
         ready = self._ready.get(feature)
         if ready is None:
             raise self._unknown(feature)
-        route, snapshot = ready.route, self.snapshot
-        environment, revision, capture = snapshot.environment, snapshot.revision, route.capture_content
-        rollout, candidate = route.rollout, ready.candidate
+        rollout = ready.rollout
+        if rollout is None or not unit:
+            arm, mirrored = "stable", False
+        else:
+            arm, mirrored = arm_at(rollout, bucket_after(ready.salt, unit))
+        release, price, mirror, mirror_price = ready.served[arm, mirrored]
         # Positional: this runs for every request, and keywords would double its cost.
-        if rollout is None or candidate is None:
-            return Decision(
-                feature, environment, ready.stable, "stable", unit, "", -1, None, capture, revision, ready.stable_price
-            )
-        arm, mirrored = arm_at(rollout, bucket_after(ready.salt, unit)) if unit else ("stable", False)
-        release, price = ready.stable, ready.stable_price
-        if arm == "candidate":
-            release, price = candidate, ready.candidate_price
-        mirror, mirror_price = (candidate, ready.candidate_price) if mirrored else (None, None)
         return Decision(
             feature,
-            environment,
+            ready.environment,
             release,
             arm,
             unit,
-            rollout.id,
-            rollout.stage,
+            ready.rollout_id,
+            ready.stage,
             mirror,
-            capture,
-            revision,
+            ready.capture_content,
+            ready.revision,
             price,
             mirror_price,
         )
