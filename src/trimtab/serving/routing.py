@@ -125,9 +125,9 @@ class RoutingTable:
         if ready is None:
             raise self._unknown(feature)
         rollout = ready.rollout
-        if rollout is None or not unit:
-            arm, mirrored = "stable", False
-        else:
+        arm: Arm = "stable"
+        mirrored = False
+        if rollout is not None and unit:
             arm, mirrored = arm_at(rollout, bucket_after(ready.salt, unit))
         release, price, mirror, mirror_price = ready.served[arm, mirrored]
         # Positional: this runs for every request, and keywords would double its cost.
