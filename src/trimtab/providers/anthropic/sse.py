@@ -1,0 +1,49 @@
+"""Server-sent events out of bytes in any fragmentation."""
+
+from __future__ import annotations
+
+from trimtab.core.errors import UpstreamError
+
+__all__ = ["EventSplitter", "data_of", "event_bytes"]
+
+_MAX_EVENT_BYTES = 16 * 1024 * 1024
+
+
+class EventSplitter:
+    """Keeps what is not yet a whole event (WHATWG HTML, section 9.2: an event ends with an empty line)."""
+
+    __slots__ = ("_buffer",)
+
+    def __init__(self) -> None:
+        self._buffer = b""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Return the events that are complete now, without their empty lines.
+
+        Raises `UpstreamError` (`upstream_malformed`) for an event beyond 16 MiB.
+        """
+        buffer = self._buffer + data if self._buffer else data
+        if b"\r" in buffer:
+            buffer = buffer.replace(b"\r\n", b"\n")
+        end = buffer.rfind(b"\n\n")
+        if end < 0:
+            if len(buffer) > _MAX_EVENT_BYTES:
+                raise UpstreamError("upstream_malformed", f"an event of the stream exceeds {_MAX_EVENT_BYTES} bytes")
+            self._buffer = buffer
+            return []
+        self._buffer = buffer[end + 2 :]
+        return buffer[:end].split(b"\n\n")
+
+
+def data_of(event: bytes) -> bytes | None:
+    """Return the data of one event, `None` where it has none (comments: the provider's keep-alive)."""
+    name, found, data = event.partition(b"\ndata: ")
+    if found and name.startswith(b"event:") and b"\n" not in name and b"\n" not in data:
+        return data
+    lines = [line[5:].removeprefix(b" ") for line in event.split(b"\n") if line.startswith(b"data:")]
+    return b"\n".join(lines) if lines else None
+
+
+def event_bytes(name: bytes, data: bytes) -> bytes:
+    """Return one event of a stream of messages."""
+    return b"event: %b\ndata: %b\n\n" % (name, data)
