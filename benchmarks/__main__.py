@@ -1,21 +1,31 @@
-"""Run every benchmark, or those named: `python -m benchmarks [NAME ...]`."""
+"""Run every benchmark of our own code, or those named: `python -m benchmarks [NAME [ARGUMENTS]]`.
+
+`peers` (minutes, installs other products) and `soak` (millions of requests) run only when they are named.
+"""
 
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
-from pathlib import Path
+
+OWN = ("analysis", "serving", "sdk", "gateway")
+NAMED = ("peers", "soak")
 
 
 def main() -> None:
-    here = Path(__file__).parent
-    known = sorted(path.stem for path in here.glob("*.py") if not path.stem.startswith("_"))
-    wanted = sys.argv[1:] or known
-    unknown = [name for name in wanted if name not in known]
-    if unknown:
-        sys.exit(f"no benchmark `{unknown[0]}`; there are {', '.join(known)}")
-    for name in wanted:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that servers under test are stopped too
+    names = [name for name in sys.argv[1:] if name in (*OWN, *NAMED)]
+    if sys.argv[1:] and not names:
+        sys.exit(f"no benchmark `{sys.argv[1]}`; there are {', '.join((*OWN, *NAMED))}")
+    if len(names) == 1 and names == sys.argv[1:2]:
+        sys.argv = sys.argv[1:]
+        print(f"# {names[0]}", flush=True)
+        importlib.import_module(f"benchmarks.{names[0]}").main()
+        return
+    for name in names or OWN:
         print(f"\n# {name}", flush=True)
+        sys.argv = [name]
         importlib.import_module(f"benchmarks.{name}").main()
 
 
