@@ -16,6 +16,7 @@ from trimtab.events.model import subject_time_ms
 from trimtab.serving.journal import JournalWriter
 from trimtab.serving.process_status import StatusFile, TrafficCounter, this_process
 from trimtab.serving.recordable import UNENCODABLE, encode_bare
+from trimtab.serving.redaction import Redaction
 from trimtab.serving.routing import Decision
 from trimtab.serving.snapshot_file import SnapshotFile
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from trimtab.core.clock import Clock
     from trimtab.events import Event
     from trimtab.serving.directory import DataDirectory
+    from trimtab.serving.redaction import RedactionHook
     from trimtab.serving.routing import RoutingTable
     from trimtab.serving.snapshot import Snapshot
 
@@ -43,7 +45,15 @@ class DataPlane:
     `StorageError` (`forked`) there, and `record` takes nothing.
     """
 
-    def __init__(self, directory: DataDirectory, *, environment: str, kind: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        directory: DataDirectory,
+        *,
+        environment: str,
+        kind: str,
+        clock: Clock,
+        redact: RedactionHook | None = None,
+    ) -> None:
         self._directory = directory
         self._environment = environment
         self._clock = clock
@@ -58,6 +68,7 @@ class DataPlane:
         first = this_process(self.process_id, kind=kind, environment=environment, now_ms=clock.now_ms())
         self._status = StatusFile(directory.processes, first)
         self._without_content = 0
+        self._redaction = Redaction(redact) if redact is not None else None
         self._exposed: dict[tuple[str, str, int, str], None] = {}
         self._exposed_lock = threading.Lock()
         self._stop = threading.Event()
@@ -67,12 +78,21 @@ class DataPlane:
         os.register_at_fork(after_in_child=_Orphan(self))
 
     @classmethod
-    def open(cls, directory: DataDirectory, *, environment: str, kind: str, clock: Clock | None = None) -> DataPlane:
+    def open(
+        cls,
+        directory: DataDirectory,
+        *,
+        environment: str,
+        kind: str,
+        clock: Clock | None = None,
+        redact: RedactionHook | None = None,
+    ) -> DataPlane:
         """Start a data plane in this process; raises `StorageError` where the journal cannot be made.
 
-        `kind` (`gateway`, `sdk`, ...) is for people. There need be no snapshot yet.
+        `kind` (`gateway`, `sdk`, ...) is for people. There need be no snapshot yet. `redact` sees the content of
+        every event before it is written (see `serving.redaction`).
         """
-        return cls(directory, environment=environment, kind=kind, clock=clock or SystemClock())
+        return cls(directory, environment=environment, kind=kind, clock=clock or SystemClock(), redact=redact)
 
     @property
     def environment(self) -> str:
@@ -118,6 +138,8 @@ class DataPlane:
         """
         if self._inherited:
             return False
+        if self._redaction is not None:
+            event = self._redaction.apply(event)
         try:
             data = encode_event(event)
         except UNENCODABLE:
@@ -204,6 +226,8 @@ class DataPlane:
             "durable": counters.durable,
             "dropped": counters.dropped,
             "without_content": self._without_content,
+            "redaction_failures": self._redaction.failures if self._redaction else 0,
+            "redaction_problem": self._redaction.problem if self._redaction else "",
             "journal_problem": counters.problem,
             "watching": self._worker.is_alive(),
             "flushing": self._journal.alive,
