@@ -73,7 +73,7 @@ class GatewayApplication:
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
             case b"/healthz":
-                answer_health(exchange, self.plane, self.mirrors)
+                answer_health(exchange, self.plane, self.mirrors, self.guards)
             case b"/readyz":
                 answer_ready(exchange, self.plane, self.mirrors, draining=self.draining)
             case _:

@@ -214,6 +214,7 @@ class ModelCall(RecordedCall):
     def _answer(self, outcome: Outcome) -> None:
         if self._recovery is not None:
             self._note_recovery(self._recovery)
+            self._stamp += self._recovery.last_word(outcome)
         error = outcome.error
         status = outcome.status or (status_of(error) if error else 500)
         self.write_event(outcome.answer, status)

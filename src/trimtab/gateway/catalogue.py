@@ -15,9 +15,12 @@ from trimtab.gateway.errors import error_body
 if TYPE_CHECKING:
     from trimtab.gateway.mirror import MirrorQueue
     from trimtab.providers.http import Exchange
+    from trimtab.providers.resilience import Guards
     from trimtab.serving.runtime import DataPlane
 
 __all__ = ["answer_health", "answer_models", "answer_ready"]
+
+_SECONDS = 1e-9
 
 
 def answer_models(exchange: Exchange, plane: DataPlane) -> None:
@@ -37,9 +40,12 @@ def answer_models(exchange: Exchange, plane: DataPlane) -> None:
     exchange.respond(404, error_body(error))
 
 
-def answer_health(exchange: Exchange, plane: DataPlane, mirrors: MirrorQueue) -> None:
+def answer_health(exchange: Exchange, plane: DataPlane, mirrors: MirrorQueue, guards: Guards) -> None:
     """Answer 200: the process lives. The body says how well."""
-    exchange.respond(200, msgspec.json.encode({"status": "ok", **_condition(plane, mirrors)}))
+    exchange.respond(
+        200,
+        msgspec.json.encode({"status": "ok", **_condition(plane, mirrors), "models": _models_health(plane, guards)}),
+    )
 
 
 def answer_ready(exchange: Exchange, plane: DataPlane, mirrors: MirrorQueue, *, draining: bool) -> None:
@@ -64,6 +70,21 @@ def _models(plane: DataPlane) -> dict[str, dict[str, Any]]:
         }
         for feature in table.features
     }
+
+
+def _models_health(plane: DataPlane, guards: Guards) -> list[dict[str, Any]]:
+    """Every model that was called since the process began, and how it fares."""
+    return [
+        {
+            "provider": one.provider,
+            "model": one.model,
+            **one.breaker._asdict(),
+            "seconds_left": round(one.breaker.seconds_left, 3),
+            "retries": one.retries,
+            "retries_refused": one.retries_refused,
+        }
+        for one in guards.health(plane.clock.monotonic_ns() * _SECONDS)
+    ]
 
 
 def _condition(plane: DataPlane, mirrors: MirrorQueue) -> dict[str, Any]:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from typing import TYPE_CHECKING, Protocol
 
+import msgspec
+
 from trimtab.core.errors import InputError, UpstreamError
-from trimtab.providers.calls import Outcome, failure
+from trimtab.providers.calls import failure
 from trimtab.providers.http import header
 from trimtab.providers.resilience import Attempt, AttemptResult, Attempts, Final, Refused
 
 if TYPE_CHECKING:
-    from trimtab.providers.calls import Plan, Target
+    from trimtab.providers.calls import Outcome, Plan, Target
     from trimtab.providers.resilience import Guards
 
 __all__ = ["Recovery", "Resender"]
 
-_SECONDS = 1e-9
+_log = logging.getLogger("trimtab.gateway")
 
 
 class Resender(Protocol):
@@ -72,6 +75,16 @@ class Recovery:
         lines = b"x-trimtab-attempts: %d\r\n" % self.attempts if self.attempts > 1 else b""
         return lines + (b"x-trimtab-fallback: %d\r\n" % fallback if fallback else b"")
 
+    def last_word(self, outcome: Outcome) -> bytes:
+        """Return the header line that keeps the caller's client from trying again what was tried again here.
+
+        Retries on two levels multiply. Where the upstream said itself when or whether to try again, that stands.
+        """
+        if self.attempts <= 1 or outcome.failed is None:
+            return b""
+        said = any(line in outcome.headers for line in (b"retry-after", b"x-should-retry"))
+        return b"" if said else b"x-should-retry: false\r\n"
+
     def begin(self) -> Outcome | None:
         """Make the first attempt, on whichever target takes it; returns the outcome where none does."""
         step = self._attempts.first(self._call.now())
@@ -83,7 +96,14 @@ class Recovery:
         """Go on after a failed attempt; returns the outcome to give where that was the last."""
         self._stop_timer()
         self._last = outcome
-        return self._take(self._attempts.after(failed, self._call.now()))
+        guard, now = self.target.guard, self._call.now()
+        opened = guard.breaker.opened
+        step = self._attempts.after(failed, now)
+        if guard.breaker.opened != opened:
+            health = guard.breaker.health(now)
+            name, last, seconds = f"{guard.provider}/{guard.model}", health.last_failure, health.seconds_left
+            _log.warning("%s keeps failing (last: %s): it is left alone for %.1f s", name, last, seconds)
+        return self._take(step)
 
     def resume(self) -> Outcome | None:
         """Send what was waited for; returns the outcome to give where that is not to be."""
@@ -94,8 +114,9 @@ class Recovery:
         """Return the outcome of an attempt that was under way at the deadline."""
         self._timer = None
         error = UpstreamError("upstream_timeout", f"no complete answer in time, {self.attempts} requests were sent")
-        self._attempts.after(AttemptResult(0, error.code), self._call.now())
-        return failure(error)
+        failed = AttemptResult(0, error.code)
+        self._attempts.after(failed, max(self._call.now(), self._deadline))  # timers may be a moment early
+        return msgspec.structs.replace(failure(error), failed=failed)
 
     def answering(self) -> None:
         """The answer has begun."""
@@ -154,5 +175,4 @@ class Recovery:
             hint=f"it is tried again in {wait} s; /healthz shows every model's state",
         )
         outcome = failure(error)
-        lines = outcome.headers + header(b"retry-after", str(wait))
-        return Outcome(0, outcome.answer, lines, b"", error)
+        return msgspec.structs.replace(outcome, headers=outcome.headers + header(b"retry-after", str(wait)))

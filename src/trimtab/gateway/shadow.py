@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Protocol
 
-from trimtab.core.errors import TrimtabError
+from trimtab.core.errors import TrimtabError, UpstreamError
 from trimtab.gateway.errors import status_of
 from trimtab.gateway.recording import RecordedCall
 from trimtab.providers.calls import failure, send
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ShadowCall", "ShadowContext"]
 
+_SECONDS = 1e-9
 _log = logging.getLogger("trimtab.gateway")
 
 
@@ -36,7 +37,11 @@ class ShadowContext(Protocol):
 
 
 class ShadowCall:
-    """A `Mirror`: the candidate's model, prompt and parameters on the caller's input."""
+    """A `Mirror`: the candidate's model, prompt and parameters on the caller's input.
+
+    One request, never tried again, and none to a fallback: that would measure another model. It does not count for or
+    against the model's health, nor wait for it: copies are in nobody's way.
+    """
 
     def __init__(
         self,
@@ -68,6 +73,8 @@ class ShadowCall:
         self._recorded = recorded = RecordedCall(context.plane, record, caller, self._format, "")
         try:
             target = context.plans.find(candidate, self._format).target
+            if not target.guard.breaker.available(context.clock.monotonic_ns() * _SECONDS):
+                raise UpstreamError("upstream_circuit_open", "a copy is not sent to a model that keeps failing")
             translation = target.translation
             request = translation.request(candidate.render(caller.variables), caller.body)
         except TrimtabError as error:

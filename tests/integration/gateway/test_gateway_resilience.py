@@ -1,0 +1,444 @@
+"""Upstreams that fail in every way: what the caller gets, what is sent upstream, what is recorded."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import socket
+import socketserver
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import openai
+import pytest
+
+from trimtab.providers.resilience import BreakerPolicy, RetryPolicy
+from trimtab.serving.snapshot import RolloutRoute
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+BODY: dict[str, Any] = {
+    "model": "support-reply",
+    "messages": [{"role": "user", "content": "Where is order A-1007?"}],
+    "trimtab": {"variables": {"shop": "Acme"}},
+}
+QUICK = RetryPolicy(base_seconds=0.01)
+CUT = None
+"""A step of a script: drop the connection."""
+
+
+def answered(status: int, body: Any, *lines: str) -> bytes:
+    content = json.dumps(body).encode()
+    head = [f"HTTP/1.1 {status} X", "content-type: application/json", f"content-length: {len(content)}", *lines]
+    return "\r\n".join(head).encode() + b"\r\n\r\n" + content
+
+
+def failed(status: int, *lines: str, code: str = "") -> bytes:
+    return answered(status, {"error": {"message": "no", "type": "server_error", "param": None, "code": code}}, *lines)
+
+
+WELL = answered(
+    200,
+    {
+        "id": "c-1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "gpt-4o-mini-2024-07-18",
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": "Hi."}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11},
+    },
+)
+STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+def event(data: Any) -> bytes:
+    piece = b"data: " + (data if isinstance(data, bytes) else json.dumps(data).encode()) + b"\n\n"
+    return b"%x\r\n%s\r\n" % (len(piece), piece)
+
+
+def delta(content: str, finish: str | None = None) -> bytes:
+    choice = {"index": 0, "delta": {"content": content}, "finish_reason": finish}
+    return event({"id": "c-1", "object": "chat.completion.chunk", "model": "gpt-4o", "choices": [choice]})
+
+
+WHOLE_STREAM = STREAM + delta("Hi") + delta(".", "stop") + event(b"[DONE]") + b"0\r\n\r\n"
+
+
+class ScriptedUpstream:
+    """Answers the n-th request with the n-th script: bytes are sent, seconds waited, `CUT` drops the connection."""
+
+    def __init__(self) -> None:
+        self.scripts: list[list[bytes | float | None]] = []
+        self.requests: list[bytes] = []
+        self.stopped = threading.Event()
+        self._lock = threading.Lock()
+        self._server: socketserver.ThreadingTCPServer | None = None
+        self.port = 0
+        self.start()
+
+    def start(self) -> None:
+        outer = self
+
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                try:
+                    outer.serve(self.request)
+                except OSError:
+                    return
+
+        class Server(socketserver.ThreadingTCPServer):
+            allow_reuse_address = True
+            daemon_threads = True
+
+        self._server = Server(("127.0.0.1", self.port), Handler)
+        self.port = self._server.server_address[1]
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), name="upstream", daemon=True).start()
+
+    def stop(self) -> None:
+        self.stopped.set()
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server = None
+
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    def then(self, *script: bytes | float | None) -> ScriptedUpstream:
+        self.scripts.append(list(script))
+        return self
+
+    def serve(self, connection: socket.socket) -> None:
+        while (request := _read_request(connection)) is not None:
+            with self._lock:
+                self.requests.append(request)
+                number = len(self.requests)
+            script = self.scripts[number - 1] if number <= len(self.scripts) else [WELL]
+            for step in script:
+                if isinstance(step, bytes):
+                    connection.sendall(step)
+                elif step is None:
+                    return
+                else:
+                    self.stopped.wait(step)
+
+
+def _read_request(connection: socket.socket) -> bytes | None:
+    data = b""
+    while b"\r\n\r\n" not in data:
+        more = connection.recv(65536)
+        if not more:
+            return None
+        data += more
+    head, _, body = data.partition(b"\r\n\r\n")
+    length = next(int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+    while len(body) < length:
+        body += connection.recv(65536)
+    return body
+
+
+@pytest.fixture
+def upstream() -> Iterator[ScriptedUpstream]:
+    made = ScriptedUpstream()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def dead() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    return f"http://127.0.0.1:{port}/v1"
+
+
+def call(here: Any, body: dict[str, Any] = BODY, path: str = "/v1/chat/completions") -> tuple[int, dict[str, str], Any]:
+    connection = http.client.HTTPConnection(here.host, here.port, timeout=10)
+    try:
+        connection.request("POST", path, json.dumps(body), {"content-type": "application/json"})
+        answer = connection.getresponse()
+        data = answer.read()
+        headers = {name.lower(): value for name, value in answer.getheaders()}
+        return answer.status, headers, data if headers["content-type"].startswith("text/") else json.loads(data)
+    finally:
+        connection.close()
+
+
+def health(here: Any, provider: str = "openai") -> dict[str, Any]:
+    connection = http.client.HTTPConnection(here.host, here.port, timeout=10)
+    try:
+        connection.request("GET", "/healthz")
+        models = json.loads(connection.getresponse().read())["models"]
+    finally:
+        connection.close()
+    return next((one for one in models if one["provider"] == provider), {})
+
+
+@pytest.mark.parametrize(
+    "first",
+    [[failed(500)], [failed(503)], [failed(529)], [failed(409)], [failed(429, "retry-after-ms: 20")], [CUT]],
+    ids=["500", "503", "529", "409", "429", "cut"],
+)
+def test_a_passing_failure_is_not_the_callers(
+    stack: Callable[..., Any], upstream: ScriptedUpstream, first: list[bytes | None]
+) -> None:
+    upstream.then(*first).then(WELL)
+    here = stack(upstream=upstream.base_url, retry=QUICK)
+    status, headers, answer = call(here)
+    assert (status, answer["choices"][0]["message"]["content"]) == (200, "Hi.")
+    assert headers["x-trimtab-attempts"] == "2"
+    assert "x-trimtab-fallback" not in headers
+    assert upstream.requests[0] == upstream.requests[1]
+    [recorded] = here.generations(1)
+    assert (recorded.status, recorded.attempts, recorded.fallback, recorded.error_code) == ("ok", 2, 0, "")
+    assert recorded.cost_usd == pytest.approx((9 * 1.0 + 2 * 2.0) / 1e6)
+
+
+def test_the_usual_call_says_nothing_of_attempts(stack: Callable[..., Any], upstream: ScriptedUpstream) -> None:
+    here = stack(upstream=upstream.base_url)
+    status, headers, _ = call(here)
+    assert status == 200
+    assert not {"x-trimtab-attempts", "x-trimtab-fallback", "x-should-retry"} & headers.keys()
+    assert here.generations(1)[0].attempts == 1
+    assert health(here).items() >= {"state": "closed", "calls": 1, "failures": 0, "retries": 0}.items()
+
+
+def test_the_last_failure_is_answered_when_attempts_are_used_up(
+    stack: Callable[..., Any], upstream: ScriptedUpstream
+) -> None:
+    upstream.then(failed(500)).then(failed(502)).then(failed(503, code="overloaded"))
+    here = stack(upstream=upstream.base_url, retry=QUICK)
+    status, headers, answer = call(here)
+    assert (status, answer["error"]["code"]) == (503, "overloaded")
+    assert (headers["x-trimtab-attempts"], headers["x-should-retry"]) == ("3", "false")
+    [recorded] = here.generations(1)
+    assert (recorded.status, recorded.attempts, recorded.http_status) == ("error", 3, 503)
+    assert health(here).items() >= {"failures": 3, "consecutive_failures": 3, "last_failure": "503"}.items()
+
+
+def test_a_clients_own_retries_do_not_multiply_ours(stack: Callable[..., Any], upstream: ScriptedUpstream) -> None:
+    for _ in range(9):
+        upstream.then(failed(500))
+    here = stack(upstream=upstream.base_url, retry=QUICK)
+    with pytest.raises(openai.InternalServerError):
+        here.client(max_retries=2).chat.completions.create(
+            model="support-reply",
+            messages=[{"role": "user", "content": "Hi"}],
+            extra_body={"trimtab": {"variables": {"shop": "Acme"}}},
+        )
+    assert len(upstream.requests) == 3
+
+
+@pytest.mark.parametrize("status", [400, 413, 422, 401, 404])
+def test_what_will_not_pass_is_asked_once(stack: Callable[..., Any], upstream: ScriptedUpstream, status: int) -> None:
+    upstream.then(failed(status))
+    here = stack(upstream=upstream.base_url, retry=QUICK)
+    assert call(here)[0] == (502 if status == 401 else status)
+    assert len(upstream.requests) == 1
+    assert health(here)["failures"] == (status in {401, 404})
+
+
+def test_a_long_retry_after_is_the_callers_to_wait_for(stack: Callable[..., Any], upstream: ScriptedUpstream) -> None:
+    upstream.then(failed(429, "retry-after: 30"))
+    here = stack(upstream=upstream.base_url, retry=QUICK)
+    status, headers, _ = call(here)
+    assert (status, headers["retry-after"]) == (429, "30")
+    assert "x-should-retry" not in headers
+    assert health(here).items() >= {"state": "limited", "failures": 0}.items()
+    assert call(here)[0] == 200  # there is no other model, and this request may be small enough
+
+
+def test_silence_is_not_asked_again_unless_the_settings_say_so(
+    stack: Callable[..., Any], upstream: ScriptedUpstream
+) -> None:
+    upstream.then(30.0).then(30.0).then(WELL)
+    here = stack(upstream=upstream.base_url, retry=QUICK, silence_timeout_seconds=0.1)
+    status, _, answer = call(here)
+    assert (status, answer["error"]["code"], len(upstream.requests)) == (504, "upstream_timeout", 1)
+    daring = RetryPolicy(base_seconds=0.01, retry_timeouts=True)
+    here = stack(upstream=upstream.base_url, retry=daring, silence_timeout_seconds=0.1)
+    assert call(here)[0] == 200
+    assert len(upstream.requests) == 3
+
+
+def test_all_attempts_together_keep_the_deadline(stack: Callable[..., Any], upstream: ScriptedUpstream) -> None:
+    upstream.then(0.2, failed(500)).then(30.0)
+    here = stack(upstream=upstream.base_url, retry=QUICK, upstream_timeout_seconds=0.5)
+    began = time.monotonic()
+    status, headers, answer = call(here)
+    assert (status, answer["error"]["code"], headers["x-trimtab-attempts"]) == (504, "upstream_timeout", "2")
+    assert time.monotonic() - began < 5  # not another full timeout for each attempt
+    [recorded] = here.generations(1)
+    assert (recorded.error_code, recorded.attempts) == ("upstream_timeout", 2)
+    assert 450 <= recorded.latency_ms < 700 + 4000
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        [CUT],
+        [STREAM, CUT],
+        [STREAM + b"9\r\n: waiting\r\n", CUT],
+        [STREAM + event({"error": {"message": "busy", "type": "overloaded_error"}}), CUT],
+        [STREAM + event({"error": {"message": "bad gateway", "code": 502}}) + event(b"[DONE]"), CUT],
+        [failed(503)],
+    ],
+    ids=["no byte", "head", "half an event", "error event", "error with a status", "503"],
+)
+def test_a_stream_that_dies_before_its_first_piece_is_begun_again(
+    stack: Callable[..., Any], upstream: ScriptedUpstream, first: list[bytes | None]
+) -> None:
+    upstream.then(*first).then(WHOLE_STREAM)
+    here = stack(upstream=upstream.base_url, retry=QUICK)
+    status, headers, body = call(here, {**BODY, "stream": True})
+    assert (status, headers["x-trimtab-attempts"]) == (200, "2")
+    assert body.count(b"data: ") == 3
+    assert b"error" not in body
+    [recorded] = here.generations(1)
+    assert (recorded.status, recorded.output, recorded.attempts) == ("ok", "Hi.", 2)
+
+
+def test_a_stream_that_never_begins_is_a_plain_error(stack: Callable[..., Any], upstream: ScriptedUpstream) -> None:
+    for _ in range(3):
+        upstream.then(STREAM, CUT)
+    here = stack(upstream=upstream.base_url, retry=QUICK)
+    status, headers, answer = call(here, {**BODY, "stream": True})
+    assert (status, answer["error"]["code"]) == (502, "upstream_disconnected")
+    assert headers["content-type"] == "application/json"
+    assert here.generations(1)[0].http_status == 502
+
+
+def test_a_stream_that_dies_after_its_first_piece_is_broken_off_and_never_begun_again(
+    stack: Callable[..., Any], upstream: ScriptedUpstream
+) -> None:
+    upstream.then(STREAM + delta("Hi"), 0.05, CUT)
+    here = stack(upstream=upstream.base_url, retry=QUICK)
+    with pytest.raises(http.client.IncompleteRead) as caught:
+        call(here, {**BODY, "stream": True})
+    assert b"Hi" in caught.value.partial
+    assert b"upstream_disconnected" in caught.value.partial
+    [recorded] = here.generations(1)
+    assert (recorded.status, recorded.output, recorded.attempts) == ("error", "Hi", 1)
+    assert len(upstream.requests) == 1
+    assert health(here)["failures"] == 1
+
+
+def test_embeddings_are_tried_again_too(
+    stack: Callable[..., Any], release: Callable[..., Any], upstream: ScriptedUpstream
+) -> None:
+    search = release(feature="search", system="", model="text-embedding-3-small", parameters={"dimensions": 64})
+    body = {"object": "list", "model": "e", "data": [], "usage": {"prompt_tokens": 3, "total_tokens": 3}}
+    upstream.then(failed(500)).then(answered(200, body))
+    here = stack(search, upstream=upstream.base_url, retry=QUICK)
+    status, headers, _ = call(here, {"model": "search", "input": "x"}, "/v1/embeddings")
+    assert (status, headers["x-trimtab-attempts"]) == (200, "2")
+    assert here.generations(1)[0].input_tokens == 3
+
+
+def test_without_a_budget_nothing_is_tried_again(stack: Callable[..., Any], upstream: ScriptedUpstream) -> None:
+    upstream.then(failed(500)).then(failed(500))
+    stingy = RetryPolicy(base_seconds=0.01, budget_ratio=0.0, budget_per_second=0.1)  # one in ten seconds
+    here = stack(upstream=upstream.base_url, retry=stingy)
+    status, headers, _ = call(here)
+    assert (status, headers["x-trimtab-attempts"]) == (500, "2")
+    upstream.then(failed(500))
+    status, headers, _ = call(here)
+    assert status == 500
+    assert "x-trimtab-attempts" not in headers
+    assert len(upstream.requests) == 3
+    assert health(here).items() >= {"retries": 1, "retries_refused": 2}.items()
+
+
+def test_a_dead_upstream_is_left_alone_and_taken_back(
+    stack: Callable[..., Any], upstream: ScriptedUpstream, eventually: Callable[..., None]
+) -> None:
+    upstream.stop()
+    breaker = BreakerPolicy(consecutive_failures=3, open_seconds=0.3)
+    here = stack(upstream=upstream.base_url, retry=QUICK, breaker=breaker)
+    status, headers, answer = call(here)
+    assert (status, answer["error"]["code"]) == (502, "upstream_unreachable")
+    assert headers["x-trimtab-attempts"] == "3"
+    status, headers, answer = call(here)
+    assert (status, answer["error"]["code"], headers["retry-after"]) == (503, "upstream_circuit_open", "1")
+    assert "upstream_unreachable" in answer["error"]["message"]
+    assert health(here).items() >= {"state": "open", "opened": 1}.items()
+    upstream.start()
+    eventually(lambda: call(here)[0] == 200)
+    assert health(here)["state"] == "closed"
+    first, refused = here.events()[:2]
+    assert (first.error_code, first.attempts) == ("upstream_unreachable", 3)
+    assert (refused.error_code, refused.attempts, refused.http_status) == ("upstream_circuit_open", 0, 503)
+
+
+def test_a_stream_that_has_begun_closes_the_circuit_before_it_ends(
+    stack: Callable[..., Any], upstream: ScriptedUpstream, eventually: Callable[..., None]
+) -> None:
+    upstream.then(failed(500)).then(STREAM + delta("Hi"), 30.0)
+    once = RetryPolicy(max_attempts=1)
+    here = stack(
+        upstream=upstream.base_url, retry=once, breaker=BreakerPolicy(consecutive_failures=1, open_seconds=0.05)
+    )
+    assert call(here)[0] == 500
+    with socket.create_connection((here.host, here.port), timeout=10) as connection:
+        content = json.dumps({**BODY, "stream": True}).encode()
+        time.sleep(0.06)
+        connection.sendall(
+            b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+            b"content-length: %d\r\n\r\n%s" % (len(content), content)
+        )
+        eventually(lambda: health(here)["state"] == "closed")
+
+
+def test_a_caller_that_leaves_during_a_wait_is_not_asked_for(
+    stack: Callable[..., Any], upstream: ScriptedUpstream, eventually: Callable[..., None]
+) -> None:
+    upstream.then(failed(503, "retry-after: 4"))
+    here = stack(upstream=upstream.base_url)
+    content = json.dumps(BODY).encode()
+    with socket.create_connection((here.host, here.port), timeout=10) as connection:
+        connection.sendall(
+            b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+            b"content-length: %d\r\n\r\n%s" % (len(content), content)
+        )
+        eventually(lambda: health(here).get("retries") == 1)
+    [recorded] = here.generations(1)
+    assert (recorded.status, recorded.attempts, recorded.output) == ("aborted", 1, "")
+    assert here.run(_timers()) == 0
+    assert len(upstream.requests) == 1
+
+
+def test_copies_for_a_shadowed_candidate_are_sent_once(
+    stack: Callable[..., Any], release: Callable[..., Any], upstream: ScriptedUpstream
+) -> None:
+    upstream.then(WELL).then(failed(500))
+    candidate = release(2)
+    route = RolloutRoute(id="r", candidate=candidate.digest, salt="s", stage=0, state="shadowing", shadow=1.0)
+    here = stack(release(), candidate, rollout=route, upstream=upstream.base_url, retry=QUICK)
+    assert call(here, {**BODY, "user": "u"})[0] == 200
+    user, copy = here.generations(2)
+    assert (user.status, copy.status, copy.arm, copy.attempts) == ("ok", "error", "shadow", 1)
+    assert len(upstream.requests) == 2
+    assert health(here)["failures"] == 0  # copies speak neither for nor against a model
+
+
+def test_no_copy_is_sent_to_a_model_that_keeps_failing(
+    stack: Callable[..., Any], release: Callable[..., Any], upstream: ScriptedUpstream
+) -> None:
+    candidate = release(2)
+    route = RolloutRoute(id="r", candidate=candidate.digest, salt="s", stage=0, state="shadowing", shadow=1.0)
+    upstream.then(failed(500))
+    breaker = BreakerPolicy(consecutive_failures=1, open_seconds=60)
+    here = stack(release(), candidate, rollout=route, upstream=upstream.base_url, breaker=breaker)
+    assert call(here, {**BODY, "user": "u"})[0] == 500
+    _, copy = here.generations(2)
+    assert (copy.arm, copy.error_code) == ("shadow", "upstream_circuit_open")
+    assert len(upstream.requests) == 1
+
+
+async def _timers() -> int:
+    """Count the calls of the stack's loop that still wait for a retry."""
+    loop = asyncio.get_running_loop()
+    return sum("wait_is_over" in repr(timer) for timer in loop._scheduled if not timer.cancelled())  # type: ignore[attr-defined]
