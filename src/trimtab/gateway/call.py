@@ -168,13 +168,9 @@ class ModelCall(RecordedCall):
             self._break(error)
 
     def time_is_up(self) -> None:
-        try:
-            reader, self._reader = self._reader, None
-            if reader is not None:
-                reader.cancel()
-            self._give(self._recover().time_is_up())
-        except Exception as error:  # noqa: BLE001 - as above
-            self._break(error)
+        error = self._recover().expire()
+        if self._reader is not None:
+            self._reader.give_up(error)
 
     # --- inner workings -----------------------------------------------------------------------------------------
 

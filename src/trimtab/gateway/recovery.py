@@ -39,7 +39,7 @@ class Resender(Protocol):
         ...
 
     def time_is_up(self) -> None:
-        """Call `Recovery.time_is_up`, and give up what is under way."""
+        """End what is under way with what `Recovery.expire` gives."""
         ...
 
 
@@ -49,7 +49,7 @@ class Recovery:
     All of them together end by `deadline`: an attempt that is still under way then is given up.
     """
 
-    __slots__ = ("_attempts", "_call", "_deadline", "_last", "_plan", "_timer", "target")
+    __slots__ = ("_attempts", "_call", "_deadline", "_expired", "_last", "_plan", "_timer", "target")
 
     def __init__(self, call: Resender, plan: Plan, guards: Guards, *, deadline: float, ticket: int) -> None:
         """`ticket`: that of the first attempt, where one was made."""
@@ -57,6 +57,7 @@ class Recovery:
         self._call = call
         self._plan = plan
         self._deadline = deadline
+        self._expired = False
         self._attempts = Attempts(guards.retry, chain, deadline=deadline, draw=guards.draw, ticket=ticket)
         self._last: Outcome | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -97,6 +98,8 @@ class Recovery:
         self._stop_timer()
         self._last = outcome
         guard, now = self.target.guard, self._call.now()
+        if self._expired:
+            now = max(now, self._deadline)  # timers may be a moment early
         opened = guard.breaker.opened
         step = self._attempts.after(failed, now)
         if guard.breaker.opened != opened:
@@ -110,17 +113,14 @@ class Recovery:
         self._timer = None
         return self._take(self._attempts.resume(self._call.now()))
 
-    def time_is_up(self) -> Outcome:
-        """Return the outcome of an attempt that was under way at the deadline."""
+    def expire(self) -> UpstreamError:
+        """The deadline has come: nothing more is sent. Returns what ends the attempt that is under way."""
         self._timer = None
-        error = UpstreamError("upstream_timeout", f"no complete answer in time, {self.attempts} requests were sent")
-        failed = AttemptResult(0, error.code)
-        self._attempts.after(failed, max(self._call.now(), self._deadline))  # timers may be a moment early
-        return msgspec.structs.replace(failure(error), failed=failed)
+        self._expired = True
+        return UpstreamError("upstream_timeout", f"no complete answer in time; {self.attempts} requests were sent")
 
     def answering(self) -> None:
         """The answer has begun."""
-        self._stop_timer()
         self._attempts.answering()
 
     def succeeded(self) -> None:

@@ -100,6 +100,12 @@ class AnswerReader(msgspec.Struct, eq=False):
         if call is not None:
             call.cancel()
 
+    def give_up(self, error: UpstreamError) -> None:
+        """Take no more of the answer: the listener hears of a failure."""
+        if self.call is not None:
+            self.call.cancel()
+        self._fail(error)
+
     # --- ResponseSink -------------------------------------------------------------------------------------------
 
     def on_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
@@ -113,7 +119,7 @@ class AnswerReader(msgspec.Struct, eq=False):
         elif is_event_stream(headers):
             self.streaming = True
         else:
-            self._give_up(UpstreamError("upstream_malformed", "a stream was asked for and something else was answered"))
+            self.give_up(UpstreamError("upstream_malformed", "a stream was asked for and something else was answered"))
 
     def on_data(self, data: bytes) -> None:
         if self.streaming:
@@ -121,7 +127,7 @@ class AnswerReader(msgspec.Struct, eq=False):
             return
         self._body_bytes += len(data)
         if self._body_bytes > self.limit_bytes:
-            self._give_up(UpstreamError("upstream_malformed", f"the answer exceeds {self.limit_bytes} bytes"))
+            self.give_up(UpstreamError("upstream_malformed", f"the answer exceeds {self.limit_bytes} bytes"))
         elif not self._body:
             self._body = data
         elif self._parts is None:
@@ -156,7 +162,7 @@ class AnswerReader(msgspec.Struct, eq=False):
         try:
             piece = stream.feed(data)
         except UpstreamError as error:
-            self._give_up(error)
+            self.give_up(error)
             return
         if not self._begun and stream.started:
             self._begun = True
@@ -188,7 +194,7 @@ class AnswerReader(msgspec.Struct, eq=False):
             return
         answer = self.stream.answer()
         if self.stream.complete or answer.error_code:
-            self._finish(self._said(answer, b""))
+            self._finish(self._said(answer, self.stream.end()))
         else:
             self._fail(UpstreamError("upstream_truncated", "the stream ended before its answer did"))
 
@@ -201,11 +207,6 @@ class AnswerReader(msgspec.Struct, eq=False):
         status = int(code) if _STATUS_CODE.fullmatch(code) else 0
         failed = AttemptResult(status, code, begun=self.opened)
         return Outcome(self._status, answer, self._headers, piece, failed=failed)
-
-    def _give_up(self, error: UpstreamError) -> None:
-        if self.call is not None:
-            self.call.cancel()
-        self._fail(error)
 
     def _fail(self, error: UpstreamError) -> None:
         answer = msgspec.structs.replace(self.partial, error_code=error.code)
