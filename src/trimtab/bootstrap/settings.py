@@ -84,7 +84,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     gateway: GatewaySettings = GatewaySettings()
     server: ServerSettings = ServerSettings()
     providers: dict[str, ProviderSettings] = {}
-    """By the name a `model` artifact gives as its provider; `openai` is there without being named."""
+    """By the name a `model` artifact gives as its provider; `openai` and `anthropic` are there without being named."""
 
     @property
     def data_directory(self) -> DataDirectory:
@@ -103,7 +103,10 @@ ENVIRONMENT_VARIABLES: Mapping[str, tuple[str, ...]] = {
 }
 """Environment variable -> path of the setting it overrides."""
 
-_DEFAULT_PROVIDERS = {"openai": {"base_url": "https://api.openai.com/v1", "api_key_env": "OPENAI_API_KEY"}}
+_DEFAULT_PROVIDERS = {
+    "openai": {"base_url": "https://api.openai.com/v1", "api_key_env": "OPENAI_API_KEY"},
+    "anthropic": {"base_url": "https://api.anthropic.com/v1", "api_key_env": "ANTHROPIC_API_KEY"},
+}
 
 
 def load_settings(

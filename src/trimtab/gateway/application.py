@@ -29,7 +29,11 @@ if TYPE_CHECKING:
 
 __all__ = ["GatewayApplication"]
 
-_FORMATS: dict[bytes, Format] = {b"/v1/chat/completions": "chat", b"/v1/embeddings": "embeddings"}
+_FORMATS: dict[bytes, Format] = {
+    b"/v1/chat/completions": "chat",
+    b"/v1/embeddings": "embeddings",
+    b"/v1/messages": "messages",
+}
 _log = logging.getLogger("trimtab.gateway")
 
 
@@ -52,7 +56,8 @@ class GatewayApplication:
 
     def refuse(self, exchange: Exchange, refusal: Refusal) -> None:
         """Say why, in OpenAI's shape."""
-        exchange.respond(refusal.status, refusal_body(refusal), JSON_CONTENT + refusal.headers)
+        format = _FORMATS.get(exchange.request.path, "chat")  # noqa: A001 - the field's word
+        exchange.respond(refusal.status, refusal_body(refusal, format), JSON_CONTENT + refusal.headers)
 
     def handle(self, exchange: Exchange) -> None:
         """Answer; a defect of ours is a 500 with its trace in the log, and the connection goes on."""

@@ -1,4 +1,4 @@
-"""Errors in OpenAI's shape and statuses, so that its clients raise what their users expect."""
+"""Errors in the shape and with the statuses of the format that a caller speaks: its client raises what users expect."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from trimtab.core.errors import AuthenticationError, InputError, NotFoundError, TrimtabError
+from trimtab.providers import anthropic
 
 if TYPE_CHECKING:
     from trimtab.providers.calls import Format
@@ -30,20 +31,35 @@ def status_of(error: TrimtabError) -> int:
     return _STATUS_BY_CODE.get(error.code, error.http_status)
 
 
-def error_body(error: TrimtabError, format: Format = "chat") -> bytes:  # noqa: A002, ARG001 - the field's word
-    """Return `{"error": {"message", "type", "param", "code"}}`; the hint is part of the message, as OpenAI's are."""
-    message = f"{error.message}. {_sentence(error.hint)}" if error.hint else error.message
-    return _body(message, _kind(error), error.param, error.code)
+def error_body(error: TrimtabError, format: Format = "chat") -> bytes:  # noqa: A002 - the field's word
+    """Return the error in the caller's shape; the hint is part of the message, as OpenAI's are.
+
+    OpenAI's: `{"error": {"message", "type", "param", "code"}}`. Anthropic's: see `providers.anthropic.error_body`.
+    """
+    message, kind = _message(error), _kind(error)
+    if format == "messages":
+        status = status_of(error)
+        return anthropic.error_body(kind=kind, message=message, param=error.param, code=error.code, status=status)
+    return _body(message, kind, error.param, error.code)
 
 
 def stream_error(error: TrimtabError, format: Format) -> bytes:  # noqa: A002 - the field's word
     """Return the event that tells the caller of a begun stream that the rest will not come."""
-    return b"data: " + error_body(error, format) + b"\n\n"
+    if format == "chat":
+        return b"data: " + error_body(error) + b"\n\n"
+    message, kind = _message(error), _kind(error)
+    status = status_of(error)
+    return anthropic.stream_error(kind=kind, message=message, param=error.param, code=error.code, status=status)
 
 
-def refusal_body(refusal: Refusal) -> bytes:
+def refusal_body(refusal: Refusal, format: Format = "chat") -> bytes:  # noqa: A002 - the field's word
     """Return the body for a request that was refused before it was read."""
-    return _body(refusal.message, "invalid_request_error", None, refusal.code)
+    kind = "invalid_request_error"
+    if format == "messages":
+        return anthropic.error_body(
+            kind=kind, message=refusal.message, param=None, code=refusal.code, status=refusal.status
+        )
+    return _body(refusal.message, kind, None, refusal.code)
 
 
 def internal_error(error: Exception) -> TrimtabError:
@@ -57,6 +73,10 @@ def internal_error(error: Exception) -> TrimtabError:
 
 def _body(message: str, kind: str, param: str | None, code: str) -> bytes:
     return msgspec.json.encode({"error": {"message": message, "type": kind, "param": param, "code": code}})
+
+
+def _message(error: TrimtabError) -> str:
+    return f"{error.message}. {_sentence(error.hint)}" if error.hint else error.message
 
 
 def _kind(error: TrimtabError) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from trimtab.core.errors import UpstreamError
+from trimtab.providers.anthropic.headers import headers as anthropic_headers
 from trimtab.providers.http.message import JSON_CONTENT, header
 
 __all__ = ["Endpoint", "authorization"]
@@ -27,11 +28,13 @@ class Endpoint:
         object.__setattr__(self, "api_key", self.api_key.strip())
 
 
-def authorization(endpoint: Endpoint) -> bytes:
-    """Return the header lines of a JSON call to `endpoint`.
+def authorization(endpoint: Endpoint, wire: str = "openai-chat/1") -> bytes:
+    """Return the header lines of a JSON call to `endpoint` in a wire format: OpenAI's take a bearer, Anthropic's a key.
 
     Raises `UpstreamError` (`provider_key_missing`) where a key is needed and was not found.
     """
+    if wire.startswith("anthropic-") and (endpoint.api_key or not endpoint.api_key_env):
+        return JSON_CONTENT + anthropic_headers(endpoint.api_key)
     if endpoint.api_key:
         return JSON_CONTENT + header(b"authorization", f"Bearer {endpoint.api_key}")
     if endpoint.api_key_env:

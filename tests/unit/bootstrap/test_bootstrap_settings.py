@@ -136,9 +136,10 @@ def test_a_file_that_was_named_must_be_there() -> None:
     assert (caught.value.code, caught.value.path) == ("unreadable_file", "absent.toml")
 
 
-def test_openai_is_known_without_being_named_and_can_be_moved() -> None:
+def test_openai_and_anthropic_are_known_without_being_named_and_can_be_moved() -> None:
     assert load_settings(environ={}).providers == {
-        "openai": ProviderSettings(base_url="https://api.openai.com/v1", api_key_env="OPENAI_API_KEY")
+        "openai": ProviderSettings(base_url="https://api.openai.com/v1", api_key_env="OPENAI_API_KEY"),
+        "anthropic": ProviderSettings(base_url="https://api.anthropic.com/v1", api_key_env="ANTHROPIC_API_KEY"),
     }
     write('[providers.openai]\nbase_url = "http://127.0.0.1:1/v1"\n[providers.mine]\nbase_url = "http://mine/v1"\n')
     providers = load_settings(environ={}).providers

@@ -64,6 +64,10 @@ class MessagesAssembler:
         forwarded = [out for event in self._splitter.feed(data) if (out := self._event(event))]
         return b"\n\n".join([*forwarded, b""]) if forwarded else b""
 
+    def end(self) -> bytes:
+        """Nothing is left to say where an upstream closes after its stop reason."""
+        return b""
+
     def answer(self) -> Answer:
         """Return what the stream said so far."""
         return Answer(

@@ -2,7 +2,8 @@
 
 from trimtab.providers.calls.plan import Plan, Plans, Target
 from trimtab.providers.calls.reader import AnswerListener, AnswerReader, Outcome, failure, send
-from trimtab.providers.calls.translation import Format, Translation, translation_of
+from trimtab.providers.calls.selection import translation_of
+from trimtab.providers.calls.translation import Format, Translation
 from trimtab.providers.calls.upstreams import Upstreams
 
 __all__ = [

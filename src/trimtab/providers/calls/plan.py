@@ -9,7 +9,8 @@ import msgspec
 
 from trimtab.artifacts.model import ModelContent
 from trimtab.core.errors import TrimtabError, UpstreamError
-from trimtab.providers.calls.translation import Format, Translation, translation_of
+from trimtab.providers.calls.selection import translation_of
+from trimtab.providers.calls.translation import Format, Translation
 from trimtab.providers.http import UpstreamClient
 from trimtab.providers.resilience import Guard
 
@@ -98,7 +99,7 @@ class Plans:
     def _target(self, compiled: CompiledRelease, format: Format, index: int) -> Target:  # noqa: A002 - the field's word
         model = compiled.model
         translation: Any = translation_of(format, compiled)
-        client, headers = self._upstreams.find(model.provider)
+        client, headers = self._upstreams.find(model.provider, compiled.wire)
         guard = self._guards.find(model.provider, model.model, self._clock.monotonic_ns() * _SECONDS)
         return Target(translation, client, headers, model, guard, index)
 

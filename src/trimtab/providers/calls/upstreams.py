@@ -34,8 +34,8 @@ class Upstreams:
         }
         self._endpoints = dict(endpoints)
 
-    def find(self, provider: str) -> tuple[UpstreamClient, bytes]:
-        """Return the client of a provider and its header lines.
+    def find(self, provider: str, wire: str = "openai-chat/1") -> tuple[UpstreamClient, bytes]:
+        """Return the client of a provider and its header lines for calls in a wire format.
 
         Raises `UpstreamError`: `unknown_provider`, or `provider_key_missing`.
         """
@@ -48,7 +48,7 @@ class Upstreams:
                 param="model.provider",
                 hint=f"name it under [providers.{provider}] in the settings; known are {known}",
             )
-        return self._clients[provider], authorization(endpoint)
+        return self._clients[provider], authorization(endpoint, wire)
 
     async def close(self) -> None:
         """Drop every connection."""

@@ -190,8 +190,8 @@ class UpstreamClient:
                     connection_factory(self), self._host, self._port, ssl=self._tls, server_hostname=name
                 )
         except TimeoutError:
-            seconds = self.limits.connect_seconds
-            call.fail(UpstreamError("upstream_connect_timeout", f"no connection to {self.base_url} within {seconds:g} s"))
+            message = f"no connection to {self.base_url} within {self.limits.connect_seconds:g} s"
+            call.fail(UpstreamError("upstream_connect_timeout", message))
         except OSError as error:
             call.fail(UpstreamError("upstream_unreachable", f"cannot connect to {self.base_url}: {error}"))
         finally:

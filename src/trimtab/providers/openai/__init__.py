@@ -1,7 +1,14 @@
 """The OpenAI wire format: what we send, what we read, and how answers are put together. Pure; no I/O."""
 
 from trimtab.providers.openai.adapters import adapt_completion, apply_output_adapters
-from trimtab.providers.openai.answer import UNREADABLE, Answer, answer_of_error, read_completion, read_embeddings
+from trimtab.providers.openai.answer import (
+    UNREADABLE,
+    Answer,
+    answer_of_error,
+    error_message,
+    read_completion,
+    read_embeddings,
+)
 from trimtab.providers.openai.request import ChatRequestBuilder, build_embeddings_request, build_request, wants_usage
 from trimtab.providers.openai.stream import StreamAssembler
 
@@ -15,6 +22,7 @@ __all__ = [
     "apply_output_adapters",
     "build_embeddings_request",
     "build_request",
+    "error_message",
     "read_completion",
     "read_embeddings",
     "wants_usage",

@@ -9,7 +9,16 @@ import msgspec
 from trimtab.core.errors import UpstreamError
 from trimtab.serving.generation import Answer
 
-__all__ = ["UNREADABLE", "Answer", "Choice", "Usage", "answer_of_error", "read_completion", "read_embeddings"]
+__all__ = [
+    "UNREADABLE",
+    "Answer",
+    "Choice",
+    "Usage",
+    "answer_of_error",
+    "error_message",
+    "read_completion",
+    "read_embeddings",
+]
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False):
@@ -98,6 +107,15 @@ def answer_of_error(status: int, body: bytes) -> Answer | None:
     if isinstance(error, str):
         return None
     return Answer(error_code=str(error.code) if error.code else f"upstream_status_{status}")
+
+
+def error_message(body: bytes) -> str:
+    """Return what an error in OpenAI's shape says; empty where it says nothing."""
+    try:
+        error = _error_decoder.decode(body).error
+    except UNREADABLE:
+        return ""
+    return error if isinstance(error, str) else error.message or ""
 
 
 def _text(message: _Message) -> str:

@@ -107,6 +107,10 @@ class StreamAssembler:
             return buffer[: end + 2]
         return b"".join(event + b"\n\n" for event in kept)
 
+    def end(self) -> bytes:
+        """Nothing is left to say where an upstream closes after its finish reason."""
+        return b""
+
     def answer(self) -> Answer:
         """Return what the stream said so far."""
         text = "".join(self._text)

@@ -1,0 +1,178 @@
+"""Calls whose caller and upstream speak different formats: chat completions are what both are translated from and to.
+
+    request   caller's body -> chat -> merged with the release -> upstream's
+    answer    upstream's -> chat (facts are read and output adapters applied here) -> caller's
+
+Strict both ways: what a format has no place for is an error that names it, in the words of the caller.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import msgspec
+
+from trimtab.core.errors import InputError
+from trimtab.providers import anthropic
+from trimtab.providers.calls.native import ChatTranslation
+from trimtab.providers.openai import StreamAssembler, answer_of_error, error_message
+from trimtab.serving.generation import Answer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from trimtab.providers.calls.translation import Format, StreamReader
+    from trimtab.releases.model import CompiledRelease
+
+__all__ = ["DIALECTS", "PivotTranslation"]
+
+
+class _Pipe(Protocol):
+    """Events of one format in, those of another out."""
+
+    def feed(self, data: bytes) -> bytes: ...
+
+
+class _OutwardPipe(_Pipe, Protocol):
+    def end(self) -> bytes: ...
+
+
+class _Dialect(NamedTuple):
+    """A format as seen from chat completions."""
+
+    path: bytes
+    to_chat_request: Callable[[dict[str, Any]], dict[str, Any]]
+    in_words: Callable[[InputError, dict[str, Any]], InputError]
+    from_chat_request: Callable[[dict[str, Any]], dict[str, Any]]
+    recorded: Callable[[dict[str, Any]], list[Any]]
+    to_chat_completion: Callable[[bytes], bytes]
+    from_chat_completion: Callable[[bytes], bytes]
+    to_chat_stream: Callable[[], _Pipe]
+    from_chat_stream: Callable[[], _OutwardPipe]
+    read_error: Callable[[bytes, int], tuple[str, str] | None]
+    error_body: Callable[..., bytes]
+
+
+_MESSAGES = _Dialect(
+    b"/messages",
+    anthropic.to_chat_request,
+    anthropic.in_messages_words,
+    anthropic.from_chat_request,
+    anthropic.recorded_messages,
+    anthropic.to_chat_completion,
+    anthropic.from_chat_completion,
+    anthropic.ToChatStream,
+    anthropic.FromChatStream,
+    anthropic.read_error,
+    anthropic.error_body,
+)
+_CALLERS: Mapping[str, _Dialect] = {"messages": _MESSAGES}
+DIALECTS: Mapping[str, _Dialect | None] = {"openai-chat": None, "anthropic-messages": _MESSAGES}
+"""By the name in a release's wire; `None` for the pivot itself."""
+
+
+class PivotTranslation:
+    """From one format to another, through chat completions."""
+
+    def __init__(self, release: CompiledRelease, *, caller: Format, wire: str) -> None:
+        self._chat = ChatTranslation(release)
+        self._parameters = release.model.parameters
+        self._steps: Sequence[str] = release.adapter.output if release.adapter else ()
+        self._caller = _CALLERS.get(caller)
+        self._upstream = DIALECTS[wire]
+        self.path = self._chat.path if self._upstream is None else self._upstream.path
+
+    def request(self, prompt: Sequence[dict[str, Any]], body: dict[str, Any]) -> dict[str, Any]:
+        caller, upstream = self._caller, self._upstream
+        if caller is None:
+            merged = self._chat.request(prompt, body)
+            return merged if upstream is None else self._sent(upstream, merged, body)
+        chat = caller.to_chat_request(anthropic.without_met_ceiling(body, self._parameters))
+        try:
+            merged = self._chat.request(prompt, chat)
+            return merged if upstream is None else self._sent(upstream, merged, chat)
+        except InputError as error:
+            raise caller.in_words(error, body) from error
+
+    def recorded(self, request: dict[str, Any]) -> list[dict[str, Any]]:
+        return self._chat.recorded(request) if self._upstream is None else self._upstream.recorded(request)
+
+    def read(self, body: bytes) -> tuple[Answer, bytes]:
+        if self._upstream is not None:
+            body = self._upstream.to_chat_completion(body)
+        answer, body = self._chat.read(body)
+        return answer, body if self._caller is None else self._caller.from_chat_completion(body)
+
+    def stream(self, body: dict[str, Any]) -> StreamReader:
+        # A caller of another format gets its usage within its last events, so the chunk that has it must come by.
+        reader = (
+            self._chat.stream(body) if self._caller is None else StreamAssembler(keep_usage=True, steps=self._steps)
+        )
+        inward = self._upstream.to_chat_stream() if self._upstream else None
+        outward = self._caller.from_chat_stream() if self._caller else None
+        return _PipedStream(inward, reader, outward)
+
+    def error(self, status: int, body: bytes) -> tuple[Answer, bytes] | None:
+        if self._upstream is None:
+            answer = answer_of_error(status, body)
+            code, message = (answer.error_code, error_message(body)) if answer else ("", "")
+        else:
+            code, message = self._upstream.read_error(body, status) or ("", "")
+        if not code:
+            return None
+        if self._caller is None:
+            told = {"message": message, "type": "upstream_error", "param": None, "code": code}
+            return Answer(error_code=code), msgspec.json.encode({"error": told})
+        told_body = self._caller.error_body(
+            kind="upstream_error", message=message, param=None, code=code, status=status
+        )
+        return Answer(error_code=code), told_body
+
+    def _sent(self, upstream: _Dialect, merged: dict[str, Any], sent: dict[str, Any]) -> dict[str, Any]:
+        """Return the upstream's request; an error about what the release pins names it there, not in the request."""
+        try:
+            return upstream.from_chat_request(merged)
+        except InputError as error:
+            field = (error.param or "").partition(".")[0].partition("[")[0]
+            if field not in self._parameters or field in sent:
+                raise
+            raise InputError(
+                error.code, error.message, param=f"model.parameters.{error.param}", hint=error.hint
+            ) from error
+
+
+class _PipedStream:
+    """A chat stream between two translations; either may be missing."""
+
+    __slots__ = ("_inward", "_outward", "_reader")
+
+    def __init__(self, inward: _Pipe | None, reader: StreamReader, outward: _OutwardPipe | None) -> None:
+        self._inward = inward
+        self._reader = reader
+        self._outward = outward
+
+    @property
+    def started(self) -> bool:
+        return self._reader.started
+
+    @property
+    def ended(self) -> bool:
+        return self._reader.ended
+
+    @property
+    def complete(self) -> bool:
+        return self._reader.complete
+
+    def feed(self, data: bytes) -> bytes:
+        if self._inward is not None:
+            data = self._inward.feed(data)
+        if data:
+            data = self._reader.feed(data)
+        return self._outward.feed(data) if data and self._outward is not None else data
+
+    def end(self) -> bytes:
+        """Return what the caller's format says last, where the upstream closed without its own last word."""
+        return self._outward.end() if self._outward is not None else b""
+
+    def answer(self) -> Answer:
+        return self._reader.answer()
