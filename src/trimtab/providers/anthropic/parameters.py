@@ -11,7 +11,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from trimtab.core.errors import InputError
-from trimtab.providers.anthropic.strictness import items_of, object_of, refuse_other_fields, text_of, uncarried
+from trimtab.providers.anthropic.strictness import (
+    items_of,
+    object_of,
+    refuse_other_fields,
+    text_of,
+    truth_of,
+    uncarried,
+)
 from trimtab.providers.anthropic.strictness import unknown_field as _unknown_field
 from trimtab.providers.openai.fields import CHAT_FIELDS
 
@@ -102,8 +109,8 @@ def _stop(value: Any, _at: str) -> dict[str, Any]:  # noqa: ANN401 - any JSON va
     return {"stop_sequences": [value] if isinstance(value, str) else value}
 
 
-def _parallel(value: Any, _at: str) -> dict[str, Any]:  # noqa: ANN401 - any JSON value
-    return {"tool_choice": {"disable_parallel_tool_use": not value}}
+def _parallel(value: Any, at: str) -> dict[str, Any]:  # noqa: ANN401 - any JSON value
+    return {"tool_choice": {"disable_parallel_tool_use": not truth_of(value, at)}}
 
 
 def _tool_choice(value: Any, at: str) -> dict[str, Any]:  # noqa: ANN401 - any JSON value
@@ -122,7 +129,7 @@ def _user(value: Any, at: str) -> dict[str, Any]:  # noqa: ANN401 - any JSON val
 
 
 def _effort(value: Any, at: str) -> dict[str, Any]:  # noqa: ANN401 - any JSON value
-    if value not in EFFORTS:
+    if not isinstance(value, str) or value not in EFFORTS:
         raise uncarried(at, why=f"`{value}` is no effort of the Messages API", hint="it knows low to max")
     return {"output_config": {"effort": value}}
 
@@ -158,14 +165,15 @@ def _tool(value: Any, at: str) -> dict[str, Any]:  # noqa: ANN401 - any JSON val
     at = f"{at}.function"
     function = object_of(tool.get("function"), at)
     refuse_other_fields(function, _FUNCTION_FIELDS, at=at)
+    parameters = function.get("parameters")
     translated = {
         "name": text_of(function.get("name"), f"{at}.name"),
-        "input_schema": function.get("parameters") or {"type": "object", "properties": {}},
+        "input_schema": {"type": "object", "properties": {}} if parameters in (None, {}) else parameters,
     }
-    if function.get("description"):
+    if function.get("description") not in (None, ""):
         translated["description"] = function["description"]
-    if function.get("strict"):
-        translated["strict"] = True
+    if function.get("strict") not in (None, False):
+        translated["strict"] = function["strict"]
     return translated
 
 

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 from trimtab.providers.anthropic.fields import CHAT_NAMES, MESSAGES_FIELDS, UNCARRIED_FIELDS
 from trimtab.providers.anthropic.messages_to_chat import chat_messages, system_message
 from trimtab.providers.anthropic.parameters import EFFORTS
-from trimtab.providers.anthropic.strictness import items_of, object_of, refuse_other_fields, text_of, uncarried
+from trimtab.providers.anthropic.strictness import (
+    items_of,
+    object_of,
+    refuse_other_fields,
+    text_of,
+    truth_of,
+    uncarried,
+)
 from trimtab.providers.openai.fields import OURS
 
 if TYPE_CHECKING:
@@ -51,7 +58,7 @@ def to_chat_request(body: dict[str, Any]) -> dict[str, Any]:
         else:
             chat |= translate(value)
     system = body.get("system")
-    if system:
+    if system not in (None, "", []):
         chat["messages"] = [system_message(system), *chat.get("messages", ())]
     return chat
 
@@ -80,7 +87,9 @@ def _system_of(body: dict[str, Any]) -> str:
     if body.get("system"):
         return "system"
     messages = body.get("messages") or ()
-    return next((f"messages[{i}].role" for i, message in enumerate(messages) if message["role"] == "system"), "system")
+    return next(
+        (f"messages[{index}].role" for index, message in enumerate(messages) if message["role"] == "system"), "system"
+    )
 
 
 def _same(name: str) -> Callable[[Any], dict[str, Any]]:
@@ -112,7 +121,7 @@ def _output_config(value: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON val
     )
     chat: dict[str, Any] = {}
     if (effort := config.get("effort")) is not None:
-        if effort not in EFFORTS:
+        if not isinstance(effort, str) or effort not in EFFORTS:
             raise uncarried("output_config.effort", why=f"`{effort}` is no effort of chat completions")
         chat["reasoning_effort"] = effort
     if config.get("format") is not None:
@@ -133,11 +142,11 @@ def _tools(value: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON value
 
 def _tool(value: Any, at: str) -> dict[str, Any]:  # noqa: ANN401 - any JSON value
     tool = object_of(value, at)
-    if tool.get("type") not in {None, "custom"}:
+    if tool.get("type") not in (None, "custom"):
         raise uncarried(f"{at}.type", why=f"chat completions have no tool `{tool['type']}`")
     refuse_other_fields(tool, _TOOL_FIELDS, why=_UNCARRIED_IN_TOOLS, at=at)
     function: dict[str, Any] = {"name": text_of(tool.get("name"), f"{at}.name")}
-    if tool.get("description"):
+    if tool.get("description") not in (None, ""):
         function["description"] = tool["description"]
     function["parameters"] = object_of(tool.get("input_schema"), f"{at}.input_schema")
     if tool.get("strict") is not None:
@@ -160,7 +169,7 @@ def _tool_choice(value: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON value
         raise uncarried(f"{at}.type", why=f"`{kind}` has no counterpart in chat completions")
     disabled = choice.get("disable_parallel_tool_use")
     if disabled is not None:
-        chat["parallel_tool_calls"] = not disabled
+        chat["parallel_tool_calls"] = not truth_of(disabled, f"{at}.disable_parallel_tool_use")
     return chat
 
 

@@ -10,7 +10,16 @@ from trimtab.core.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-__all__ = ["NOTHING", "items_of", "object_of", "refuse_other_fields", "text_of", "uncarried", "unknown_field"]
+__all__ = [
+    "NOTHING",
+    "items_of",
+    "object_of",
+    "refuse_other_fields",
+    "text_of",
+    "truth_of",
+    "uncarried",
+    "unknown_field",
+]
 
 NOTHING: dict[str, str] = {}
 _KINDS = {dict: "an object", list: "an array", str: "a string", bool: "a boolean"}
@@ -70,6 +79,13 @@ def text_of(value: Any, at: str) -> str:  # noqa: ANN401 - any JSON value
     """Return a JSON string; raises `InputError` (`invalid_type`) for anything else."""
     if not isinstance(value, str):
         raise _invalid(value, str, at)
+    return value
+
+
+def truth_of(value: Any, at: str) -> bool:  # noqa: ANN401 - any JSON value
+    """Return a JSON boolean; raises `InputError` (`invalid_type`) for anything else."""
+    if not isinstance(value, bool):
+        raise _invalid(value, bool, at)
     return value
 
 

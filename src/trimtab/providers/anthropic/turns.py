@@ -64,7 +64,7 @@ def turns_from_chat(messages: Sequence[Any], *, at: str) -> tuple[str | list[dic
         where = f"{at}[{index}]"
         message = object_of(value, where)
         role = message.get("role")
-        if role in {"system", "developer"}:
+        if role in ("system", "developer"):
             if turns:
                 raise uncarried(
                     f"{where}.role",
@@ -154,13 +154,13 @@ def _parts(content: Any, at: str, known: Mapping[str, Callable[..., dict[str, An
 
 
 def _wrong_part(kind: Any, where: str) -> InputError:  # noqa: ANN401 - any JSON value
+    if not isinstance(kind, str):
+        return InputError("invalid_type", "a content part needs a `type`", param=f"{where}.type")
     if kind in _UNCARRIED_PARTS:
         return uncarried(f"{where}.{kind}", why=_UNCARRIED_PARTS[kind])
     if kind in _USER_PARTS:
         return uncarried(f"{where}.{kind}", why="only text can stand here")
-    if isinstance(kind, str):
-        return unknown_field(kind, {*_USER_PARTS, *_UNCARRIED_PARTS}, at=where)
-    return InputError("invalid_type", "a content part needs a `type`", param=f"{where}.type")
+    return unknown_field(kind, {*_USER_PARTS, *_UNCARRIED_PARTS}, at=where)
 
 
 def _text(part: dict[str, Any], where: str) -> dict[str, Any]:
@@ -173,7 +173,7 @@ def _image(part: dict[str, Any], where: str) -> dict[str, Any]:
     at = f"{where}.image_url"
     image = object_of(part.get("image_url"), at)
     refuse_other_fields(image, frozenset({"detail", "url"}), why=NOTHING, at=at)
-    if image.get("detail") not in {None, "auto"}:
+    if image.get("detail") not in (None, "auto"):
         raise uncarried(f"{at}.detail", why="the Messages API sees an image at one level of detail")
     return {"type": "image", "source": _source(text_of(image.get("url"), f"{at}.url"), f"{at}.url")}
 
