@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 __all__ = ["AnsweredBy", "RecordedCall"]
 
 
+_NOBODY_ELSE: dict[str, Any] = {}
+
+
 class AnsweredBy(NamedTuple):
     """Who answered a call that took more than one request to the release's own model."""
 
@@ -61,7 +64,7 @@ class RecordedCall:
         self._ended = True
         caller = self.caller
         answered_by = self.answered_by
-        other: dict[str, Any] = {} if answered_by is None else answered_by._asdict()
+        other = _NOBODY_ELSE if answered_by is None else answered_by._asdict()
         self._plane.record(
             self.record.finish(
                 answer,

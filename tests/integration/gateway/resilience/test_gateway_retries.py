@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import random
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import openai
@@ -200,6 +202,19 @@ def test_embeddings_are_tried_again_too(
     assert here.generations(1)[0].input_tokens == 3
 
 
+def test_callers_in_anthropics_format_are_served_the_same(
+    stack: Callable[..., Any], upstream: Any, call: Callable[..., Any]
+) -> None:
+    upstream.then(529).then("well").then("head", None).then("head", "first piece", "rest")
+    here = stack(upstream=upstream.base_url, retry=QUICK)
+    status, headers, answer = call(here, path="/v1/messages", max_tokens=100)
+    assert (status, headers["x-trimtab-attempts"], answer["content"][0]["text"]) == (200, "2", "Hi.")
+    status, headers, events = call(here, path="/v1/messages", max_tokens=100, stream=True)
+    assert (status, headers["x-trimtab-attempts"]) == (200, "2")
+    assert events.count(b"event: message_start") == 1
+    assert [(one.format, one.attempts) for one in here.generations(2)] == [("messages", 2), ("messages", 2)]
+
+
 def test_without_a_budget_nothing_is_tried_again(
     stack: Callable[..., Any], upstream: Any, call: Callable[..., Any], health: Callable[..., Any]
 ) -> None:
@@ -307,6 +322,27 @@ def test_no_copy_is_sent_to_a_model_that_keeps_failing(
     _, copy = here.generations(2)
     assert (copy.arm, copy.error_code) == ("shadow", "upstream_circuit_open")
     assert len(upstream.requests) == 1
+
+
+def test_whatever_fails_every_request_upstream_is_in_exactly_one_event(
+    stack: Callable[..., Any], upstream: Any, call: Callable[..., Any], health: Callable[..., Any]
+) -> None:
+    chance = random.Random(7)
+    # Closing a kept-alive connection without a byte is no failed attempt: its request is sent again below all this.
+    broken = [b"HTTP/1.1 2", None]
+    failures: list[list[Any]] = [["well"], [500], broken, [(429, "retry-after-ms: 5")], [400], ["head", None], [401]]
+    for _ in range(600):
+        upstream.then(*chance.choices(failures, weights=[14, 2, 2, 1, 1, 1, 1])[0])
+    here = stack(upstream=upstream.base_url, retry=QUICK, breaker=BreakerPolicy(open_seconds=0.01))
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: call(here), range(160)))
+    events = here.generations(160)
+    assert sum(event.attempts for event in events) == len(upstream.requests)
+    assert max(event.attempts for event in events) <= 3
+    assert sorted(event.id for event in events) == sorted(headers["x-trimtab-generation"] for _, headers, _ in answers)
+    assert sorted(event.http_status for event in events) == sorted(status for status, _, _ in answers)
+    assert health(here)["retries"] == sum(max(event.attempts - 1, 0) for event in events)
+    assert here.run(_timers()) == 0
 
 
 async def _timers() -> int:
