@@ -25,9 +25,10 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from trimtab.core.clock import Clock
-    from trimtab.events import Event
+    from trimtab.events import Event, Generation
     from trimtab.sdk.call import FeatureCall, FeatureCalls
     from trimtab.sdk.wire import Wire
+    from trimtab.serving.generation import GenerationRecord
 
 __all__ = ["CallDetails", "Trimtab"]
 
@@ -151,18 +152,9 @@ class Trimtab:
             output_tokens,
             details.get("error_code", ""),
         )
-        event = begin(resolved.decision, clock=plane.clock).finish(
-            answer,
-            process=plane.process_id,
-            status=details.get("status", "ok"),
-            http_status=details.get("http_status", 0),
-            stream=details.get("stream", False),
-            trace=details.get("trace", ""),
-            variables=answered.variables if isinstance(answered, Rendered) else None,
-            messages=answered.messages if isinstance(answered, Rendered) else (),
-        )
-        plane.record(msgspec.structs.replace(event, latency_ms=latency_ms, first_token_ms=first_token_ms))
-        return event.id
+        record = begin(resolved.decision, clock=plane.clock)
+        plane.record_soon(_finish, record, answer, plane.process_id, answered, details, latency_ms, first_token_ms)
+        return record.id
 
     def feedback(
         self, generation: str | Served, name: str, value: float, *, comment: str = "", durable: bool = True
@@ -282,6 +274,28 @@ class Trimtab:
             plane.record_durably(event)
         else:
             plane.record(event)
+
+
+def _finish(  # noqa: PLR0913, PLR0917 - the facts of a call, in the order of the one place that has them
+    record: GenerationRecord,
+    answer: Answer,
+    process: str,
+    answered: Resolved | Rendered,
+    details: CallDetails,
+    latency_ms: float,
+    first_token_ms: float,
+) -> Generation:
+    event = record.finish(
+        answer,
+        process=process,
+        status=details.get("status", "ok"),
+        http_status=details.get("http_status", 0),
+        stream=details.get("stream", False),
+        trace=details.get("trace", ""),
+        variables=answered.variables if isinstance(answered, Rendered) else None,
+        messages=answered.messages if isinstance(answered, Rendered) else (),
+    )
+    return msgspec.structs.replace(event, latency_ms=latency_ms, first_token_ms=first_token_ms)
 
 
 def _generation_id(generation: str | Served) -> str:

@@ -20,6 +20,7 @@ from trimtab.serving.hot_buffer import HALF_BYTES, HotBuffer
 from trimtab.serving.journal_folder import HOT_FILE, append_frame, claim
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from trimtab.serving.hot_buffer import HotHalf
@@ -58,8 +59,18 @@ class _Orphan:
 class JournalWriter:
     """The journal of this process; thread-safe."""
 
-    def __init__(self, folder: Path, *, half_bytes: int = HALF_BYTES, segment_bytes: int = SEGMENT_BYTES) -> None:
-        """Make the folder; raises `StorageError` where it cannot be made or is owned by somebody else."""
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        half_bytes: int = HALF_BYTES,
+        segment_bytes: int = SEGMENT_BYTES,
+        before_flush: Callable[[], bool] | None = None,
+    ) -> None:
+        """Make the folder; raises `StorageError` where it cannot be made or is owned by somebody else.
+
+        `before_flush` is called by the flusher before each turn: it may append, and returns whether it wants to again.
+        """
         self._folder = folder
         self._segment_bytes = segment_bytes
         self._lock_file = claim(folder)
@@ -73,6 +84,7 @@ class JournalWriter:
         self._wake_bytes = half_bytes // 2
         self._append_lock = threading.Lock()
         self._flush_lock = threading.Lock()
+        self._before_flush = before_flush
         self._segment = 0
         self._segment_size = 0
         self.counters = JournalCounters()
@@ -158,8 +170,11 @@ class JournalWriter:
         while not self._closed:
             self._wake.wait(_FLUSH_SECONDS)
             self._wake.clear()
-            with self._flush_lock:
-                self._flush_once()
+            more = True
+            while more:
+                more = self._before_flush is not None and self._before_flush()
+                with self._flush_lock:
+                    self._flush_once()
 
     def _flush_once(self) -> None:
         """Write the half that was filling, or the one that a failure left behind. Called under the flush lock."""

@@ -7,6 +7,8 @@ which gives the same text or says what is wrong.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -14,8 +16,6 @@ import msgspec
 from trimtab.artifacts.template_lexer import tokenize
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from trimtab.artifacts.model import PromptContent
 
 __all__ = ["PlainPrompt", "plain_prompt"]
@@ -28,25 +28,26 @@ _UNDERSTOOD = _ANNOTATIONS | {"type", "properties", "required", "additionalPrope
 class PlainPrompt(msgspec.Struct, frozen=True):
     """A prompt that string formatting can fill in."""
 
-    messages: tuple[tuple[str, str, tuple[str, ...]], ...]
-    """Role, `%s` format, and the variables that go into it; where none do, the text itself."""
-    required: frozenset[str]
+    messages: tuple[tuple[str, str, Callable[[Mapping[str, Any]], Any] | None], ...]
+    """Role, `%s` format, and what takes its variables out of a mapping; `None` where the text itself is meant."""
+    required: tuple[str, ...]
     declared: frozenset[str] | None
     """The only variables there may be; `None` where others are ignored."""
 
     def render(self, variables: Mapping[str, Any]) -> list[dict[str, str]] | None:
         """Return the messages; `None` where the template engine has to look at it."""
-        if not variables:
-            return None if self.required else [{"role": role, "content": text} for role, text, _ in self.messages]
-        names = variables.keys()
-        if not self.required <= names or (self.declared is not None and not names <= self.declared):
-            return None
-        for value in variables.values():
+        declared = self.declared
+        for name, value in variables.items():
             if type(value) is not str or not (value.isascii() or _encodes(value)):
                 return None
+            if declared is not None and name not in declared:
+                return None
+        for name in self.required:
+            if name not in variables:
+                return None
         return [
-            {"role": role, "content": text % tuple([variables[name] for name in used]) if used else text}
-            for role, text, used in self.messages
+            {"role": role, "content": text if values is None else text % values(variables)}
+            for role, text, values in self.messages
         ]
 
 
@@ -65,17 +66,18 @@ def plain_prompt(prompt: PromptContent, undeclared: Callable[[str], set[str]]) -
             return None
         if described.get("type", "string") != "string":
             return None
-    messages = []
+    messages: list[tuple[str, str, Callable[[Mapping[str, Any]], Any] | None]] = []
     used: set[str] = set()
     for message in prompt.messages:
         plain = _plain_text(message.content, undeclared)
         if plain is None:
             return None
-        messages.append((message.role, *plain))
-        used.update(plain[1])
+        text, names = plain
+        messages.append((message.role, text, itemgetter(*names) if names else None))
+        used.update(names)
     return PlainPrompt(
         tuple(messages),
-        frozenset(schema.get("required", ())) | used,
+        tuple(sorted({*schema.get("required", ()), *used})),
         None if closed else frozenset(properties),
     )
 

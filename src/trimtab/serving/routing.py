@@ -39,6 +39,8 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     mirror_price: Price | None = None
 
 
+_UNITS_REMEMBERED = 4096
+"""Per feature; a snapshot that changes forgets them all."""
 _Served = tuple[PreparedRelease, Price | None, PreparedRelease | None, Price | None]
 """What an arm serves and its price; what it is mirrored to and that one's price."""
 
@@ -56,6 +58,8 @@ class _ReadyRoute(msgspec.Struct, frozen=True, gc=False):
     salt: bytes
     served: dict[tuple[Arm, bool], _Served]
     """By arm, and whether the request is mirrored."""
+    known: dict[str, Decision]
+    """Decisions by unit: a user who comes back meets what it met, without being hashed again."""
 
 
 class RoutingTable:
@@ -102,6 +106,7 @@ class RoutingTable:
             rollout.stage if rollout else -1,
             salted(rollout.salt) if rollout else b"",
             served,
+            {},
         )
 
     @property
@@ -124,15 +129,19 @@ class RoutingTable:
         ready = self._ready.get(feature)
         if ready is None:
             raise self._unknown(feature)
+        decision = ready.known.get(unit)
+        return decision if decision is not None else self._decide(ready, unit)
+
+    def _decide(self, ready: _ReadyRoute, unit: str) -> Decision:
         rollout = ready.rollout
         arm: Arm = "stable"
         mirrored = False
         if rollout is not None and unit:
             arm, mirrored = arm_at(rollout, bucket_after(ready.salt, unit))
         release, price, mirror, mirror_price = ready.served[arm, mirrored]
-        # Positional: this runs for every request, and keywords would double its cost.
-        return Decision(
-            feature,
+        # Positional: this runs for most requests, and keywords would double its cost.
+        decision = Decision(
+            ready.route.feature,
             ready.environment,
             release,
             arm,
@@ -145,6 +154,10 @@ class RoutingTable:
             price,
             mirror_price,
         )
+        if len(ready.known) >= _UNITS_REMEMBERED:
+            ready.known.clear()
+        ready.known[unit] = decision
+        return decision
 
     def _unknown(self, feature: str) -> NotFoundError:
         close = difflib.get_close_matches(feature, self.features, n=1)
