@@ -30,6 +30,14 @@ coverage:
 bench *ARGS:
     python -m benchmarks {{ARGS}}
 
+# everything beside its peers in one run (installs them under .bench/); writes benchmarks/RESULTS.md; --quick for a look
+bench-peers *ARGS:
+    python -m benchmarks peers {{ARGS}}
+
+# memory of one gateway worker over two million requests
+soak *ARGS:
+    python -m benchmarks soak {{ARGS}}
+
 # write the generated pages of docs/reference
 reference:
     python scripts/generate_reference.py

@@ -1,4 +1,4 @@
-"""Our gateway beside the bare upstream and nginx, in interleaved rounds: the short form of `python -m benchmarks peers`."""
+"""Our gateway beside the bare upstream and nginx, in interleaved rounds: `python -m benchmarks peers`, in short."""
 
 from __future__ import annotations
 

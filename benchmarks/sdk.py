@@ -1,192 +1,162 @@
-"""The SDK: what importing costs, and what resolving, rendering, recording and wrapping add to a request.
+"""The SDK: what importing costs, and what deciding, rendering, recording and calling add to a request.
 
-Every figure stands beside a peer or a floor measured in the same run, turn by turn. `python -m benchmarks.sdk`.
+Every figure stands beside a peer or a floor measured in the same run, turn by turn. Peers that are not installed are
+skipped; `python -m benchmarks peers` installs them in an environment of their own and runs this there.
+`python -m benchmarks sdk [--rounds N] [--json FILE]`.
 """
 
 from __future__ import annotations
 
+import argparse
+import contextlib
+import itertools
 import resource
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
-import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import minijinja
+import msgspec
 
-from trimtab.artifacts.model import ModelContent, PromptContent, PromptMessage
-from trimtab.core.canonical import canonical_digest
-from trimtab.releases.model import CompiledRelease
+from benchmarks.harness.bench import FOLDER
+from benchmarks.harness.kit import build_kit
+from benchmarks.harness.machine import describe_machine
+from benchmarks.harness.page import sdk_tables
+from benchmarks.harness.processes import SERVER_CORE, on_core, spinning
+from benchmarks.harness.results import Sdk
+from benchmarks.harness.turns import Case, take_turns
+from benchmarks.sdk_calls import open_call_cases
+from benchmarks.sdk_feature import TEMPLATE, VARIABLES, published
+from benchmarks.sdk_peers import growthbook, langfuse, openfeature
 from trimtab.sdk.client import Trimtab
-from trimtab.serving.directory import DataDirectory
-from trimtab.serving.snapshot import RolloutRoute, Route, Snapshot
-from trimtab.serving.snapshot_file import publish
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
 
 ROUNDS = 7
-TEMPLATE = "You answer customers of {{ shop }}. Be {{ tone }}. Reply with one JSON object and nothing else."
-VARIABLES = {"shop": "Acme", "tone": "kind"}
+CALLS, MODEL_CALLS = 2000, 30
 IMPORTS = {
     "import trimtab": "import trimtab",
     "import trimtab; trimtab.Trimtab": "import trimtab; trimtab.Trimtab",
     "floor: import msgspec": "import msgspec",
     "peer: import openfeature.api": "import openfeature.api",
+    "peer: import growthbook": "import growthbook",
     "peer: import openai": "import openai",
+    "peer: import langfuse": "import langfuse",
 }
+PACKAGES = ("langfuse", "growthbook", "openfeature-sdk", "openai", "jinja2", "minijinja")
+OUTPUT = "Your order 48213 shipped on Tuesday and should arrive within two business days."
 
 
-def import_costs() -> dict[str, float]:
-    """Process CPU in ms beyond bare Python, median of rounds, one of each per round."""
+def import_costs(rounds: int) -> dict[str, float]:
+    """Process CPU in ms beyond bare Python, median of rounds, one of each per round; what is missing is left out."""
     programs = {"bare": "pass", **IMPORTS}
     samples: dict[str, list[float]] = {name: [] for name in programs}
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         for name, program in programs.items():
             before = resource.getrusage(resource.RUSAGE_CHILDREN)
-            subprocess.run([sys.executable, "-c", program], check=True)
+            done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True)
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
-            samples[name].append((after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) * 1e3)
+            if done.returncode == 0:
+                spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+                samples[name].append(spent * 1e3)
     bare = statistics.median(samples.pop("bare"))
-    return {name: statistics.median(values) - bare for name, values in samples.items()}
+    return {name: statistics.median(values) - bare for name, values in samples.items() if values}
 
 
-def paired(cases: dict[str, Callable[[], Any]], *, calls: int, rounds: int = ROUNDS) -> dict[str, float]:
-    """Thread CPU in µs per call, median of rounds, the cases taking turns."""
-    samples: dict[str, list[float]] = {name: [] for name in cases}
-    for _ in range(rounds):
-        for name, case in cases.items():
-            start = time.thread_time_ns()
-            for _ in range(calls):
-                case()
-            samples[name].append((time.thread_time_ns() - start) / calls / 1e3)
-    return {name: statistics.median(values) for name, values in samples.items()}
-
-
-def _release(number: int) -> CompiledRelease:
-    names = {name: {"type": "string"} for name in VARIABLES}
-    return CompiledRelease(
-        digest=canonical_digest(number),
-        feature="support-reply",
-        number=number,
-        prompt=PromptContent(
-            messages=[PromptMessage(role="system", content=TEMPLATE)],
-            variables={"type": "object", "properties": names, "required": list(names), "additionalProperties": False},
-        ),
-        model=ModelContent(provider="openai", model="gpt-a", parameters={"temperature": 0.2}),
-    )
-
-
-def _published(root: Path) -> None:
-    stable, candidate = _release(1), _release(2)
-    rollout = RolloutRoute(
-        id="rol_1", candidate=candidate.digest, salt="s", stage=1, state="progressing", weight=0.1, control_weight=0.1
-    )
-    snapshot = Snapshot(
-        revision=1,
-        environment="production",
-        published_at_ms=1,
-        routes=[Route(feature="support-reply", stable=stable.digest, rollout=rollout)],
-        releases={release.digest: release for release in (stable, candidate)},
-    )
-    publish(DataDirectory(root).snapshot("production"), snapshot)
-
-
-def request_costs(tt: Trimtab) -> dict[str, float]:
-    """What one request pays, beside a flag SDK that looks up a dict and the bare template engines."""
-    import jinja2
-    from openfeature import api
-    from openfeature.evaluation_context import EvaluationContext
-    from openfeature.provider.in_memory_provider import InMemoryFlag, InMemoryProvider
-
-    api.set_provider_and_wait(InMemoryProvider({"support-reply": InMemoryFlag("a", {"a": "support-reply#1"})}))
-    peer = api.get_client()
-    context = EvaluationContext(targeting_key="u1")
-    engine = minijinja.Environment(templates={"0": TEMPLATE})
-    compiled = jinja2.Environment(autoescape=False).from_string(TEMPLATE)
+def own_cases(tt: Trimtab) -> Iterator[Case]:
+    """What one request pays, whole and in parts."""
+    units = itertools.cycle([f"user-{number}" for number in range(1000)])
+    usage = {"input_tokens": 58, "output_tokens": 27}
     resolved = tt.resolve("support-reply", unit="u1")
     rendered = resolved.render(**VARIABLES)
-    cases: dict[str, Callable[[], Any]] = {
-        "resolve": lambda: tt.resolve("support-reply", unit="u1"),
-        "peer: OpenFeature in-memory flag": lambda: peer.get_string_details("support-reply", "", context),
-        "render a resolved release": lambda: resolved.messages(VARIABLES),
-        "floor: minijinja alone": lambda: engine.render_template("0", **VARIABLES),
-        "peer: jinja2 alone": lambda: compiled.render(VARIABLES),
-        "record": lambda: tt.record(rendered, output="ok", usage={"input_tokens": 10, "output_tokens": 5}),
+
+    def whole() -> None:
+        answered = tt.render("support-reply", unit=next(units), variables=VARIABLES)
+        tt.record(answered, output=OUTPUT, usage=usage)
+
+    yield Case("trimtab: decide + render + record", whole, after=tt.flush)
+    yield Case("  decide", lambda: tt.resolve("support-reply", unit=next(units)), after=tt.flush)
+    yield Case("  render a resolved release", lambda: resolved.messages(VARIABLES))
+    yield Case("  record", lambda: tt.record(rendered, output=OUTPUT, usage=usage), after=tt.flush)
+
+
+def peer_cases(stack: contextlib.ExitStack, skipped: dict[str, str]) -> Iterator[Case]:
+    """Peers that are installed, then the bare template engines."""
+    units = itertools.cycle([f"user-{number}" for number in range(1000)])
+    opened = {
+        langfuse.NAME: lambda: langfuse.open_case(TEMPLATE.replace("{{ ", "{{").replace(" }}", "}}"), VARIABLES),
+        growthbook.NAME: growthbook.open_case,
+        openfeature.NAME: openfeature.open_case,
     }
-    try:
-        return paired(cases, calls=2000)
-    finally:
-        api.clear_providers()
+    for name, open_case in opened.items():
+        try:
+            call = stack.enter_context(open_case())
+        except ModuleNotFoundError as missing:
+            skipped[name] = str(missing)
+            continue
+        yield Case(name, lambda call=call: call(next(units)))
+    engine = minijinja.Environment(templates={"0": TEMPLATE})
+    yield Case("floor: minijinja alone", lambda: engine.render_template("0", **VARIABLES))
+    with contextlib.suppress(ModuleNotFoundError):
+        import jinja2
+
+        compiled = jinja2.Environment(autoescape=False).from_string(TEMPLATE)
+        yield Case("floor: jinja2 alone", lambda: compiled.render(VARIABLES))
 
 
-ANSWER = (
-    b'{"id":"c","object":"chat.completion","created":1,"model":"gpt-a","choices":[{"index":0,"finish_reason":"stop",'
-    b'"message":{"role":"assistant","content":"ok"}}],"usage":{"prompt_tokens":1,"completion_tokens":1,'
-    b'"total_tokens":2}}'
-)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *args: Any) -> None:
-        pass
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["content-length"]))
-        self.send_response(200)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(ANSWER)))
-        self.end_headers()
-        self.wfile.write(ANSWER)
-
-
-def wrapper_costs(tt: Trimtab) -> dict[str, float]:
-    """A whole call through the `openai` client, wrapped and not."""
-    from openai import OpenAI
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    ask = {"role": "user", "content": "Where is my order?"}
-    system = {"role": "system", "content": minijinja.Environment().render_str(TEMPLATE, **VARIABLES)}
-    with OpenAI(base_url=f"http://127.0.0.1:{server.server_address[1]}/v1", api_key="k") as plain:
-        wrapped: Any = tt.wrap(plain)
-        create: Any = plain.chat.completions.create
-        options = {"variables": VARIABLES}
-        result = paired(
-            {
-                "wrapped openai client": lambda: wrapped.chat.completions.create(
-                    model="support-reply", messages=[ask], user="u1", trimtab=options
-                ),
-                "floor: openai client, same request": lambda: create(
-                    model="gpt-a", messages=[system, ask], user="u1", temperature=0.2
-                ),
-            },
-            calls=4,
-            rounds=60,
+def measure(rounds: int, command: str) -> Sdk:
+    """Measure everything in this process, on the core that servers are measured on."""
+    kit = build_kit(FOLDER / "kit")
+    skipped: dict[str, str] = {}
+    machine = describe_machine()
+    FOLDER.mkdir(exist_ok=True)
+    with on_core(SERVER_CORE), spinning(), contextlib.ExitStack() as stack:
+        # a disk-backed folder: tmpfs would flatter the journal
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=FOLDER)))
+        published(folder)
+        port = stack.enter_context(kit.upstream())
+        tt = stack.enter_context(Trimtab(folder))
+        in_process = take_turns([*own_cases(tt), *peer_cases(stack, skipped)], calls=CALLS, rounds=rounds)
+        calls = take_turns(
+            list(open_call_cases(tt, f"http://127.0.0.1:{port}/v1", stack, skipped)), calls=MODEL_CALLS, rounds=rounds
         )
-    server.shutdown()
-    server.server_close()
-    return result
+        imports = import_costs(rounds)
+    return Sdk(
+        machine=machine,
+        command=command,
+        versions=_versions(),
+        in_process=in_process,
+        calls=calls,
+        import_ms=imports,
+        skipped=skipped,
+    )
 
 
-def main() -> None:
-    """Print every figure."""
-    print("import (ms of process CPU beyond bare Python)")
-    for name, cost in import_costs().items():
-        print(f"  {name:<36} {cost:8.1f}")
-    with tempfile.TemporaryDirectory() as folder:
-        _published(Path(folder))
-        with Trimtab(folder) as tt:
-            print("per call (µs of CPU on the calling thread)")
-            for name, cost in {**request_costs(tt), **wrapper_costs(tt)}.items():
-                print(f"  {name:<36} {cost:8.1f}")
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        with contextlib.suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Print the tables, or write what was found as JSON."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks sdk")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--json", type=Path, help="write the figures there instead of printing them")
+    parser.add_argument("--command", default="python -m benchmarks sdk", help=argparse.SUPPRESS)
+    asked = parser.parse_args(arguments)
+    found = measure(asked.rounds, asked.command)
+    if asked.json:
+        asked.json.write_bytes(msgspec.json.encode(found))
+    else:
+        print(sdk_tables(found))
 
 
 if __name__ == "__main__":

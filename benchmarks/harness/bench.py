@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.harness.environments import Environments
 from benchmarks.harness.kit import build_kit
-from benchmarks.harness.processes import LOAD_CORE
+from benchmarks.harness.processes import LOAD_CORE, on_core
 from benchmarks.servers.model import Server, Workspace
 
 if TYPE_CHECKING:
@@ -33,8 +32,8 @@ def open_bench() -> Iterator[tuple[Kit, Workspace]]:
     runs = FOLDER / "runs"
     shutil.rmtree(runs, ignore_errors=True)
     runs.mkdir(parents=True)
-    os.sched_setaffinity(0, {LOAD_CORE})
     with contextlib.ExitStack() as stack:
+        stack.enter_context(on_core(LOAD_CORE))
         upstream = stack.enter_context(kit.upstream())
         pair = _certificate(runs) if kit.tls else None
         tls = stack.enter_context(kit.upstream(*pair)) if pair else 0

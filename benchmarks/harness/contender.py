@@ -32,7 +32,11 @@ _WORD = b"shipped"
 
 
 class NotReadyError(Exception):
-    """A gateway did not start, or did not answer as it should; the message says what it did instead."""
+    """A gateway did not start, or did not answer as it should: `brief` says what it did instead."""
+
+    def __init__(self, brief: str, log: Path) -> None:
+        super().__init__(f"{brief}; its output ends: {_tail(log)}")
+        self.brief = brief
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,7 +130,7 @@ def run_contender(server: Server, kit: Kit, workloads: list[Workload]) -> Iterat
             except NotReadyError as reason:
                 if number == 0:
                     raise
-                contender.unanswered[workload.name] = str(reason)
+                contender.unanswered[workload.name] = reason.brief
             else:
                 contender.requests += 1
             deadline = time.monotonic() + _PROOF_SECONDS
@@ -173,9 +177,9 @@ def _ask(server: Server, workload: Workload) -> tuple[int, bytes]:
 
 def _wait(process: Process, deadline: float, log: Path, problem: str) -> None:
     if not process.alive:
-        raise NotReadyError(f"it ended: {_tail(log)}")
+        raise NotReadyError("it ended", log)
     if time.monotonic() > deadline:
-        raise NotReadyError(f"{problem}; its output ends {_tail(log)}")
+        raise NotReadyError(problem, log)
     time.sleep(_POLL_SECONDS)
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from benchmarks.harness.workloads import Workload
     from benchmarks.servers.model import Server, Workspace
 
-__all__ = ["OURS", "measure_gateways"]
+__all__ = ["OURS", "events_of", "measure_gateways"]
 
 _EVERYTHING = (CHAT, CHAT_ONE, STREAM, STREAM_LONG, PACED)
 OURS: tuple[Entry, ...] = (
@@ -38,7 +38,7 @@ OURS: tuple[Entry, ...] = (
     (nginx.prepare_tls, (CHAT, CHAT_ONE)),
 )
 """Our configurations, and what stands beside them: nothing at all, and a proxy that adds nothing."""
-_DIRECT, _OURS, _OURS_TLS = "direct", "trimtab", "trimtab, TLS upstream"
+_DIRECT, _OURS, _OURS_TLS, _OURS_CAPTURING = "direct", "trimtab", "trimtab, TLS upstream", "trimtab, content captured"
 _TLS = "TLS upstream"
 
 
@@ -57,20 +57,22 @@ def measure_gateways(
             field.enter(entries, workspace, kit, stack)
             samples = run_rounds(field, rounds=rounds, scale=scale)
             memory = {contender.server.name: contender.rss_bytes() / 1e6 for contender, _ in field.contenders}
+        # before the folder goes, with what our gateways said of their events when they ended
         results = [_result(contender, samples, memory) for contender, _ in field.contenders]
+        long = _long(field, samples, memory)
     return Gateways(
         machine=machine,
         command=command,
         rounds=rounds,
         seconds=round(time.monotonic() - began, 0),
         chat=[found for found in results if found.rps and _TLS not in found.name],
-        long=_long(field, samples, memory),
+        long=long,
         tls=[found for found in results if found.rps and _TLS in found.name],
         skipped=field.skipped,
         unanswered={
-            f"{contender.server.name}: {workload}": problem
+            f"{contender.server.name}, {' and '.join(contender.unanswered)}": next(iter(contender.unanswered.values()))
             for contender, _ in field.contenders
-            for workload, problem in contender.unanswered.items()
+            if contender.unanswered
         },
     )
 
@@ -89,7 +91,7 @@ def _result(contender: Contender, samples: Samples, memory: dict[str, float]) ->
     own_cpu = bool(server.command)
     added = [_added(samples, name, quantile) for quantile in ("p50_us", "p99_us")]
     added_ours = [_added(samples, ours, quantile) for quantile in ("p50_us", "p99_us")]
-    durable, dropped = _events(server.data)
+    durable, dropped = events_of(server.data)
     return GatewayResult(
         name=name,
         version=server.version,
@@ -122,9 +124,10 @@ def _long(field: Field, samples: Samples, memory: dict[str, float]) -> list[Gate
             rps=samples.median(contender.server.name, CHAT_LONG.name, _rps),
             cpu_us=samples.median(contender.server.name, CHAT_LONG.name, _cpu) if contender.server.command else None,
             rss_mb=memory[contender.server.name] if contender.server.command else None,
+            rps_of_trimtab=samples.ratio(_OURS_CAPTURING, contender.server.name, CHAT_LONG.name, _rps),
             answered=contender.requests,
-            durable_events=_events(contender.server.data)[0],
-            dropped_events=_events(contender.server.data)[1],
+            durable_events=events_of(contender.server.data)[0],
+            dropped_events=events_of(contender.server.data)[1],
             problem=samples.problems().get(contender.server.name, ""),
         )
         for contender, workloads in field.contenders
@@ -155,7 +158,7 @@ def _divide(above: float | None, below: float | None) -> float | None:
     return above / below if above is not None and below else None
 
 
-def _events(data: Path | None) -> tuple[int | None, int | None]:
+def events_of(data: Path | None) -> tuple[int | None, int | None]:
     """What our gateway said of its events when it ended: durable and dropped."""
     if data is None:
         return None, None

@@ -69,7 +69,10 @@ class Kit:
         """Run the upstream on the load generator's core; yields its port."""
         command = [str(self.mock), "0", *(str(path) for path in (certificate, key) if path)]
         with subprocess.Popen(
-            command, stdout=subprocess.PIPE, text=True, preexec_fn=pinned(LOAD_CORE, real_time=True)
+            command,
+            stdout=subprocess.PIPE,
+            text=True,
+            preexec_fn=pinned(LOAD_CORE, real_time=True),  # noqa: PLW1509 - one thread
         ) as process:
             try:
                 assert process.stdout is not None

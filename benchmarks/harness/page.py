@@ -20,7 +20,23 @@ _HEAD = """\
 Rates say more about a machine than about a program, so read the ratios: everything in one table was measured in one
 run, in rounds in which all took turns, and each ratio is taken within a round. How: [README](README.md).
 """
-_DASH = "–"
+_METHOD = """\
+{rounds} rounds, {seconds:.0f} s in all. One worker pinned to one core; load generator and upstream on the other.
+"""
+_RATIOS = """\
+Beside Trimtab, in the same rounds: how many times its CPU per request a gateway needs, how many times a gateway's
+requests per second Trimtab serves, and Trimtab's added latency as a multiple of the gateway's.
+"""
+_STREAMS = """\
+Streams, gateway CPU in µs per content chunk: of a stream of 20 (its request included), of each chunk beyond the
+twentieth, and of a stream of 20 whose chunks come 2 ms apart, so that none share a read.
+"""
+_SOAKED = """\
+{requests:,} requests, {streams:,} of them streams, in {seconds:.0f} s; full content captured;
+{durable:,} events durable, {dropped:,} dropped. Highest {highest:.1f} MB; {growth:+.1f} MB since a fifth of the
+requests: {verdict}.
+"""
+_DASH = "\N{EN DASH}"
 _SMALL = 10.0
 _TINY = 0.1
 
@@ -43,8 +59,7 @@ def write_page(results: Results, path: Path) -> Path:
 def gateway_tables(found: Gateways) -> str:
     """All tables of a run of gateways."""
     parts = [
-        f"{found.rounds} rounds, {found.seconds:.0f} s in all. One worker pinned to one core; load generator and upstream"
-        " on the other.\n",
+        _METHOD.format(rounds=found.rounds, seconds=found.seconds),
         _table(
             "gateway|CPU µs per request|requests/s, 32 connections|added p50, p99 µs, 1 connection|RSS MB",
             (
@@ -58,8 +73,7 @@ def gateway_tables(found: Gateways) -> str:
                 for one in found.chat
             ),
         ),
-        "Beside Trimtab, in the same rounds: how many times its CPU per request a gateway needs, how many times a"
-        " gateway's requests per second Trimtab serves, and Trimtab's added latency as a multiple of the gateway's.\n",
+        _RATIOS,
         _table(
             "gateway|its CPU by Trimtab's|Trimtab's requests/s by its|Trimtab's added p50, p99 by its",
             (
@@ -73,8 +87,7 @@ def gateway_tables(found: Gateways) -> str:
                 if one.name != "trimtab"
             ),
         ),
-        "Streams, gateway CPU in µs per content chunk: of a stream of 20 (its request included), of each chunk beyond"
-        " the twentieth, and of a stream of 20 whose chunks come 2 ms apart, so that none share a read.\n",
+        _STREAMS,
         _table(
             "gateway|20 chunks|a chunk more|20 chunks, 2 ms apart",
             (
@@ -121,15 +134,18 @@ def sdk_tables(found: Sdk) -> str:
 
 def soak_table(found: Soak) -> str:
     """Memory over requests, and the verdict."""
-    verdict = "flat" if found.flat else "not flat"
-    return "\n".join(
-        [
-            f"{found.requests:,} requests, {found.streams:,} of them streams, in {found.seconds:.0f} s; full content"
-            f" captured; {found.durable_events:,} events durable, {found.dropped_events:,} dropped. Grown by"
-            f" {found.growth_mb:+.1f} MB since a fifth of the requests: {verdict}.\n",
-            _table("requests|RSS MB", ((f"{count:,}", _number(memory)) for count, memory in found.rss_mb)),
-        ]
+    told = _SOAKED.format(
+        requests=found.requests,
+        streams=found.streams,
+        seconds=found.seconds,
+        durable=found.durable_events,
+        dropped=found.dropped_events,
+        highest=found.highest_rss_mb,
+        growth=found.growth_mb,
+        verdict="flat" if found.flat else "not flat",
     )
+    rows = ((f"{count:,}", _number(memory)) for count, memory in found.rss_mb)
+    return "\n".join([told, _table("requests|RSS MB", rows)])
 
 
 def _about(machine: dict[str, str], command: str) -> str:
@@ -147,13 +163,13 @@ def _events(found: list[GatewayResult]) -> str:
 
 def _short(found: list[GatewayResult]) -> str:
     return _table(
-        "gateway|CPU µs per request|requests/s, 32 connections|added p50, p99 µs, 1 connection|RSS MB",
+        "gateway|CPU µs per request|requests/s, 32 connections|Trimtab's requests/s by its|RSS MB",
         (
             (
                 _named(one),
                 _number(one.cpu_us),
                 _number(one.rps),
-                _pair(one.added_p50_us, one.added_p99_us),
+                _number(one.rps_of_trimtab) if not one.name.startswith("trimtab") else "1",
                 _number(one.rss_mb),
             )
             for one in found

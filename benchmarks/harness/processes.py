@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-__all__ = ["LOAD_CORE", "SERVER_CORE", "Process", "pinned", "spinning"]
+__all__ = ["LOAD_CORE", "SERVER_CORE", "Process", "on_core", "pinned", "spinning"]
 
 _CORES = sorted(os.sched_getaffinity(0))
 LOAD_CORE = _CORES[0]
@@ -44,6 +44,17 @@ def pinned(core: int, *, real_time: bool = False, niceness: int = 0) -> Callable
 
 
 @contextlib.contextmanager
+def on_core(core: int) -> Iterator[None]:
+    """Keep this process to one core meanwhile."""
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
+@contextlib.contextmanager
 def spinning() -> Iterator[None]:
     """Keep both cores awake with loops of idle priority: a core that sleeps between requests adds its waking time."""
 
@@ -55,7 +66,7 @@ def spinning() -> Iterator[None]:
         return prepare
 
     loops = [
-        subprocess.Popen(["sh", "-c", "while :; do :; done"], preexec_fn=idle(core))
+        subprocess.Popen(["sh", "-c", "while :; do :; done"], preexec_fn=idle(core))  # noqa: PLW1509 - one thread
         for core in sorted({LOAD_CORE, SERVER_CORE})
     ]
     try:
@@ -78,7 +89,7 @@ class Process:
             env={**os.environ, **env},
             cwd=cwd,
             start_new_session=True,
-            preexec_fn=pinned(SERVER_CORE, niceness=-20),
+            preexec_fn=pinned(SERVER_CORE, niceness=-20),  # noqa: PLW1509 - one thread
         )
         with contextlib.suppress(OSError):  # no automatic grouping on this kernel, or not root
             Path(f"/proc/{self._process.pid}/autogroup").write_text("-20")

@@ -98,6 +98,7 @@ class Soak(msgspec.Struct, frozen=True, kw_only=True):
     """Requests answered, and resident memory then, in 10^6 bytes."""
     durable_events: int
     dropped_events: int
+    highest_rss_mb: float
     growth_mb: float
     """Last reading less the reading after a fifth of the requests."""
     flat: bool

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import statistics
 import time
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from benchmarks.harness.environments import UnavailableError
 from benchmarks.harness.processes import spinning
 
 if TYPE_CHECKING:
+    import contextlib
     from collections.abc import Callable, Sequence
 
     from benchmarks.harness.kit import Kit
@@ -73,7 +73,7 @@ class Field:
                 server = prepare(workspace)
                 contender = stack.enter_context(run_contender(server, kit, list(workloads)))
             except (UnavailableError, NotReadyError) as reason:
-                self.skipped[name] = str(reason)
+                self.skipped[name] = reason.brief if isinstance(reason, NotReadyError) else str(reason)
                 print(f"  {name}: skipped, {reason}", flush=True)
                 continue
             contender.freeze()

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["CHAT", "CHAT_LONG", "CHAT_ONE", "PACED", "STREAM", "STREAM_LONG", "Workload"]
 

@@ -26,7 +26,7 @@ general_settings:
 
 
 def prepare(workspace: Workspace) -> Server:
-    """One model; no database, no callbacks, no retries: the least it can be asked to do, for it does not start without a key."""
+    """One model; no database, callbacks or retries: the least it can be asked to do (a key it insists on)."""
     program = workspace.environments.python("litellm", f"litellm[proxy]=={VERSION}") / "litellm"
     home, port = workspace.home("litellm"), free_port()
     (home / "config.yaml").write_text(
