@@ -19,16 +19,19 @@ class ServerLimits(msgspec.Struct, frozen=True, kw_only=True):
     max_body_bytes: int = 10 * 1024 * 1024
     max_head_bytes: int = 64 * 1024
     """Request line and headers together."""
+    max_headers: int = 200
     request_seconds: float = 60.0
     """From the first byte of a request to its last: a slow sender is answered with 408."""
     idle_seconds: float = 75.0
     """How long a connection may wait between requests."""
     linger_seconds: float = 2.0
-    """How long the rest of a refused body is read and dropped, so that the caller gets to see the answer."""
+    """How long what follows a refusal is read and dropped, so that the caller gets to see the answer."""
+    write_seconds: float = 60.0
+    """How long a caller that reads nothing of its answer is waited for; any progress starts it anew."""
     max_pipelined: int = 32
     """Requests read ahead of the one being answered."""
     write_buffer_bytes: int = 256 * 1024
-    """Beyond this much unsent answer, the exchange is told to pause."""
+    """Beyond this much unsent answer, the exchange is told to pause and nothing more is read."""
 
 
 class Application(Protocol):

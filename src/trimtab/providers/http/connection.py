@@ -3,71 +3,45 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Protocol, cast
-
-import httptools
+from typing import cast
 
 from trimtab.providers.http.exchange import Exchange
 from trimtab.providers.http.message import Refusal, Request
-
-if TYPE_CHECKING:
-    from trimtab.providers.http.application import Application, ServerLimits
+from trimtab.providers.http.request_reader import RequestReader, Server
 
 __all__ = ["ServerConnection"]
 
-_HOP_BY_HOP = frozenset({b"connection", b"upgrade", b"http2-settings"})
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-class Server(Protocol):
-    """What a connection sees of the server that accepted it."""
-
-    application: Application
-    limits: ServerLimits
-    draining: bool
-
-    def opened(self, connection: ServerConnection) -> None: ...
-    def closed(self, connection: ServerConnection) -> None: ...
-
-
-class ServerConnection(asyncio.Protocol):
-    """The protocol of one accepted connection."""
+class ServerConnection(RequestReader):
+    """The protocol of one accepted connection: answers what it reads, and closes in time."""
 
     __slots__ = (
-        "_body_bytes",
-        "_closing",
-        "_deadline",
         "_exchange",
-        "_head_bytes",
-        "_headers",
-        "_incoming",
-        "_parser",
-        "_parts",
+        "_half_closed",
+        "_patience",
         "_queue",
         "_reading_paused",
-        "_server",
-        "_stopped",
-        "_target",
         "_transport",
+        "_unsent",
     )
 
     def __init__(self, server: Server) -> None:
-        self._server = server
-        self._parser = httptools.HttpRequestParser(self)
+        super().__init__(server)
         self._transport: asyncio.Transport | None = None
         self._queue: deque[Request] = deque()
         self._exchange: Exchange | None = None
-        self._incoming: Request | None = None
-        self._headers: dict[bytes, bytes] = {}
-        self._parts: list[bytes] = []
-        self._target = b""
-        self._head_bytes = 0
-        self._body_bytes = 0
-        self._deadline = 0.0
+        self._patience = 0.0
+        """Until when a caller that reads nothing of its answer is waited for."""
+        self._unsent = 0
+        """Bytes in the write buffer when the caller last made progress; nothing unless it has fallen behind."""
         self._reading_paused = False
-        self._closing = False
-        self._stopped = False
+        self._half_closed = False
+        """Whether the caller has shut down its sending side, or is gone."""
 
     # --- asyncio.Protocol ---------------------------------------------------------------------------------------
 
@@ -86,102 +60,40 @@ class ServerConnection(asyncio.Protocol):
             self._exchange = None
 
     def pause_writing(self) -> None:
+        if self._transport is not None:
+            self._unsent = self._transport.get_write_buffer_size()
+            self._patience = time.monotonic() + self._server.limits.write_seconds
+            self._hold_reading()  # whoever reads no answers gets no more requests executed
         if self._exchange and self._exchange.on_pause:
             self._exchange.on_pause()
 
     def resume_writing(self) -> None:
+        self._unsent = 0
+        self._hold_reading()
         if self._exchange and self._exchange.on_resume:
             self._exchange.on_resume()
 
-    def data_received(self, data: bytes) -> None:
-        if self._stopped:
-            return
-        if self._incoming is None:
-            self._head_bytes += len(data)
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            if self._parser.get_method() != b"CONNECT":
-                self._ignore_upgrade(data[upgrade.args[0] :])
-        except httptools.HttpParserCallbackError:
-            self.cut()
-            raise  # ours, not the caller's
-        except httptools.HttpParserError as error:
-            self._refuse_stream(Refusal(400, "malformed_http", f"this is not HTTP/1.1: {error}"))
-        else:
-            if self._incoming is None and self._head_bytes > self._server.limits.max_head_bytes:
-                self._refuse_stream(self._head_too_large())
+    def eof_received(self) -> bool:
+        """Answer a caller that shut down its sending side only, if it can be told from one that is gone.
 
-    # --- httptools ----------------------------------------------------------------------------------------------
-
-    def on_message_begin(self) -> None:
-        self._headers = {}
-        self._target = b""
-        self._body_bytes = 0
-        self._head_bytes = max(self._head_bytes, 1)
-        self._deadline = time.monotonic() + self._server.limits.request_seconds
-
-    def on_url(self, url: bytes) -> None:
-        self._target += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        name = name.lower()
-        present = self._headers.get(name)
-        self._headers[name] = value if present is None else b"%s, %s" % (present, value)
-
-    def on_headers_complete(self) -> None:
-        parser = self._parser
-        target, headers = self._target, self._headers
-        path = target.partition(b"?")[0] if b"?" in target else target
-        request = Request(parser.get_method(), target, headers, path)
-        if parser.should_upgrade() and request.method != b"CONNECT":
-            return  # read again by `_ignore_upgrade`
-        self._incoming = request
-        if parser.get_http_version() == "1.0":
-            request.http_1_0 = True
-        elif b"expect" in headers:
-            request.expects_continue = headers[b"expect"].lower() == b"100-continue"
-        server = self._server
-        if server.draining or not parser.should_keep_alive():
-            request.keep_alive = False
-        refusal = self._judge(request) or server.application.admit(request)
-        if refusal is not None:
-            request.refusal = refusal
-            # A caller that waited for our leave keeps its body: what follows on this connection is ambiguous.
-            request.keep_alive = request.keep_alive and not request.expects_continue
-            self._enqueue(request)
-        elif request.expects_continue:
-            self._permit_body()
-
-    def on_body(self, body: bytes) -> None:
-        request = self._incoming
-        if request is None or request.refusal:
-            return
-        self._body_bytes += len(body)
-        if self._body_bytes > self._server.limits.max_body_bytes:
-            request.refusal = self._body_too_large(request)
-            self._parts = []
-            self._enqueue(request)
-        else:
-            self._parts.append(body)
-
-    def on_message_complete(self) -> None:
-        request = self._incoming
+        At first both look the same. Whoever closed resets the connection when written to: an interim answer, which
+        every HTTP/1.1 client reads past (RFC 9110 §15.2), finds out; `check_deadline` looks for the outcome.
+        """
+        if self._half_closed:
+            return True
+        self._stopped = True
         self._incoming = None
-        self._head_bytes = 0
-        if request is None:
-            return
-        if request.refusal:
-            if self._closing and self._exchange is None:
-                self._close()
-            return
-        parts = self._parts
-        request.body = parts[0] if len(parts) == 1 else b"".join(parts)
-        self._parts = []
-        if self._exchange is None and not self._queue:
-            self._begin(request)
-        else:
-            self._enqueue(request)
+        if not self.busy or not self._open_ended():
+            return False
+        exchange = self._exchange
+        last = self._queue[-1] if self._queue else cast("Exchange", exchange).request
+        if last.http_1_0:
+            return False  # cannot be asked; and proxies that speak it close for good
+        self._half_closed = True
+        last.keep_alive = False
+        if exchange is not None and not exchange.started and not exchange.request.http_1_0:
+            self.send(_CONTINUE)
+        return True
 
     # --- Wire: what the exchange asks for -----------------------------------------------------------------------
 
@@ -190,13 +102,13 @@ class ServerConnection(asyncio.Protocol):
             self._transport.write(data)
 
     def answered(self, *, keep_alive: bool) -> None:
-        self._exchange = None
+        exchange, self._exchange = self._exchange, None
         if not keep_alive:
-            self._closing = True
-            if self._incoming is None or not self._incoming.refusal or self._incoming.expects_continue:
-                self._close()
+            self._last = True
+            if exchange is not None and exchange.request.refusal:
+                self._linger()
             else:
-                self._deadline = time.monotonic() + self._server.limits.linger_seconds
+                self._close()
             return
         self._deadline = time.monotonic() + self._server.limits.idle_seconds
         if self._queue:
@@ -231,12 +143,16 @@ class ServerConnection(asyncio.Protocol):
             self._close()
 
     def check_deadline(self, now: float) -> None:
-        """Close where the caller was too slow; never while it waits for our answer."""
-        if now < self._deadline or self.busy:
-            return
-        if self._stopped:
+        """Close where the caller was too slow or is gone; never while it waits for our answer."""
+        if self._unsent:
+            self._check_reader(now)
+        elif self._half_closed and self._is_reset():
             self.cut()
-        elif self._head_bytes and not self._closing and not (self._incoming and self._incoming.refusal):
+        elif now < self._deadline or self.busy:
+            return
+        elif self._stopped:
+            self.cut()
+        elif self._message_bytes and not (self._incoming and self._incoming.refusal):
             seconds = self._server.limits.request_seconds
             self._refuse_stream(
                 Refusal(408, "request_timeout", f"the request took longer than {seconds:g} s to arrive")
@@ -246,72 +162,64 @@ class ServerConnection(asyncio.Protocol):
 
     # --- inner workings -----------------------------------------------------------------------------------------
 
-    def _judge(self, request: Request) -> Refusal | None:
-        limits = self._server.limits
-        if request.method == b"CONNECT":
-            request.keep_alive = False
-            return Refusal(405, "method_not_allowed", "this is not a proxy")
-        if b"host" not in self._headers and not request.http_1_0:
-            request.keep_alive = False
-            return Refusal(400, "malformed_http", "an HTTP/1.1 request needs a Host header")
-        if self._head_bytes > limits.max_head_bytes and self._head_size() > limits.max_head_bytes:
-            request.keep_alive = False
-            return self._head_too_large()
-        if int(self._headers.get(b"content-length", b"0")) > limits.max_body_bytes:
-            return self._body_too_large(request)
-        return None
-
-    def _head_size(self) -> int:
-        """Bytes of the headers: what came in with them may have been body."""
-        return sum(map(len, self._headers)) + sum(map(len, self._headers.values()))
-
-    def _head_too_large(self) -> Refusal:
-        limit = self._server.limits.max_head_bytes
-        return Refusal(431, "headers_too_large", f"request line and headers exceed {limit} bytes")
-
-    def _body_too_large(self, request: Request) -> Refusal:
-        request.keep_alive = False
-        limit = self._server.limits.max_body_bytes
-        return Refusal(413, "request_too_large", f"the request body exceeds the limit of {limit} bytes")
+    def _check_reader(self, now: float) -> None:
+        """Cut off a caller that has read nothing of its answer for `write_seconds`."""
+        unsent = self._transport.get_write_buffer_size() if self._transport is not None else 0
+        if unsent < self._unsent:
+            self._unsent = unsent
+            self._patience = now + self._server.limits.write_seconds
+        elif now >= self._patience:
+            self.cut()
 
     def _refuse_stream(self, refusal: Refusal) -> None:
         """Answer what cannot be parsed further, after everything before it, and close."""
         self._stopped = True
-        request = self._incoming if self._incoming and not self._incoming.refusal else Request(b"", b"", {})
-        self._incoming = None
-        request.keep_alive = False
-        request.refusal = refusal
-        self._enqueue(request)
-
-    def _ignore_upgrade(self, rest: bytes) -> None:
-        """Read the request again without its offer to switch protocols, as RFC 9110 §7.8 allows (JDK clients offer)."""
-        lines = [b"%s %s HTTP/1.1" % (self._parser.get_method(), self._target)]
-        lines += [b"%s: %s" % pair for pair in self._headers.items() if pair[0] not in _HOP_BY_HOP]
-        self._parser = httptools.HttpRequestParser(self)
-        self.data_received(b"\r\n".join(lines) + b"\r\n\r\n" + rest)
+        request, self._incoming = self._incoming, None
+        if request is not None and request.refusal:
+            request.keep_alive = False  # it has its answer, or will have: a second one would be somebody else's
+        elif request is None and self._last:
+            pass  # the last answer was announced
+        else:
+            self._last = True
+            request = request or Request(b"", b"", {})
+            request.keep_alive = False
+            request.refusal = refusal
+            self._take(request)
+            return
+        if not self.busy:
+            self._linger()
 
     def _permit_body(self) -> None:
         if self._incoming is not None and self._exchange is None and not self._queue:
             self._incoming.expects_continue = False
-            self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self.send(_CONTINUE)
 
-    def _enqueue(self, request: Request) -> None:
+    def _take(self, request: Request) -> None:
         if self._exchange is None and not self._queue:
             self._begin(request)
             return
         self._queue.append(request)
-        if len(self._queue) >= self._server.limits.max_pipelined and self._transport and not self._reading_paused:
-            self._reading_paused = True
-            self._transport.pause_reading()
+        if len(self._queue) >= self._server.limits.max_pipelined:
+            self._hold_reading()
 
     def _next(self) -> None:
         if not self._queue or self._exchange is not None:
             return
         request = self._queue.popleft()
-        if self._reading_paused and not self._queue and self._transport is not None:
-            self._reading_paused = False
-            self._transport.resume_reading()
+        if self._reading_paused and not self._queue:
+            self._hold_reading()
         self._begin(request)
+
+    def _hold_reading(self) -> None:
+        """Read on, or not: not while answers pile up or a run of pipelined requests waits for its turn."""
+        pause = bool(self._unsent) or len(self._queue) >= self._server.limits.max_pipelined
+        if pause == self._reading_paused or self._transport is None or self._transport.is_closing():
+            return
+        self._reading_paused = pause
+        if pause:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
 
     def _begin(self, request: Request) -> None:
         server = self._server
@@ -322,6 +230,31 @@ class ServerConnection(asyncio.Protocol):
             server.application.refuse(exchange, request.refusal)
         else:
             server.application.handle(exchange)
+
+    def _open_ended(self) -> bool:
+        """Whether the connection can be open in one direction: TCP can, TLS as asyncio has it cannot."""
+        return self._transport is not None and self._transport.get_extra_info("sslcontext") is None
+
+    def _is_reset(self) -> bool:
+        """Whether the caller's side refused what was last written to it."""
+        peer = self._transport.get_extra_info("socket") if self._transport is not None else None
+        return peer is not None and peer.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
+
+    def _linger(self) -> None:
+        """Close what more may be arriving on: an unread byte would turn the end into a reset, which eats the answer.
+
+        RFC 9112 §9.6: end the sending side, drop what comes, close when the caller has or `linger_seconds` are over.
+        """
+        self._stopped = True
+        self._queue.clear()
+        self._deadline = time.monotonic() + self._server.limits.linger_seconds
+        self._hold_reading()
+        if self._transport is None or self._transport.is_closing():
+            return
+        if self._transport.can_write_eof() and not self._half_closed:
+            self._transport.write_eof()
+        else:
+            self._close()
 
     def _close(self) -> None:
         self._stopped = True

@@ -36,6 +36,8 @@ class Exchange(msgspec.Struct, eq=False):
     on_resume: Callable[[], None] | None = None
     done: bool = False
     """Whether the answer is complete, or the caller gone."""
+    started: bool = False
+    """Whether a streamed answer has begun."""
     _chunked: bool = False
 
     def respond(self, status: int, body: bytes, headers: bytes = JSON_CONTENT) -> None:
@@ -58,16 +60,22 @@ class Exchange(msgspec.Struct, eq=False):
         """Begin a streamed answer: chunked, or ended by closing where the caller speaks HTTP/1.0."""
         if self.done:
             return
-        self._chunked = not self.request.http_1_0
-        if self.request.http_1_0:
-            self.request.keep_alive = False
-        framing = b"transfer-encoding: chunked\r\n" if self._chunked else b""
+        request = self.request
+        self.started = True
+        framing = b"" if request.http_1_0 else b"transfer-encoding: chunked\r\n"
+        if request.http_1_0:
+            request.keep_alive = False
+        self._chunked = not request.http_1_0 and request.method != b"HEAD"
         self.wire.send(b"%s%s%s%s\r\n" % (STATUS_LINES[status], headers, framing, self._connection()))
 
     def write(self, data: bytes) -> None:
         """Send a piece of a streamed answer."""
-        if data and not self.done:
-            self.wire.send(b"%x\r\n%s\r\n" % (len(data), data) if self._chunked else data)
+        if not data or self.done:
+            return
+        if self._chunked:
+            self.wire.send(b"%x\r\n%s\r\n" % (len(data), data))
+        elif self.request.method != b"HEAD":
+            self.wire.send(data)
 
     def end(self) -> None:
         """Complete a streamed answer."""

@@ -1,0 +1,261 @@
+"""The reading half of a server connection: bytes become requests, and what is malformed or too large a refusal."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Protocol
+
+import httptools
+
+from trimtab.providers.http.message import Refusal, Request
+from trimtab.providers.http.rules import examine, without_upgrade
+
+if TYPE_CHECKING:
+    from trimtab.providers.http.application import Application, ServerLimits
+    from trimtab.providers.http.connection import ServerConnection
+
+__all__ = ["RequestReader", "Server"]
+
+_SLASH = ord("/")
+_SEPARATORS = len(b": \r\n")
+_MOST_FRAMING = 2
+"""How much larger than its limits a chunked message may be: chunk sizes, extensions and trailers count."""
+
+
+class _Trailers(dict[bytes, bytes]):
+    """Where trailers go: nowhere. Merged into the headers, they would be judged by nobody (RFC 9110 §6.5.1)."""
+
+    def __setitem__(self, name: bytes, value: bytes) -> None:
+        pass
+
+
+_TRAILERS = _Trailers()
+
+
+class Server(Protocol):
+    """What a connection sees of the server that accepted it."""
+
+    application: Application
+    limits: ServerLimits
+    draining: bool
+
+    def opened(self, connection: ServerConnection) -> None: ...
+    def closed(self, connection: ServerConnection) -> None: ...
+
+
+class RequestReader(asyncio.Protocol):
+    """What httptools calls back. Requests go to `_take`, in the order they came; the other half of it is below."""
+
+    __slots__ = (
+        "_body_bytes",
+        "_deadline",
+        "_headers",
+        "_host",
+        "_incoming",
+        "_last",
+        "_message_bytes",
+        "_packet_bytes",
+        "_parser",
+        "_parts",
+        "_repeated",
+        "_server",
+        "_stopped",
+        "_target",
+    )
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._parser = httptools.HttpRequestParser(self)
+        self._incoming: Request | None = None
+        self._headers: dict[bytes, bytes] = {}
+        self._parts: list[bytes] = []
+        self._target = b""
+        self._host: bytes | None = b"\r"
+        """The last Host that was found valid, so that the same is not examined for each request."""
+        self._repeated = 0
+        """Header lines of this head whose name had come before."""
+        self._packet_bytes = 0
+        self._message_bytes = 0
+        """Bytes that arrived for the message being read, less those of the packet that another one ended in."""
+        self._body_bytes = 0
+        self._deadline = 0.0
+        self._last = False
+        """Whether the request was read whose answer ends the connection: nothing after it is executed."""
+        self._stopped = False
+        """Whether what still arrives is dropped unread."""
+
+    # --- what the answering half does ---------------------------------------------------------------------------
+
+    def _take(self, request: Request) -> None:
+        """Answer a request, in its turn."""
+        raise NotImplementedError
+
+    def _permit_body(self) -> None:
+        """Tell a caller that waits for leave to send its body."""
+        raise NotImplementedError
+
+    def _refuse_stream(self, refusal: Refusal) -> None:
+        """Answer what cannot be parsed further."""
+        raise NotImplementedError
+
+    def cut(self) -> None:
+        """Drop the connection at once."""
+        raise NotImplementedError
+
+    # --- asyncio.Protocol ---------------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        if self._stopped:
+            return
+        self._packet_bytes = size = len(data)
+        self._message_bytes += size
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            if self._parser.get_method() != b"CONNECT":
+                self._ignore_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserCallbackError:
+            self.cut()
+            raise  # ours, not the caller's
+        except httptools.HttpParserError as error:
+            self._refuse_stream(Refusal(400, "malformed_http", f"this is not HTTP/1.1: {error}"))
+        else:
+            if self._message_bytes > self._server.limits.max_head_bytes:
+                self._check_size()
+
+    # --- httptools ----------------------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        self._headers = {}
+        self._target = b""
+        self._body_bytes = self._repeated = 0
+        self._message_bytes = self._message_bytes or 1
+        self._deadline = time.monotonic() + self._server.limits.request_seconds
+
+    def on_url(self, url: bytes) -> None:
+        self._target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name = name.lower()
+        headers = self._headers
+        if name in headers:
+            self._repeated += 1
+            if self._repeated <= self._server.limits.max_headers:
+                headers[name] = b"%s, %s" % (headers[name], value.strip())
+        else:
+            headers[name] = value.strip()
+
+    def on_headers_complete(self) -> None:
+        if self._last:
+            return
+        parser = self._parser
+        target, headers = self._target, self._headers
+        path = target.partition(b"?")[0] if b"?" in target else target
+        request = Request(parser.get_method(), target, headers, path)
+        if parser.should_upgrade() and request.method != b"CONNECT":
+            return  # read again by `_ignore_upgrade`
+        self._incoming = request
+        server = self._server
+        if server.draining or not parser.should_keep_alive():
+            request.keep_alive = False
+        refusal = self._judge(request) or server.application.admit(request)
+        if refusal is not None:
+            request.refusal = refusal
+            # A caller that waited for our leave keeps its body: what follows on this connection is ambiguous.
+            request.keep_alive = request.keep_alive and not request.expects_continue
+            self._last = not request.keep_alive
+            self._take(request)
+            return
+        self._last = not request.keep_alive
+        if request.expects_continue:
+            self._permit_body()
+
+    def on_body(self, body: bytes) -> None:
+        request = self._incoming
+        if request is None or request.refusal:
+            return
+        self._body_bytes += len(body)
+        if self._body_bytes > self._server.limits.max_body_bytes:
+            request.refusal = self._body_too_large()
+            request.keep_alive = False
+            self._last = True
+            self._parts = []
+            self._take(request)
+        else:
+            self._parts.append(body)
+
+    def on_message_complete(self) -> None:
+        request = self._incoming
+        self._incoming = None
+        self._message_bytes = 0
+        if request is None or request.refusal:
+            return
+        parts = self._parts
+        request.body = parts[0] if len(parts) == 1 else b"".join(parts)
+        self._parts = []
+        self._take(request)
+
+    # --- decisions ----------------------------------------------------------------------------------------------
+
+    def _judge(self, request: Request) -> Refusal | None:
+        """Return why a head is refused; what nearly all heads look like is recognized at a glance."""
+        limits, headers = self._server.limits, request.headers
+        version = self._parser.get_http_version()
+        host = headers.get(b"host")
+        chunked = b"transfer-encoding" in headers
+        refusal = None
+        if (
+            version != "1.1"
+            or host != self._host
+            or chunked
+            or request.target[0] != _SLASH
+            or b"expect" in headers
+            or request.method == b"CONNECT"
+        ):
+            refusal = examine(request, version)
+            if refusal is None and host is not None:
+                self._host = headers[b"host"]
+        if len(headers) + self._repeated > limits.max_headers:
+            refusal = Refusal(431, "headers_too_large", f"the request has more than {limits.max_headers} headers")
+        elif self._message_bytes + self._packet_bytes > limits.max_head_bytes:
+            refusal = self._check_head_size(request) or refusal
+        if int(headers.get(b"content-length", b"0")) > limits.max_body_bytes:
+            refusal = refusal or self._body_too_large()
+        if chunked:
+            self._headers = _TRAILERS
+        if refusal is not None:
+            request.keep_alive = False
+        return refusal
+
+    def _check_head_size(self, request: Request) -> Refusal | None:
+        """Count the head itself: what came in with it may have been body, or another request."""
+        headers = request.headers
+        size = len(request.target) + len(headers) * _SEPARATORS
+        size += sum(map(len, headers)) + sum(map(len, headers.values()))
+        return self._head_too_large() if size > self._server.limits.max_head_bytes else None
+
+    def _head_too_large(self) -> Refusal:
+        limit = self._server.limits.max_head_bytes
+        if len(self._target) > limit:
+            return Refusal(414, "uri_too_long", f"the request target exceeds {limit} bytes")
+        return Refusal(431, "headers_too_large", f"request line and headers exceed {limit} bytes")
+
+    def _body_too_large(self) -> Refusal:
+        limit = self._server.limits.max_body_bytes
+        return Refusal(413, "request_too_large", f"the request body exceeds the limit of {limit} bytes")
+
+    def _check_size(self) -> None:
+        """Refuse a head that does not end, and a body lost in what surrounds its chunks."""
+        limits = self._server.limits
+        if self._incoming is None:
+            self._refuse_stream(self._head_too_large())
+        elif self._message_bytes > _MOST_FRAMING * (limits.max_head_bytes + limits.max_body_bytes):
+            self._refuse_stream(self._body_too_large())
+
+    def _ignore_upgrade(self, rest: bytes) -> None:
+        """Read the request again without its offer to switch protocols (JDK clients offer HTTP/2)."""
+        parser = self._parser
+        head = without_upgrade(parser.get_method(), self._target, parser.get_http_version(), self._headers)
+        self._parser = httptools.HttpRequestParser(self)
+        self.data_received(head + rest)
