@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from trimtab.calls.caller import Caller
 from trimtab.core.errors import InputError
 from trimtab.providers.openai import UNREADABLE
 
 if TYPE_CHECKING:
-    from trimtab.providers.calls import Format
+    from trimtab.calls import Format
     from trimtab.providers.http import Request
 
-__all__ = ["Caller", "read_caller", "read_json"]
+__all__ = ["read_caller", "read_json"]
 
 _TRACEPARENT = re.compile(
     r"[0-9a-f]{2}-(?P<trace>(?!0{32})[0-9a-f]{32})-(?P<span>(?!0{16})[0-9a-f]{16})-(?P<flags>[0-9a-f]{2})(-.*)?"
@@ -23,20 +24,6 @@ _TRACEPARENT = re.compile(
 _MAX_UNIT_CHARACTERS = 512
 _UNIT_FIELDS = ("user", "safety_identifier")
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
-
-
-class Caller(msgspec.Struct, frozen=True, gc=False):
-    """One request, understood."""
-
-    body: dict[str, Any]
-    feature: str
-    unit: str
-    variables: dict[str, Any]
-    stream: bool
-    trace: str = ""
-    """W3C trace id, where the caller sent a valid `traceparent`; `parent_span` and `trace_flags` came with it."""
-    parent_span: str = ""
-    trace_flags: str = ""
 
 
 def read_caller(request: Request, format: Format) -> Caller:  # noqa: A002 - the field's word

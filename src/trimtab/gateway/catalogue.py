@@ -8,12 +8,12 @@ from urllib.parse import unquote
 
 import msgspec
 
+from trimtab.calls.errors import error_body
 from trimtab.core.errors import NotFoundError
 from trimtab.gateway.admission import MODEL_PATH
-from trimtab.gateway.errors import error_body
 
 if TYPE_CHECKING:
-    from trimtab.gateway.mirror import MirrorQueue
+    from trimtab.calls.mirror import MirrorQueue
     from trimtab.providers.http import Exchange
     from trimtab.providers.resilience import Guards
     from trimtab.serving.runtime import DataPlane

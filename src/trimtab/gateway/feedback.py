@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from trimtab.calls.errors import error_body, status_of
 from trimtab.core.errors import InputError, TrimtabError
 from trimtab.core.ids import id_time_ms, new_id
 from trimtab.events import Feedback
 from trimtab.gateway.caller import read_json
-from trimtab.gateway.errors import error_body, status_of
 
 if TYPE_CHECKING:
     from trimtab.core.clock import Clock

@@ -10,9 +10,9 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
+from trimtab.calls import Upstreams
 from trimtab.gateway.application import GatewayApplication
 from trimtab.gateway.config import GatewayConfig, check_bind
-from trimtab.providers.calls import Upstreams
 from trimtab.providers.http import ClientLimits, HttpServer, ServerLimits
 
 if TYPE_CHECKING:

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from trimtab.artifacts.model import ModelContent
+from trimtab.calls.formats import Format, Translation, translation_of
 from trimtab.core.errors import TrimtabError, UpstreamError
-from trimtab.providers.calls.selection import translation_of
-from trimtab.providers.calls.translation import Format, Translation
 from trimtab.providers.http import UpstreamClient
 from trimtab.providers.resilience import Guard
 
 if TYPE_CHECKING:
+    from trimtab.calls.upstreams import Upstreams
     from trimtab.core.clock import Clock
-    from trimtab.providers.calls.upstreams import Upstreams
     from trimtab.providers.resilience import Guards
     from trimtab.releases.model import CompiledRelease
     from trimtab.serving.release import PreparedRelease

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trimtab.gateway.mirror import MirrorQueue
+from trimtab.calls.mirror import MirrorQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
+from trimtab.calls.formats import StreamReader, Translation
+from trimtab.calls.headers import is_event_stream, passed_headers
 from trimtab.core.errors import TrimtabError, UpstreamError
-from trimtab.providers.calls.headers import is_event_stream, passed_headers
-from trimtab.providers.calls.translation import StreamReader, Translation
 from trimtab.providers.http import UpstreamCall
 from trimtab.providers.http.message import JSON_CONTENT
 from trimtab.providers.resilience import AttemptResult, retry_after_seconds, should_retry
 from trimtab.serving.generation import Answer
 
 if TYPE_CHECKING:
-    from trimtab.providers.calls.plan import Target
+    from trimtab.calls.plan import Target
 
 __all__ = ["AnswerListener", "AnswerReader", "Outcome", "failure", "send"]
 

@@ -23,7 +23,7 @@ from trimtab.serving.generation import Answer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from trimtab.providers.calls.translation import StreamReader
+    from trimtab.calls.formats.translation import StreamReader
     from trimtab.releases.model import CompiledRelease
 
 __all__ = ["ChatTranslation", "EmbeddingsTranslation", "MessagesTranslation"]

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from trimtab.artifacts.model import ModelContent
-    from trimtab.gateway.caller import Caller
-    from trimtab.providers.calls import Format
+    from trimtab.calls.caller import Caller
+    from trimtab.calls.formats import Format
     from trimtab.serving.generation import Answer, GenerationRecord
     from trimtab.serving.runtime import DataPlane
     from trimtab.serving.snapshot import Price

@@ -3,37 +3,27 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
+from trimtab.calls.errors import status_of
+from trimtab.calls.reader import failure, send
+from trimtab.calls.recording import RecordedCall
 from trimtab.core.errors import TrimtabError, UpstreamError
-from trimtab.gateway.errors import status_of
-from trimtab.gateway.recording import RecordedCall
-from trimtab.providers.calls import failure, send
 from trimtab.serving.generation import begin_mirror
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from trimtab.core.clock import Clock
-    from trimtab.gateway.caller import Caller
-    from trimtab.gateway.config import GatewayConfig
-    from trimtab.providers.calls import AnswerReader, Format, Outcome, Plans
+    from trimtab.calls.caller import Caller
+    from trimtab.calls.formats import Format
+    from trimtab.calls.ports import CallContext
+    from trimtab.calls.reader import AnswerReader, Outcome
     from trimtab.serving.routing import Decision
-    from trimtab.serving.runtime import DataPlane
 
-__all__ = ["ShadowCall", "ShadowContext"]
+__all__ = ["ShadowCall"]
 
 _SECONDS = 1e-9
-_log = logging.getLogger("trimtab.gateway")
-
-
-class ShadowContext(Protocol):
-    """What a shadow call needs of its gateway."""
-
-    config: GatewayConfig
-    plane: DataPlane
-    plans: Plans
-    clock: Clock
+_log = logging.getLogger("trimtab.calls")
 
 
 class ShadowCall:
@@ -45,7 +35,7 @@ class ShadowCall:
 
     def __init__(
         self,
-        context: ShadowContext,
+        context: CallContext,
         decision: Decision,
         caller: Caller,
         format: Format,  # noqa: A002 - the field's word

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 
+from trimtab.calls.formats.native import ChatTranslation
 from trimtab.core.errors import InputError
 from trimtab.providers import anthropic
-from trimtab.providers.calls.native import ChatTranslation
 from trimtab.providers.openai import StreamAssembler, answer_of_error, error_message
 from trimtab.serving.generation import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from trimtab.providers.calls.translation import Format, StreamReader
+    from trimtab.calls.formats.translation import Format, StreamReader
     from trimtab.releases.model import CompiledRelease
 
 __all__ = ["DIALECTS", "PivotTranslation"]

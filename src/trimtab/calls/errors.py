@@ -10,7 +10,7 @@ from trimtab.core.errors import AuthenticationError, InputError, NotFoundError, 
 from trimtab.providers import anthropic
 
 if TYPE_CHECKING:
-    from trimtab.providers.calls import Format
+    from trimtab.calls.formats import Format
     from trimtab.providers.http import Refusal
 
 __all__ = ["error_body", "internal_error", "refusal_body", "status_of", "stream_error"]
@@ -66,8 +66,8 @@ def internal_error(error: Exception) -> TrimtabError:
     """Return what the caller is told about a defect of ours: its kind, nothing of its content."""
     return TrimtabError(
         "internal_error",
-        f"the gateway failed on this request ({type(error).__name__})",
-        hint="the gateway's log has the trace; please report it",
+        f"Trimtab failed on this request ({type(error).__name__})",
+        hint="the log of the process has the trace; please report it",
     )
 
 

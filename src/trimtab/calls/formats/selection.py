@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from trimtab.calls.formats.native import ChatTranslation, EmbeddingsTranslation, MessagesTranslation
+from trimtab.calls.formats.pivot import DIALECTS, PivotTranslation
 from trimtab.core.errors import InputError
-from trimtab.providers.calls.native import ChatTranslation, EmbeddingsTranslation, MessagesTranslation
-from trimtab.providers.calls.pivot import DIALECTS, PivotTranslation
 
 if TYPE_CHECKING:
-    from trimtab.providers.calls.translation import Format, Translation
+    from trimtab.calls.formats.translation import Format, Translation
     from trimtab.releases.model import CompiledRelease
 
 __all__ = ["translation_of"]

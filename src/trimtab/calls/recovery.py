@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from trimtab.calls.reader import failure
 from trimtab.core.errors import InputError, UpstreamError
-from trimtab.providers.calls import failure
 from trimtab.providers.http import header
 from trimtab.providers.resilience import Attempt, AttemptResult, Attempts, Final, Refused
 
 if TYPE_CHECKING:
-    from trimtab.providers.calls import Outcome, Plan, Target
+    from trimtab.calls.plan import Plan, Target
+    from trimtab.calls.reader import Outcome
     from trimtab.providers.resilience import Guards
 
 __all__ = ["Recovery", "Resender"]
-
-_log = logging.getLogger("trimtab.gateway")
 
 
 class Resender(Protocol):
@@ -97,16 +95,10 @@ class Recovery:
         """Go on after a failed attempt; returns the outcome to give where that was the last."""
         self._stop_timer()
         self._last = outcome
-        guard, now = self.target.guard, self._call.now()
+        now = self._call.now()
         if self._expired:
             now = max(now, self._deadline)  # timers may be a moment early
-        opened = guard.breaker.opened
-        step = self._attempts.after(failed, now)
-        if guard.breaker.opened != opened:
-            health = guard.breaker.health(now)
-            name, last, seconds = f"{guard.provider}/{guard.model}", health.last_failure, health.seconds_left
-            _log.warning("%s keeps failing (last: %s): it is left alone for %.1f s", name, last, seconds)
-        return self._take(step)
+        return self._take(self._attempts.after(failed, now))
 
     def resume(self) -> Outcome | None:
         """Send what was waited for; returns the outcome to give where that is not to be."""

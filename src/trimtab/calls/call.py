@@ -3,74 +3,46 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from trimtab.core.errors import NotFoundError, TrimtabError
-from trimtab.gateway.caller import read_caller
-from trimtab.gateway.errors import error_body, internal_error, status_of, stream_error
-from trimtab.gateway.recording import AnsweredBy, RecordedCall
-from trimtab.gateway.recovery import Recovery
-from trimtab.gateway.shadow import ShadowCall
-from trimtab.gateway.stamp import stamp
-from trimtab.providers.calls import failure, send
-from trimtab.providers.calls.headers import forwarded_headers
+from trimtab.calls.errors import error_body, internal_error, status_of, stream_error
+from trimtab.calls.headers import forwarded_headers
+from trimtab.calls.reader import failure, send
+from trimtab.calls.recording import AnsweredBy, RecordedCall
+from trimtab.calls.recovery import Recovery
+from trimtab.calls.shadow import ShadowCall
+from trimtab.calls.stamp import stamp
+from trimtab.core.errors import TrimtabError
 from trimtab.serving.generation import Answer, begin
 
 if TYPE_CHECKING:
-    from trimtab.core.clock import Clock
-    from trimtab.gateway.caller import Caller
-    from trimtab.gateway.config import GatewayConfig
-    from trimtab.gateway.mirror import MirrorQueue
-    from trimtab.providers.calls import AnswerReader, Format, Outcome, Plan, Plans, Target
-    from trimtab.providers.http import Exchange
-    from trimtab.providers.resilience import AttemptResult, Guards
+    from trimtab.calls.caller import Caller
+    from trimtab.calls.formats import Format
+    from trimtab.calls.plan import Plan, Target
+    from trimtab.calls.ports import CallContext, CallerPort
+    from trimtab.calls.reader import AnswerReader, Outcome
+    from trimtab.providers.resilience import AttemptResult
     from trimtab.serving.routing import Decision
-    from trimtab.serving.runtime import DataPlane
 
-__all__ = ["GatewayContext", "ModelCall", "start_call"]
+__all__ = ["ModelCall"]
 
 _SECONDS = 1e-9
-_log = logging.getLogger("trimtab.gateway")
-
-
-class GatewayContext(Protocol):
-    """What a call needs of its gateway."""
-
-    config: GatewayConfig
-    plane: DataPlane
-    plans: Plans
-    guards: Guards
-    mirrors: MirrorQueue
-    clock: Clock
-
-
-def start_call(context: GatewayContext, exchange: Exchange, format: Format) -> None:  # noqa: A002 - the field's word
-    """Answer a model call, now or later; errors are answered in the caller's format."""
-    try:
-        caller = read_caller(exchange.request, format)
-        table = context.plane.table
-        decision = (table or context.plane).decide(caller.feature, caller.unit)
-    except TrimtabError as error:
-        if error.code == "unknown_feature":
-            error = _unknown_model(error)
-        exchange.respond(status_of(error), error_body(error, format))
-        return
-    ModelCall(context, exchange, caller, decision, format).start()
+_log = logging.getLogger("trimtab.calls")
 
 
 class ModelCall(RecordedCall):
     """A call that was decided. `start`, and it runs by itself.
 
     The event is written before the last byte of the answer leaves: whoever has an answer finds its generation, even
-    if the gateway is killed the moment after.
+    if this process is killed the moment after.
     """
 
     __slots__ = ("_context", "_decision", "_exchange", "_plan", "_reader", "_recovery", "_stamp", "_ticket")
 
     def __init__(
         self,
-        context: GatewayContext,
-        exchange: Exchange,
+        context: CallContext,
+        exchange: CallerPort,
         caller: Caller,
         decision: Decision,
         format: Format,  # noqa: A002 - the field's word
@@ -259,7 +231,7 @@ class ModelCall(RecordedCall):
         self.write_aborted(partial)
 
     def _break(self, error: Exception) -> None:
-        _log.error("a call failed in the gateway itself", exc_info=error)
+        _log.error("a call failed in Trimtab itself", exc_info=error)
         self._exchange.respond(500, error_body(internal_error(error), self.format))
 
     def _mirror(self) -> None:
@@ -268,8 +240,3 @@ class ModelCall(RecordedCall):
             self._context, self._decision, self.caller, self.format, forwarded=forwarded, primary=self.record.id
         )
         self._context.mirrors.submit(shadow)
-
-
-def _unknown_model(error: TrimtabError) -> NotFoundError:
-    message = f"the model is the feature's name, and there is {error.message}"
-    return NotFoundError("model_not_found", message, param="model", hint=error.hint)
