@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from benchmarks.harness.kit import Kit
 
-__all__ = ["FOLDER", "ROOT", "direct", "open_bench"]
+__all__ = ["FOLDER", "ROOT", "direct", "make_certificate", "open_bench"]
 
 ROOT = Path(__file__).parent.parent.parent
 FOLDER = ROOT / ".bench"
@@ -35,7 +35,7 @@ def open_bench() -> Iterator[tuple[Kit, Workspace]]:
     with contextlib.ExitStack() as stack:
         stack.enter_context(on_core(LOAD_CORE))
         upstream = stack.enter_context(kit.upstream())
-        pair = _certificate(runs) if kit.tls else None
+        pair = make_certificate(runs) if kit.tls else None
         tls = stack.enter_context(kit.upstream(*pair)) if pair else 0
         yield kit, Workspace(runs, Environments(FOLDER), upstream, tls, pair[0] if pair else Path())
     shutil.rmtree(runs, ignore_errors=True)
@@ -52,7 +52,7 @@ def direct(workspace: Workspace) -> Server:
     )
 
 
-def _certificate(folder: Path) -> tuple[Path, Path] | None:
+def make_certificate(folder: Path) -> tuple[Path, Path] | None:
     """Make a self-signed certificate for the upstream; `None` where there is no `openssl`."""
     openssl = shutil.which("openssl")
     if openssl is None:

@@ -85,12 +85,20 @@ def _rps(sample: Sample) -> float:
     return sample.load.rps
 
 
+def _p50(sample: Sample) -> float:
+    return sample.load.p50_us
+
+
+def _p99(sample: Sample) -> float:
+    return sample.load.p99_us
+
+
 def _result(contender: Contender, samples: Samples, memory: dict[str, float]) -> GatewayResult:
     server = contender.server
     name, ours = server.name, _OURS_TLS if _TLS in server.name else _OURS
     own_cpu = bool(server.command)
-    added = [_added(samples, name, quantile) for quantile in ("p50_us", "p99_us")]
-    added_ours = [_added(samples, ours, quantile) for quantile in ("p50_us", "p99_us")]
+    added = [_added(samples, name, quantile) for quantile in (_p50, _p99)]
+    added_ours = [_added(samples, ours, quantile) for quantile in (_p50, _p99)]
     durable, dropped = events_of(server.data)
     return GatewayResult(
         name=name,
@@ -135,14 +143,12 @@ def _long(field: Field, samples: Samples, memory: dict[str, float]) -> list[Gate
     ]
 
 
-def _added(samples: Samples, name: str, quantile: str) -> float | None:
+def _added(samples: Samples, name: str, quantile: Callable[[Sample], float]) -> float | None:
     """Median over the rounds of a latency at one connection, less the same of the upstream in the same round."""
     through, straight = (samples.by_key.get((server, CHAT_ONE.name), []) for server in (name, _DIRECT))
     if not through or any(sample.load.problem for sample in (*through, *straight)):
         return None
-    return statistics.median(
-        getattr(a.load, quantile) - getattr(b.load, quantile) for a, b in zip(through, straight, strict=True)
-    )
+    return statistics.median(quantile(a) - quantile(b) for a, b in zip(through, straight, strict=True))
 
 
 def _per_chunk(samples: Samples, name: str, workload: Workload) -> float | None:
