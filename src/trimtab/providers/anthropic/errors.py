@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from trimtab.providers.anthropic.wire import UNREADABLE
@@ -27,7 +29,8 @@ class _Detail(msgspec.Struct, frozen=True, gc=False):
     message: str = ""
 
 
-class _ErrorBody(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="error"):
+class _ErrorBody(msgspec.Struct, frozen=True, gc=False):
+    type: Literal["error"]
     error: _Detail
 
 
