@@ -1,0 +1,496 @@
+"""Streams of messages and of chunks, one into the other, read back by both real clients."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from typing import TYPE_CHECKING, Any, Protocol
+
+import anthropic
+import httpx2
+import openai
+import pytest
+from anthropic.types import RawMessageStreamEvent
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from openai.types.chat import ChatCompletionChunk
+from pydantic import TypeAdapter
+
+from trimtab.core.errors import UpstreamError
+from trimtab.providers.anthropic import (
+    FromChatStream,
+    MessagesAssembler,
+    ToChatStream,
+    adapt_answer,
+    from_chat_completion,
+    read_answer,
+    to_chat_completion,
+)
+from trimtab.providers.openai import StreamAssembler, read_completion
+
+if TYPE_CHECKING:
+    from anthropic.types import Message
+    from openai.types.chat import ChatCompletion
+
+EVENT: TypeAdapter[RawMessageStreamEvent] = TypeAdapter(RawMessageStreamEvent)
+CUTS = st.lists(st.integers(0, 10_000), max_size=12)
+
+
+class Stream(Protocol):
+    def feed(self, data: bytes) -> bytes: ...
+
+
+def fed(stream: Stream, data: bytes, cuts: list[int]) -> bytes:
+    places = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
+    return b"".join(stream.feed(data[start:end]) for start, end in itertools.pairwise(places))
+
+
+def event(data: dict[str, Any]) -> bytes:
+    return b"event: %b\ndata: %b\n\n" % (data["type"].encode(), json.dumps(data).encode())
+
+
+def message_of(*content: dict[str, Any], stop_reason: str = "end_turn", **usage: int) -> dict[str, Any]:
+    counts = {"input_tokens": 25, "cache_creation_input_tokens": 3, "cache_read_input_tokens": 4, "output_tokens": 15}
+    return {
+        "id": "msg_1nZdL29xx5MUA1yADyHTEsnR8uuvGzszyy",
+        "type": "message",
+        "role": "assistant",
+        "model": "claude-sonnet-4-5-20250929",
+        "content": list(content),
+        "stop_reason": stop_reason,
+        "stop_sequence": None,
+        "usage": {**counts, **usage},
+    }
+
+
+def text(said: str) -> dict[str, Any]:
+    return {"type": "text", "text": said}
+
+
+def use(call_id: str, **given: Any) -> dict[str, Any]:
+    return {"type": "tool_use", "id": call_id, "name": "find", "input": given}
+
+
+def streamed(message: dict[str, Any], *, piece: int = 5) -> bytes:
+    """The stream in which Anthropic would send a message."""
+    begun: dict[str, Any] = {"content": [], "stop_reason": None, "usage": {**message["usage"], "output_tokens": 1}}
+    data = event({"type": "message_start", "message": {**message, **begun}})
+    for index, block in enumerate(message["content"]):
+        empty, kind, key, whole = _pieces(block)
+        data += event({"type": "content_block_start", "index": index, "content_block": {**block, **empty}})
+        data += event({"type": "ping"}) if index == 0 else b""
+        for at in range(0, len(whole), piece):
+            delta = {"type": kind, key: whole[at : at + piece]}
+            data += event({"type": "content_block_delta", "index": index, "delta": delta})
+        data += event({"type": "content_block_stop", "index": index})
+    end = {"stop_reason": message["stop_reason"], "stop_sequence": None}
+    usage = {"output_tokens": message["usage"]["output_tokens"]}
+    return data + event({"type": "message_delta", "delta": end, "usage": usage}) + event({"type": "message_stop"})
+
+
+def _pieces(block: dict[str, Any]) -> tuple[dict[str, Any], str, str, str]:
+    if block["type"] == "text":
+        return {"text": ""}, "text_delta", "text", block["text"]
+    if block["type"] == "thinking":
+        return {"thinking": ""}, "thinking_delta", "thinking", block["thinking"]
+    return {"input": {}}, "input_json_delta", "partial_json", json.dumps(block["input"]) if block["input"] else ""
+
+
+def chunked(completion: dict[str, Any], *, piece: int = 5) -> bytes:
+    """The stream in which OpenAI would send a completion, usage asked for."""
+    choice, envelope = completion["choices"][0], {name: completion[name] for name in ("id", "created", "model")}
+    said = choice["message"]
+    deltas: list[dict[str, Any]] = [{"role": "assistant", "content": "", "refusal": None}]
+    deltas += [{"content": said["content"][at : at + piece]} for at in range(0, len(said["content"] or ""), piece)]
+    for index, call in enumerate(said.get("tool_calls", ())):
+        arguments = call["function"]["arguments"]
+        deltas.append({"tool_calls": [{"index": index, **call, "function": {**call["function"], "arguments": ""}}]})
+        deltas += [
+            {"tool_calls": [{"index": index, "function": {"arguments": arguments[at : at + piece]}}]}
+            for at in range(0, len(arguments), piece)
+        ]
+    choices = [[{"index": 0, "delta": delta, "finish_reason": None}] for delta in deltas]
+    choices.append([{"index": 0, "delta": {}, "finish_reason": choice["finish_reason"]}])
+    chunks = [{**envelope, "object": "chat.completion.chunk", "choices": one, "usage": None} for one in choices]
+    return _data(*chunks, {**chunks[0], "choices": [], "usage": completion["usage"]}) + b"data: [DONE]\n\n"
+
+
+def _data(*values: Any) -> bytes:
+    return b"".join(b"data: %b\n\n" % json.dumps(value).encode() for value in values)
+
+
+def data_of(stream: bytes) -> list[Any]:
+    lines = [line[6:] for line in stream.split(b"\n") if line.startswith(b"data: ")]
+    return [json.loads(line) for line in lines if line != b"[DONE]"]
+
+
+JSON_OBJECTS = st.dictionaries(st.text(max_size=4), st.integers() | st.text(max_size=9), max_size=2)
+
+
+@st.composite
+def messages(draw: st.DrawFn) -> dict[str, Any]:
+    said = draw(st.text(max_size=40))
+    inputs = draw(st.lists(JSON_OBJECTS, max_size=3))
+    content = [text(said)] if said else []
+    content += [{**use(f"toolu_{n}"), "input": given} for n, given in enumerate(inputs)]
+    return message_of(
+        *content, stop_reason="tool_use" if inputs else "end_turn", output_tokens=draw(st.integers(0, 99))
+    )
+
+
+class Clients:
+    """Both real clients, on a transport that answers with whatever bytes it holds."""
+
+    def __init__(self) -> None:
+        self.body = b""
+        http = httpx2.Client(transport=httpx2.MockTransport(self._answer))
+        self._anthropic = anthropic.Anthropic(api_key="none", http_client=http)
+        self._openai = openai.OpenAI(api_key="none", http_client=http)
+
+    def message(self, body: bytes) -> Message:
+        self.body = body
+        with self._anthropic.messages.stream(
+            model="m", max_tokens=9, messages=[{"role": "user", "content": "hi"}]
+        ) as stream:
+            return stream.get_final_message()
+
+    def completion(self, body: bytes) -> ChatCompletion:
+        self.body = body
+        with self._openai.chat.completions.stream(
+            model="m", messages=[{"role": "user", "content": "hi"}], stream_options={"include_usage": True}
+        ) as stream:
+            return stream.get_final_completion()
+
+    def _answer(self, request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(200, headers={"content-type": "text/event-stream"}, content=self.body)
+
+
+@pytest.fixture(scope="module")
+def clients() -> Clients:
+    return Clients()
+
+
+# --- messages -> chunks ----------------------------------------------------------------------------------------------
+
+
+@given(messages(), CUTS, st.sampled_from([b"\n", b"\r\n"]))
+def test_a_stream_of_messages_cut_anywhere_becomes_chunks_that_say_the_whole_message(
+    message: dict[str, Any], cuts: list[int], newline: bytes
+) -> None:
+    data = streamed(message).replace(b"\n", newline)
+    chunks = fed(ToChatStream(created=7), data, cuts)
+    assert chunks == ToChatStream(created=7).feed(data)
+    for chunk in data_of(chunks):
+        ChatCompletionChunk.model_validate(chunk, strict=True)
+    assembler = StreamAssembler(keep_usage=True)
+    assembler.feed(chunks)
+    assert assembler.ended
+    answer, whole = assembler.answer(), read_completion(to_chat_completion(json.dumps(message).encode()))
+    for one in (answer, whole):
+        for call in one.tool_calls:
+            call["function"]["arguments"] = json.loads(call["function"]["arguments"])
+    assert answer == whole
+
+
+@settings(max_examples=15)
+@given(message=messages())
+def test_openais_client_reads_the_chunks_as_the_completion(clients: Clients, message: dict[str, Any]) -> None:
+    read = clients.completion(ToChatStream().feed(streamed(message)))
+    whole = json.loads(to_chat_completion(json.dumps(message).encode()))
+    said, expected = read.choices[0].message, whole["choices"][0]["message"]
+    assert (said.content or "", read.choices[0].finish_reason) == (
+        expected["content"] or "",
+        whole["choices"][0]["finish_reason"],
+    )
+    calls = [(call.id, call.type, json.loads(call.function.arguments)) for call in said.tool_calls or ()]  # type: ignore[union-attr]
+    assert calls == [(block["id"], "function", block["input"]) for block in message["content"] if "id" in block]
+    assert read.usage
+    assert read.usage.to_dict() == whole["usage"]
+
+
+def test_thinking_stays_behind_and_parallel_tools_are_numbered_from_nought() -> None:
+    thinking = {"type": "thinking", "thinking": "Two orders.", "signature": ""}
+    message = message_of(thinking, text("Let me look."), use("a", order="A-1"), use("b"), stop_reason="tool_use")
+    chunks = ToChatStream().feed(streamed(message))
+    assert b"Two orders" not in chunks
+    calls = [
+        call
+        for chunk in data_of(chunks)
+        for choice in chunk["choices"]
+        for call in choice["delta"].get("tool_calls", ())
+    ]
+    assert [call["index"] for call in calls if "id" in call] == [0, 1]
+    assert calls[-1] == {"index": 1, "function": {"arguments": "{}"}}  # it takes no input, and says so
+
+
+def test_the_counts_of_the_last_event_win() -> None:
+    data = streamed(message_of(text("hi"))).replace(
+        b'"usage": {"output_tokens": 15}', b'"usage": {"output_tokens": 15, "input_tokens": 40}'
+    )
+    usage = data_of(ToChatStream().feed(data))[-1]["usage"]
+    assert (usage["prompt_tokens"], usage["completion_tokens"]) == (47, 15)
+    assembler = MessagesAssembler()
+    assembler.feed(data)
+    assert assembler.answer().input_tokens == 47
+
+
+def test_a_refusal_ends_the_chunks_with_its_explanation() -> None:
+    data = streamed(message_of(text("Well"), stop_reason="refusal")).replace(
+        b'"stop_sequence": null}, "usage": {"output_tokens": 15}',
+        b'"stop_sequence": null, "stop_details": {"type": "refusal", "explanation": "No."}},'
+        b' "usage": {"output_tokens": 15}',
+    )
+    last = data_of(ToChatStream().feed(data))[-2]["choices"][0]
+    assert last == {"index": 0, "delta": {"refusal": "No."}, "finish_reason": "content_filter"}
+
+
+ERROR = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
+
+
+def test_an_error_in_a_stream_of_messages_is_one_of_chat() -> None:
+    chunks = ToChatStream().feed(streamed(message_of(text("hi")))[:900].rpartition(b"event:")[0] + event(ERROR))
+    assembler = StreamAssembler(keep_usage=True)
+    assembler.feed(chunks)
+    assert assembler.error_code == "overloaded_error"
+    assert data_of(chunks)[-1]["error"]["message"] == "Overloaded"
+    assert not assembler.ended
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"data: {nonsense}\n\n",
+        b"data: \xff\n\n",
+        b'data: {"choices": []}\n\n',
+        event({"type": "message_start"}),
+        event({"type": "content_block_start", "index": 0, "content_block": text("")}),
+        event({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "a"}}),
+        event({"type": "message_stop"}),
+    ],
+)
+def test_what_is_no_stream_of_messages_is_an_upstream_error(data: bytes) -> None:
+    with pytest.raises(UpstreamError) as caught:
+        ToChatStream().feed(data)
+    assert caught.value.code == "upstream_malformed"
+
+
+def test_comments_pings_and_kinds_to_come_say_nothing_in_chat() -> None:
+    assert ToChatStream().feed(b": keep-alive\n\n" + event({"type": "ping"}) + event({"type": "to_come"})) == b""
+
+
+# --- chunks -> messages ----------------------------------------------------------------------------------------------
+
+
+def completion_of(message: dict[str, Any]) -> dict[str, Any]:
+    completion: dict[str, Any] = json.loads(to_chat_completion(json.dumps(message).encode()))
+    return completion
+
+
+@given(messages(), CUTS)
+def test_chunks_cut_anywhere_become_a_stream_of_messages_that_says_the_whole_completion(
+    message: dict[str, Any], cuts: list[int]
+) -> None:
+    data = chunked(completion_of(message))
+    events = fed(FromChatStream(), data, cuts)
+    assert events == FromChatStream().feed(data)
+    for one in data_of(events):
+        EVENT.validate_python(one)
+    assembler = MessagesAssembler()
+    assert assembler.feed(events) == events
+    assert assembler.ended
+    answer, whole = assembler.answer(), read_answer(json.dumps(message).encode())
+    for said in (answer, whole):
+        for call in said.tool_calls:
+            call["function"]["arguments"] = json.loads(call["function"]["arguments"])
+    assert answer == whole
+
+
+@settings(max_examples=15)
+@given(message=messages())
+def test_anthropics_client_reads_the_stream_as_the_message(clients: Clients, message: dict[str, Any]) -> None:
+    completion = completion_of(message)
+    read = clients.message(FromChatStream().feed(chunked(completion)))
+    expected = json.loads(from_chat_completion(json.dumps(completion).encode()))
+    assert read.to_dict(exclude_none=True) == {name: value for name, value in expected.items() if value is not None}
+
+
+@given(messages(), CUTS)
+def test_there_and_back_a_stream_of_messages_says_what_it_said(message: dict[str, Any], cuts: list[int]) -> None:
+    back = fed(FromChatStream(), fed(ToChatStream(), streamed(message), cuts), cuts)
+    assert FromChatStream().feed(ToChatStream().feed(streamed(message))) == back
+    first, second = MessagesAssembler(), MessagesAssembler()
+    first.feed(streamed(message))
+    second.feed(back)
+    for one in (first, second):
+        for call in one.answer().tool_calls:
+            call["function"]["arguments"] = json.loads(call["function"]["arguments"] or "{}")
+    assert first.answer() == second.answer()
+
+
+def chunk(delta: dict[str, Any] | None = None, finish_reason: str | None = None, **fields: Any) -> dict[str, Any]:
+    choice = {"index": 0, "delta": delta or {}, "finish_reason": finish_reason}
+    return {"id": "c", "model": "m", "choices": [choice], **fields}
+
+
+def piece(index: int, arguments: str, **call: Any) -> dict[str, Any]:
+    name = {"name": "find"} if call else {}
+    return chunk({"tool_calls": [{"index": index, **call, "function": {**name, "arguments": arguments}}]})
+
+
+def test_blocks_follow_one_another_and_usage_comes_with_the_stop_reason() -> None:
+    usage = {"prompt_tokens": 9, "completion_tokens": 4, "prompt_tokens_details": {"cached_tokens": 2}}
+    events = data_of(
+        FromChatStream().feed(
+            _data(
+                chunk({"role": "assistant", "content": ""}),
+                chunk({"content": "Hi"}),
+                piece(0, "", id="a", type="function"),
+                piece(0, '{"n":1}'),
+                piece(1, "", id="b", type="function"),
+                piece(1, "{}"),
+                chunk(finish_reason="tool_calls"),
+                {**chunk(), "choices": [], "usage": usage},
+            )
+            + b"data: [DONE]\n\n"
+        )
+    )
+    assert [(one["type"], one.get("index")) for one in events] == [
+        ("message_start", None),
+        ("content_block_start", 0),
+        ("content_block_delta", 0),
+        ("content_block_stop", 0),
+        ("content_block_start", 1),
+        ("content_block_delta", 1),
+        ("content_block_stop", 1),
+        ("content_block_start", 2),
+        ("content_block_delta", 2),
+        ("content_block_stop", 2),
+        ("message_delta", None),
+        ("message_stop", None),
+    ]
+    assert events[-2]["delta"]["stop_reason"] == "tool_use"
+    assert (events[-2]["usage"]["input_tokens"], events[-2]["usage"]["output_tokens"]) == (7, 4)
+
+
+def test_calls_that_come_in_turns_stay_open_until_each_is_whole(clients: Clients) -> None:
+    data = _data(
+        piece(0, "", id="a", type="function"),
+        piece(1, "", id="b", type="function"),
+        piece(0, '{"n":'),
+        piece(1, '{"n":2}'),
+        piece(0, "1}"),
+        chunk({"content": "Done."}),
+        chunk(finish_reason="tool_calls"),
+    )
+    message = clients.message(FromChatStream().feed(data + b"data: [DONE]\n\n"))
+    assert [block.to_dict() for block in message.content] == [use("a", n=1), use("b", n=2), text("Done.")]
+
+
+def test_an_answer_without_content_is_a_message_without_blocks(clients: Clients) -> None:
+    message = clients.message(FromChatStream().feed(_data(chunk(finish_reason="stop")) + b"data: [DONE]\n\n"))
+    assert (message.content, message.stop_reason) == ([], "end_turn")
+    assert clients.message(FromChatStream().feed(b"data: [DONE]\n\n")).content == []
+
+
+def test_a_stream_that_just_closes_after_its_finish_reason_can_be_ended() -> None:
+    stream = FromChatStream()
+    events = stream.feed(_data(chunk({"content": "Hi"}), chunk(finish_reason="length")))
+    assert b"message_stop" not in events
+    left = stream.end()
+    assert [one["type"] for one in data_of(left)] == ["message_delta", "message_stop"]
+    assert stream.end() == b""
+    assert FromChatStream().end() == b""
+
+
+def test_the_first_choice_is_the_message_and_a_refusal_is_its_text() -> None:
+    other = {"id": "c", "model": "m", "choices": [{"index": 1, "delta": {"content": "other"}}]}
+    events = FromChatStream().feed(
+        _data(other, chunk({"refusal": "I cannot."}), chunk(finish_reason="stop")) + b"data: [DONE]\n\n"
+    )
+    assert b"other" not in events
+    assembler = MessagesAssembler()
+    assembler.feed(events)
+    assert (assembler.answer().output, assembler.finish_reason) == ("I cannot.", "refusal")
+
+
+@pytest.mark.parametrize("error", [{"message": "Overloaded", "code": "overloaded"}, "Overloaded"])
+def test_an_error_in_a_stream_of_chunks_is_one_of_messages(error: Any) -> None:
+    told = data_of(FromChatStream().feed(_data({"error": error})))[0]
+    assert (told["type"], told["error"]["type"], told["error"]["message"]) == ("error", "api_error", "Overloaded")
+
+
+@pytest.mark.parametrize("data", [b"data: {nonsense}\n\n", b"data: \xff\n\n", b'data: {"choices": 3}\n\n'])
+def test_what_is_no_stream_of_chunks_is_an_upstream_error(data: bytes) -> None:
+    with pytest.raises(UpstreamError) as caught:
+        FromChatStream().feed(data)
+    assert caught.value.code == "upstream_malformed"
+
+
+# --- messages on both sides ------------------------------------------------------------------------------------------
+
+
+@given(messages(), CUTS, st.sampled_from([b"\n", b"\r\n"]))
+def test_a_native_stream_cut_anywhere_is_forwarded_unchanged_and_reads_as_the_whole_message(
+    message: dict[str, Any], cuts: list[int], newline: bytes
+) -> None:
+    data = streamed(message)
+    assembler = MessagesAssembler(keep_usage=True)
+    assert fed(assembler, data.replace(b"\n", newline), cuts) == data
+    answer, whole = assembler.answer(), read_answer(json.dumps(message).encode())
+    for one in (answer, whole):
+        for call in one.tool_calls:
+            call["function"]["arguments"] = json.loads(call["function"]["arguments"] or "{}")
+    assert answer == whole
+    assert (assembler.ended, assembler.complete, assembler.error_code) == (True, True, "")
+    assert assembler.started == bool(message["content"])
+
+
+@given(st.text(min_size=1), CUTS)
+def test_adapted_native_streams_say_what_the_adapted_whole_says(said: str, cuts: list[int]) -> None:
+    message, steps = message_of(text(f"```json\n{said}\n```"), use("a")), ["strip_code_fence", "trim"]
+    assembler = MessagesAssembler(steps=steps)
+    forwarded = fed(assembler, streamed(message), cuts)
+    whole = read_answer(adapt_answer(json.dumps(message).encode(), steps))
+    assert assembler.answer().output == whole.output
+    again = MessagesAssembler()
+    again.feed(forwarded)
+    assert again.answer().output == whole.output
+    deltas = [one for one in data_of(forwarded) if one["type"] == "content_block_delta" and one["index"] == 0]
+    assert len(deltas) == 1
+
+
+def test_a_native_stream_knows_how_far_it_came() -> None:
+    assembler = MessagesAssembler()
+    events = streamed(message_of(text("Hello"), stop_reason="max_tokens")).split(b"\n\n")
+    seen = []
+    for one in events[:-1]:
+        assembler.feed(one + b"\n\n")
+        seen.append((assembler.started, assembler.complete, assembler.ended))
+    assert seen == [
+        (False, False, False),
+        (False, False, False),
+        (False, False, False),
+        (True, False, False),
+        (True, False, False),
+        (True, True, False),
+        (True, True, True),
+    ]
+    assert assembler.finish_reason == "max_tokens"
+
+
+def test_an_error_in_a_native_stream_is_passed_and_noted() -> None:
+    assembler = MessagesAssembler()
+    assert assembler.feed(event(ERROR)) == event(ERROR)
+    assert (assembler.error_code, assembler.answer().error_code, assembler.ended) == (
+        "overloaded_error",
+        "overloaded_error",
+        False,
+    )
+    with pytest.raises(UpstreamError):
+        MessagesAssembler().feed(b"data: {nonsense}\n\n")
+
+
+def test_an_event_without_end_is_given_up() -> None:
+    for stream in (MessagesAssembler(), ToChatStream(), FromChatStream()):
+        with pytest.raises(UpstreamError, match="exceeds"):
+            stream.feed(b"data: " + b"x" * (16 * 1024 * 1024))
