@@ -6,12 +6,17 @@
 from __future__ import annotations
 
 __all__ = [
+    "AsyncCalls",
     "AuthenticationError",
+    "ChatAnswer",
+    "ChatChunk",
     "ConflictError",
+    "Endpoint",
     "Fallback",
     "FencedError",
     "InputError",
     "IntegrityError",
+    "ManagedLimits",
     "NotFoundError",
     "PermissionDeniedError",
     "Rendered",
@@ -26,6 +31,11 @@ __all__ = [
 ]
 
 _HOME = {
+    "AsyncCalls": "trimtab.sdk.managed",
+    "ChatAnswer": "trimtab.sdk.managed_answer",
+    "ChatChunk": "trimtab.sdk.managed_answer",
+    "Endpoint": "trimtab.providers.endpoint",
+    "ManagedLimits": "trimtab.sdk.managed",
     "Trimtab": "trimtab.sdk.client",
     "Fallback": "trimtab.sdk.resolved",
     "Rendered": "trimtab.sdk.resolved",

@@ -12,7 +12,7 @@ from trimtab.core.errors import InputError, TrimtabError
 from trimtab.providers.openai import Answer
 from trimtab.sdk.failure import Failure, failure_of
 from trimtab.sdk.request import CallOptions, given_arguments, take_options
-from trimtab.sdk.stamp import Served
+from trimtab.sdk.stamp import Served, served_by
 from trimtab.serving.generation import begin, begin_mirror
 
 if TYPE_CHECKING:
@@ -118,18 +118,7 @@ class FeatureCall:
     @property
     def served(self) -> Served:
         """What the answer is stamped with."""
-        decision = self._decision
-        return Served(
-            generation=self._record.id,
-            feature=decision.feature,
-            environment=decision.environment,
-            release=self._release.label,
-            digest=self._release.digest,
-            number=self._release.number,
-            arm=self._record.arm,
-            unit=decision.unit,
-            rollout=decision.rollout,
-        )
+        return served_by(self._decision, self._release, self._record.id, self._record.arm)
 
     def request(self) -> dict[str, Any]:
         """Return the keyword arguments for the client's own method.

@@ -20,15 +20,20 @@ from trimtab.serving.generation import Answer, begin
 from trimtab.serving.routing import Decision
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    import ssl
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from types import TracebackType
     from typing import Unpack
 
     from trimtab.core.clock import Clock
     from trimtab.events import Event, Generation
+    from trimtab.providers.endpoint import Endpoint
     from trimtab.sdk.call import FeatureCall, FeatureCalls
+    from trimtab.sdk.managed import AsyncCalls, ManagedLimits
+    from trimtab.sdk.managed_answer import ChatAnswer, ChatChunk
     from trimtab.sdk.wire import Wire
     from trimtab.serving.generation import GenerationRecord
+    from trimtab.serving.redaction import RedactionHook
 
 __all__ = ["CallDetails", "Trimtab"]
 
@@ -62,10 +67,22 @@ class Trimtab:
     """
 
     def __init__(
-        self, directory: str | Path = ".trimtab", environment: str = "production", *, clock: Clock | None = None
+        self,
+        directory: str | Path = ".trimtab",
+        environment: str = "production",
+        *,
+        clock: Clock | None = None,
+        redact: RedactionHook | None = None,
+        providers: Mapping[str, Endpoint] | None = None,
     ) -> None:
-        """Open the data plane; raises `StorageError` where its journal cannot be made in `directory`."""
-        self._process = ProcessPlane(DataDirectory(Path(directory).resolve()), environment=environment, clock=clock)
+        """Open the data plane; raises `StorageError` where its journal cannot be made in `directory`.
+
+        `redact` sees the content of every event before it is written. `providers` are where managed calls go.
+        """
+        self._process = ProcessPlane(
+            DataDirectory(Path(directory).resolve()), environment=environment, clock=clock, redact=redact
+        )
+        self._providers = providers
         self._environment = environment
         self._finalizer = weakref.finalize(self, self._process.close)
 
@@ -238,6 +255,40 @@ class Trimtab:
         from trimtab.sdk.anthropic_client import ANTHROPIC_WIRE, wrap_anthropic_client
 
         return wrap_anthropic_client(client, self._calls(ANTHROPIC_WIRE))
+
+    def chat(self, feature: str, **arguments: Any) -> ChatAnswer:  # noqa: ANN401 - those of `AsyncCalls.chat`
+        """Call the model of the release that `unit` meets, over Trimtab's own connections, and return its answer.
+
+        With retries and the release's fallbacks; see `AsyncCalls.chat` for arguments and errors. One event loop in the
+        background serves all threads; code that awaits uses `async_calls`.
+        """
+        return self._process.blocking(self.async_calls).chat(feature, **arguments)
+
+    def stream(self, feature: str, **arguments: Any) -> Iterator[ChatChunk]:  # noqa: ANN401 - as above
+        """Call as `chat` does and yield the chunks of the answer as they come."""
+        return self._process.blocking(self.async_calls).stream(feature, **arguments)
+
+    def async_calls(
+        self,
+        *,
+        providers: Mapping[str, Endpoint] | None = None,
+        limits: ManagedLimits | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> AsyncCalls:
+        """Return what calls features on the running event loop; close it there (`async with`).
+
+        `providers`: those given to `Trimtab` where absent, else those of `trimtab.toml` and the environment.
+        """
+        from trimtab.sdk.managed import AsyncCalls
+
+        if providers is None:
+            providers = self._providers
+        if providers is None:
+            from trimtab.bootstrap.data_plane import endpoints
+            from trimtab.bootstrap.settings import load_settings
+
+            providers = endpoints(load_settings())
+        return AsyncCalls(self._process.plane(), providers, limits=limits, tls=tls)
 
     def flush(self, timeout_seconds: float = 5.0) -> None:
         """Return when everything recorded before is fsynced; raises `StorageError` where it cannot be."""

@@ -12,8 +12,13 @@ from trimtab.sdk.mirror import Mirrors
 from trimtab.serving.runtime import DataPlane
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from trimtab.core.clock import Clock
+    from trimtab.sdk.blocking import BlockingCalls
+    from trimtab.sdk.managed import AsyncCalls
     from trimtab.serving.directory import DataDirectory
+    from trimtab.serving.redaction import RedactionHook
 
 __all__ = ["ProcessPlane"]
 
@@ -24,14 +29,23 @@ _DRAIN_SECONDS = 2.0
 class ProcessPlane:
     """Holds what belongs to one process. A child made by `fork` gets its own journal, threads and mirrors."""
 
-    def __init__(self, directory: DataDirectory, *, environment: str, clock: Clock | None) -> None:
+    def __init__(
+        self,
+        directory: DataDirectory,
+        *,
+        environment: str,
+        clock: Clock | None,
+        redact: RedactionHook | None = None,
+    ) -> None:
         """Open the data plane; raises `StorageError` where its journal cannot be made."""
         self._directory = directory
         self._environment = environment
         self._clock = clock
+        self._redact = redact
         self._closed = False
         self._lock = threading.Lock()
         self._mirrors = Mirrors()
+        self._blocking: BlockingCalls | None = None
         self._plane: DataPlane | None = self._open()
         _living.add(self)
 
@@ -51,10 +65,26 @@ class ProcessPlane:
         """Return the mirrors of the running process."""
         return self._mirrors
 
+    def blocking(self, make: Callable[[], AsyncCalls]) -> BlockingCalls:
+        """Return the background loop of the running process; `make` is called on it, the first time."""
+        blocking = self._blocking
+        if blocking is not None:
+            return blocking
+        from trimtab.sdk.blocking import BlockingCalls
+
+        self.plane()
+        with self._lock:
+            if self._blocking is None:
+                self._blocking = BlockingCalls(make)
+            return self._blocking
+
     def close(self) -> None:
         """Wait shortly for mirrored requests, make the journal durable, stop the threads. May be called again."""
         with self._lock:
             plane, self._plane, self._closed = self._plane, None, True
+            blocking, self._blocking = self._blocking, None
+        if blocking is not None:
+            blocking.close()
         if plane is not None:
             self._mirrors.close(_DRAIN_SECONDS)
             plane.close()
@@ -63,10 +93,13 @@ class ProcessPlane:
         """Forget what belongs to the parent: its threads are not here, and its locks may be held for ever."""
         self._lock = threading.Lock()
         self._mirrors = Mirrors()
+        self._blocking = None
         self._plane = None
 
     def _open(self) -> DataPlane:
-        return DataPlane.open(self._directory, environment=self._environment, kind="sdk", clock=self._clock)
+        return DataPlane.open(
+            self._directory, environment=self._environment, kind="sdk", clock=self._clock, redact=self._redact
+        )
 
 
 _living: weakref.WeakSet[ProcessPlane] = weakref.WeakSet()

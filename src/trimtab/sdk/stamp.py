@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 
 from trimtab.events.model import Arm
 
-__all__ = ["Served"]
+if TYPE_CHECKING:
+    from trimtab.serving.release import PreparedRelease
+    from trimtab.serving.routing import Decision
+
+__all__ = ["Served", "served_by"]
 
 
 class Served(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,3 +29,18 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     arm: Arm
     unit: str = ""
     rollout: str = ""
+
+
+def served_by(decision: Decision, release: PreparedRelease, generation: str, arm: Arm) -> Served:
+    """Return the stamp of a call that `release` answered."""
+    return Served(
+        generation=generation,
+        feature=decision.feature,
+        environment=decision.environment,
+        release=release.label,
+        digest=release.digest,
+        number=release.number,
+        arm=arm,
+        unit=decision.unit,
+        rollout=decision.rollout,
+    )
