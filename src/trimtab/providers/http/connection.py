@@ -58,6 +58,7 @@ class ServerConnection(RequestReader):
         if self._exchange:
             self._exchange.abort()
             self._exchange = None
+        del self._parser  # nothing is read any more, and it refers back: without the cycle the memory is free at once
 
     def pause_writing(self) -> None:
         if self._transport is not None:
