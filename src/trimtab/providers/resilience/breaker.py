@@ -55,6 +55,7 @@ class CircuitBreaker:
     __slots__ = (
         "_bucket_seconds",
         "_buckets",
+        "_changed",
         "_consecutive",
         "_draw",
         "_failures",
@@ -75,7 +76,14 @@ class CircuitBreaker:
         "probing",
     )
 
-    def __init__(self, policy: BreakerPolicy, draw: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        policy: BreakerPolicy,
+        draw: Callable[[], float],
+        changed: Callable[[Literal["open", "closed"]], None] | None = None,
+    ) -> None:
+        """`changed` is told when the circuit opens (again) and when it closes."""
+        self._changed = changed
         self._policy = policy
         self._draw = draw
         self._bucket_seconds = policy.window_seconds / _BUCKETS
@@ -221,6 +229,8 @@ class CircuitBreaker:
         self._trips += 1
         self.opened += 1
         self.probing = False
+        if self._changed is not None:
+            self._changed("open")
 
     def _counts(self, ticket: int) -> bool:
         if not self._policy.enabled:
@@ -241,6 +251,8 @@ class CircuitBreaker:
         self._buckets.clear()
         self._successes = self._failures = self._consecutive = 0
         self.probing = False
+        if self._changed is not None:
+            self._changed("closed")
 
     def _rotate(self, now: float) -> None:
         number = int(now / self._bucket_seconds)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from trimtab.providers.resilience.breaker import BreakerHealth, CircuitBreaker
 from trimtab.providers.resilience.budget import RetryBudget
@@ -40,8 +40,15 @@ class TargetHealth(NamedTuple):
 class Guards:
     """The guards of one process, made when first asked for."""
 
-    def __init__(self, retry: RetryPolicy, breaker: BreakerPolicy, draw: Callable[[], float]) -> None:
-        """`draw` gives random numbers in [0, 1)."""
+    def __init__(
+        self,
+        retry: RetryPolicy,
+        breaker: BreakerPolicy,
+        draw: Callable[[], float],
+        changed: Callable[[Guard, Literal["open", "closed"]], None] | None = None,
+    ) -> None:
+        """`draw` gives random numbers in [0, 1); `changed` is told when a circuit opens (again) and when it closes."""
+        self._changed = changed
         self.retry = retry
         self.draw = draw
         self._breaker = breaker
@@ -66,6 +73,11 @@ class Guards:
             policy = self.retry
             budget = RetryBudget(ratio=policy.budget_ratio, per_second=policy.budget_per_second, now=now)
             self._budgets[provider] = budget
-        guard = Guard(provider, model, CircuitBreaker(self._breaker, self.draw), budget)
+        breaker = CircuitBreaker(self._breaker, self.draw, lambda state: self._tell(guard, state))
+        guard = Guard(provider, model, breaker, budget)
         self._guards[provider, model] = guard
         return guard
+
+    def _tell(self, guard: Guard, state: Literal["open", "closed"]) -> None:
+        if self._changed is not None:
+            self._changed(guard, state)

@@ -237,6 +237,7 @@ def test_a_dead_upstream_is_left_alone_and_taken_back(
     eventually: Callable[..., None],
     call: Callable[..., Any],
     health: Callable[..., Any],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     upstream.stop()
     breaker = BreakerPolicy(consecutive_failures=3, open_seconds=0.3)
@@ -251,6 +252,8 @@ def test_a_dead_upstream_is_left_alone_and_taken_back(
     upstream.start()
     eventually(lambda: call(here)[0] == 200)
     assert health(here)["state"] == "closed"
+    [told, *_] = [record.getMessage() for record in caplog.records if record.name == "trimtab.gateway"]
+    assert told.startswith("openai/gpt-4o-mini-2024-07-18 keeps failing (last: upstream_unreachable)")
     first, refused = here.events()[:2]
     assert (first.error_code, first.attempts) == ("upstream_unreachable", 3)
     assert (refused.error_code, refused.attempts, refused.http_status) == ("upstream_circuit_open", 0, 503)

@@ -218,6 +218,15 @@ def test_where_it_is_disabled_everything_is_let_through() -> None:
     assert one.health(1.0).state == "closed"
 
 
+def test_it_tells_when_it_opens_and_closes() -> None:
+    told: list[str] = []
+    one = CircuitBreaker(POLICY, lambda: 1.0, told.append)
+    fail(one, 1.0, 5)
+    one.failed(one.allow(3.0), 3.0)
+    one.succeeded(one.allow(7.0))
+    assert told == ["open", "open", "closed"]
+
+
 class Breaker(RuleBasedStateMachine):
     """Any calls, any results in any order, against the rules a user relies on."""
 
