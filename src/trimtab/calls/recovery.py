@@ -164,7 +164,7 @@ class Recovery:
         error = UpstreamError(
             "upstream_circuit_open",
             f"nothing was sent: calls kept failing at {said}",
-            hint=f"it is tried again in {wait} s; /healthz shows every model's state",
+            hint=f"one of them is tried again in {wait} s",
         )
         outcome = failure(error)
         return msgspec.structs.replace(outcome, headers=outcome.headers + header(b"retry-after", str(wait)))
