@@ -32,6 +32,7 @@ from benchmarks.harness.turns import Case, take_turns
 from benchmarks.sdk_calls import open_call_cases
 from benchmarks.sdk_feature import TEMPLATE, VARIABLES, published
 from benchmarks.sdk_peers import growthbook, langfuse, openfeature
+from trimtab.providers.endpoint import Endpoint
 from trimtab.sdk.client import Trimtab
 
 if TYPE_CHECKING:
@@ -120,11 +121,10 @@ def measure(rounds: int, command: str) -> Sdk:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=FOLDER)))
         published(folder)
         port = stack.enter_context(kit.upstream())
-        tt = stack.enter_context(Trimtab(folder))
+        base_url = f"http://127.0.0.1:{port}/v1"
+        tt = stack.enter_context(Trimtab(folder, providers={"openai": Endpoint(name="openai", base_url=base_url)}))
         in_process = take_turns([*own_cases(tt), *peer_cases(stack, skipped)], calls=CALLS, rounds=rounds)
-        calls = take_turns(
-            list(open_call_cases(tt, f"http://127.0.0.1:{port}/v1", stack, skipped)), calls=MODEL_CALLS, rounds=rounds
-        )
+        calls = take_turns(list(open_call_cases(tt, base_url, stack, skipped)), calls=MODEL_CALLS, rounds=rounds)
         imports = import_costs(rounds)
     return Sdk(
         machine=machine,

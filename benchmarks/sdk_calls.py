@@ -1,9 +1,8 @@
-"""Whole model calls from the caller's process: the `openai` package, bare and wrapped, and our own client."""
+"""Whole model calls from the caller's process: the `openai` package, bare and wrapped, and managed calls."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import TYPE_CHECKING, Any
 
 import minijinja
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from trimtab.sdk.client import Trimtab
+    from trimtab.sdk.managed import AsyncCalls
 
 __all__ = ["open_call_cases"]
 
@@ -31,9 +31,9 @@ def open_call_cases(tt: Trimtab, base_url: str, stack: contextlib.ExitStack, ski
     except ModuleNotFoundError as missing:
         skipped["openai"] = str(missing)
     try:
-        yield from _own_client(base_url, request, stack)
+        yield from _managed_cases(tt, stack)
     except ModuleNotFoundError as missing:
-        skipped["trimtab's own client"] = str(missing)
+        skipped["managed calls"] = str(missing)
 
 
 def _openai_cases(tt: Trimtab, base_url: str, request: dict[str, Any], stack: contextlib.ExitStack) -> Iterator[Case]:
@@ -62,29 +62,36 @@ def _openai_cases(tt: Trimtab, base_url: str, request: dict[str, Any], stack: co
     yield Case("openai client, asynchronous", batch=lambda calls: loop.run_until_complete(many(calls)))
 
 
-def _own_client(base_url: str, request: dict[str, Any], stack: contextlib.ExitStack) -> Iterator[Case]:
-    """The upstream client of the gateway, with JSON written and read: what a managed call stands on."""
+def _managed_cases(tt: Trimtab, stack: contextlib.ExitStack) -> Iterator[Case]:
+    """Decide, render, call with retries armed, record: all of it in one call."""
     import uvloop
 
-    from trimtab.providers.http import UpstreamClient, fetch
+    yield Case(
+        "trimtab: managed call",
+        lambda: tt.chat("support-reply", unit="u1", variables=VARIABLES, messages=[_ASK]),
+        after=tt.flush,
+    )
+    for name, loop in (("asyncio", asyncio.new_event_loop()), ("uvloop", uvloop.new_event_loop())):
+        stack.callback(loop.close)
+        calls = loop.run_until_complete(_opened(tt))
+        stack.callback(lambda loop=loop, calls=calls: loop.run_until_complete(calls.aclose()))
 
-    loop = _loop(stack, uvloop.new_event_loop())
+        async def many(count: int, calls: AsyncCalls = calls) -> None:
+            for _ in range(count):
+                await calls.chat("support-reply", unit="u1", variables=VARIABLES, messages=[_ASK])
 
-    async def open_client() -> UpstreamClient:
-        return UpstreamClient(base_url)
-
-    client = loop.run_until_complete(open_client())
-    stack.callback(lambda: loop.run_until_complete(client.close()))
-
-    async def many(calls: int) -> None:
-        for _ in range(calls):
-            reply = await fetch(client, b"POST", b"/chat/completions", body=json.dumps(request).encode())
-            assert json.loads(reply.body)["choices"][0]["finish_reason"] == "stop"
-
-    yield Case("floor: trimtab's HTTP client and json", batch=lambda calls: loop.run_until_complete(many(calls)))
+        yield Case(
+            f"trimtab: managed call, asynchronous ({name})",
+            batch=lambda count, loop=loop, many=many: loop.run_until_complete(many(count)),
+            after=tt.flush,
+        )
 
 
-def _loop(stack: contextlib.ExitStack, loop: asyncio.AbstractEventLoop | None = None) -> asyncio.AbstractEventLoop:
-    loop = loop or asyncio.new_event_loop()
+async def _opened(tt: Trimtab) -> AsyncCalls:
+    return tt.async_calls()
+
+
+def _loop(stack: contextlib.ExitStack) -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
     stack.callback(loop.close)
     return loop

@@ -119,10 +119,7 @@ def sdk_tables(found: Sdk) -> str:
         _table("in the process|thread|process", map(_cost, found.in_process)),
     ]
     if found.calls:
-        parts += [
-            "Whole model calls over HTTP to the kit's upstream.\n",
-            _table("call|thread|process", map(_cost, found.calls)),
-        ]
+        parts += ["Whole model calls over HTTP to the kit's upstream.\n", _calls(found.calls)]
     parts += [
         "Importing, ms of CPU beyond bare Python.\n",
         _table("program|ms", ((name, _number(cost)) for name, cost in found.import_ms.items())),
@@ -179,6 +176,15 @@ def _short(found: list[GatewayResult]) -> str:
 
 def _named(one: GatewayResult) -> str:
     return f"{one.name} {one.version}".strip() if one.version != "this commit" else f"**{one.name}**"
+
+
+def _calls(costs: list[CallCost]) -> str:
+    """The first is the bare client that the others are held against, by what the whole process spends."""
+    first = costs[0]
+    return _table(
+        f"call|thread|process|{first.name}'s process by its",
+        ((*_cost(cost), _number(first.process_us / cost.process_us)) for cost in costs),
+    )
 
 
 def _cost(cost: CallCost) -> tuple[str, str, str]:
