@@ -223,6 +223,25 @@ def test_thinking_stays_behind_and_parallel_tools_are_numbered_from_nought() -> 
     assert calls[-1] == {"index": 1, "function": {"arguments": "{}"}}  # it takes no input, and says so
 
 
+def test_blocks_may_begin_with_all_they_have() -> None:
+    start = streamed(message_of()).partition(b"event: message_delta")[0]
+    blocks = (text("```\nHi\n```"), use("a", n=1))
+    data = start + b"".join(
+        event({"type": "content_block_start", "index": index, "content_block": block})
+        + event({"type": "content_block_stop", "index": index})
+        for index, block in enumerate(blocks)
+    )
+    assembler, native = StreamAssembler(keep_usage=True), MessagesAssembler()
+    assembler.feed(ToChatStream().feed(data))
+    assert native.feed(data) == data
+    for answer in (assembler.answer(), native.answer()):
+        assert answer.output == "```\nHi\n```"
+        assert [call["function"]["arguments"] for call in answer.tool_calls] == ['{"n":1}']
+    adapted = MessagesAssembler(steps=["strip_code_fence"]).feed(data)
+    assert b"```" not in adapted
+    assert [one["delta"] for one in data_of(adapted) if "delta" in one] == [{"type": "text_delta", "text": "Hi"}]
+
+
 def test_the_counts_of_the_last_event_win() -> None:
     data = streamed(message_of(text("hi"))).replace(
         b'"usage": {"output_tokens": 15}', b'"usage": {"output_tokens": 15, "input_tokens": 40}'
@@ -382,8 +401,13 @@ def test_calls_that_come_in_turns_stay_open_until_each_is_whole(clients: Clients
         chunk({"content": "Done."}),
         chunk(finish_reason="tool_calls"),
     )
-    message = clients.message(FromChatStream().feed(data + b"data: [DONE]\n\n"))
+    events = FromChatStream().feed(data + b"data: [DONE]\n\n")
+    message = clients.message(events)
     assert [block.to_dict() for block in message.content] == [use("a", n=1), use("b", n=2), text("Done.")]
+    order = [(one["type"][14:], one["index"]) for one in data_of(events) if one["type"].startswith("content_block")]
+    for index in range(3):
+        assert [kind for kind, at in order if at == index][-1] == "stop"
+        assert order.count(("stop", index)) == 1
 
 
 def test_an_answer_without_content_is_a_message_without_blocks(clients: Clients) -> None:

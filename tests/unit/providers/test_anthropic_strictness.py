@@ -115,6 +115,45 @@ def test_the_cases_reach_every_field_and_a_good_part_of_them_is_carried() -> Non
         assert sum(isinstance(outcome(translate, case.body), dict) for case in cases) >= 25
 
 
+FREE = re.compile(r".*(input_schema|schema|parameters|input|thinking)$")
+"""Places whose keys are the caller's own."""
+
+
+def with_surprises(value: Any, path: str = "") -> list[tuple[str, Any]]:
+    """Each object of a request in turn with a key that no API knows, and where it is."""
+    found: list[tuple[str, Any]] = []
+    if isinstance(value, dict) and not FREE.fullmatch(path):
+        found.append((f"{path}.surprise".removeprefix("."), {**value, "surprise": 1}))
+        for name, item in value.items():
+            below = with_surprises(item, f"{path}.{name}".removeprefix("."))
+            found += [(place, {**value, name: changed}) for place, changed in below]
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            below = with_surprises(item, f"{path}[{index}]")
+            found += [(place, [*value[:index], changed, *value[index + 1 :]]) for place, changed in below]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("translate", "cases"),
+    [(to_chat_request, MESSAGES_CASES), (from_chat_request, CHAT_CASES)],
+    ids=["messages", "chat"],
+)
+def test_a_key_that_no_api_knows_is_refused_wherever_it_stands(
+    translate: Callable[[dict[str, Any]], dict[str, Any]], cases: list[Any]
+) -> None:
+    places = set()
+    for case in cases:
+        if isinstance(outcome(translate, case.body), dict):
+            for place, body in with_surprises(case.body):
+                told = outcome(translate, body)
+                assert isinstance(told, InputError), place
+                assert told.code in {"unknown_field", "cannot_carry"}
+                assert CASES.names(told.param, place), (told.param, place)
+                places.add(place)
+    assert len(places) > 10
+
+
 def test_every_field_that_the_client_library_knows_is_known_here() -> None:
     assert {case.path.split(".", 1)[0].split("[", 1)[0] for case in MESSAGES_CASES} <= MESSAGES_FIELDS
 
