@@ -17,6 +17,7 @@ from openai.types.chat.completion_create_params import (
 
 from trimtab.core.errors import InputError
 from trimtab.providers.anthropic import MESSAGES_FIELDS, from_chat_request, to_chat_request
+from trimtab.providers.openai.fields import CHAT_FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -167,3 +168,15 @@ def test_what_says_nothing_is_not_refused_either() -> None:
             told = [outcome(translate, c.body) for c in cases if re.fullmatch(path, c.path) and c.value == value]
             assert told, path
             assert any(isinstance(one, dict) for one in told), (path, told)
+
+
+def test_the_reference_page_names_every_field_that_is_refused() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "messages.md").read_text()
+    for translate, fields, base in (
+        (to_chat_request, MESSAGES_FIELDS, MESSAGES_BASE),
+        (from_chat_request, CHAT_FIELDS, CHAT_BASE),
+    ):
+        for field in fields - base.keys():
+            told = outcome(translate, {**base, field: CASES.MARKER})
+            if isinstance(told, InputError) and told.code == "cannot_carry" and told.param == field:
+                assert f"`{field}`" in page, field
