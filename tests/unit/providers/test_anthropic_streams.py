@@ -450,6 +450,19 @@ def test_what_is_no_stream_of_chunks_is_an_upstream_error(data: bytes) -> None:
     assert caught.value.code == "upstream_malformed"
 
 
+@given(st.text(min_size=1), CUTS)
+def test_output_adapters_of_the_pivot_reach_callers_of_messages(said: str, cuts: list[int]) -> None:
+    message, steps = message_of(text(f"```json\n{said}\n```"), use("a", n=1)), ["strip_code_fence", "trim"]
+    pivot = StreamAssembler(keep_usage=True, steps=steps)
+    told = FromChatStream().feed(fed(pivot, ToChatStream().feed(streamed(message)), cuts))
+    read = MessagesAssembler()
+    read.feed(told)
+    assert read.answer().output == pivot.answer().output
+    assert read.answer().tool_calls == pivot.answer().tool_calls
+    assert read.answer().input_tokens == pivot.answer().input_tokens == 32
+    assert (read.finish_reason, read.ended) == ("tool_use", True)
+
+
 # --- messages on both sides ------------------------------------------------------------------------------------------
 
 
