@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
-from collections import deque
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
@@ -12,7 +12,8 @@ import msgspec
 
 from trimtab.core.errors import InputError, UpstreamError
 from trimtab.providers.http.message import header
-from trimtab.providers.http.upstream import UpstreamConnection, connection_factory
+from trimtab.providers.http.pool import ClientLimits, ConnectionPool, Origin
+from trimtab.providers.http.upstream import UpstreamConnection
 
 if TYPE_CHECKING:
     import ssl
@@ -23,20 +24,7 @@ _SWEEPS_PER_DEADLINE = 20
 _LONGEST_SWEEP_SECONDS = 0.5
 _STALE_SECONDS = 1.0
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-
-
-class ClientLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """What one upstream may take."""
-
-    connect_seconds: float = 10.0
-    read_seconds: float = 300.0
-    """Longest silence of the upstream, before or inside an answer."""
-    total_seconds: float = 600.0
-    """From the call to the last byte of the answer, waiting for a connection included."""
-    max_connections: int = 512
-    """Calls beyond this wait for a connection."""
-    idle_seconds: float = 30.0
-    """Idle connections older than this are closed, not used."""
+_VISIBLE = re.compile(r"[\x21-\x7e]+")
 
 
 class ResponseSink(Protocol):
@@ -70,25 +58,14 @@ class UpstreamClient:
         tls: ssl.SSLContext | None = None,
     ) -> None:
         """`headers` are complete lines sent with every request; `tls` replaces the default verifying context."""
-        parts = urlsplit(base_url)
-        if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or parts.query or parts.fragment:
-            raise InputError(
-                "malformed_url",
-                f"`{base_url}` is not the base URL of an upstream",
-                hint="give scheme, host and path, like https://api.openai.com/v1",
-            )
+        origin, path, host = _read_url(base_url, tls)
         self.limits = limits or ClientLimits()
         self.base_url = base_url
-        self._host = parts.hostname
-        self._port = parts.port or _DEFAULT_PORTS[parts.scheme]
-        self._tls = (tls or _verifying_context()) if parts.scheme == "https" else None
-        self._path = parts.path.rstrip("/").encode()
-        self._headers = header(b"host", parts.netloc.rpartition("@")[2]) + b"accept-encoding: identity\r\n" + headers
-        self._idle: list[UpstreamConnection] = []
-        self._waiting: deque[UpstreamCall] = deque()
+        self._path = path
+        self._headers = header(b"host", host) + b"accept-encoding: identity\r\n" + headers
+        self._pool = ConnectionPool(origin, self.limits)
+        self._idle = self._pool.idle
         self._calls: set[UpstreamCall] = set()
-        self._connecting: set[asyncio.Task[None]] = set()
-        self._connections = 0
         self._sweeper: asyncio.TimerHandle | None = None
 
     def send(
@@ -113,97 +90,32 @@ class UpstreamClient:
         if idle and idle[-1].usable and idle[-1].active >= now - self.limits.idle_seconds:
             call.send_on(idle.pop())
         else:
-            self._dispatch(call)
+            self._pool.acquire(call)
         return call
 
     async def close(self) -> None:
         """Drop every connection; calls in progress fail with `upstream_closed`."""
         for call in tuple(self._calls):
             call.fail(UpstreamError("upstream_closed", "the client was closed"))
-        for connection in self._idle:
-            connection.close()
-        self._idle.clear()
-        for task in tuple(self._connecting):
-            task.cancel()
+        await self._pool.close()
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
-        await asyncio.sleep(0)
-
-    # --- ConnectionOwner ----------------------------------------------------------------------------------------
-
-    def released(self, connection: UpstreamConnection) -> None:
-        """A connection's word that it can take another call."""
-        while self._waiting:
-            call = self._waiting.popleft()
-            if not call.done:
-                call.send_on(connection)
-                return
-        self._idle.append(connection)
-
-    def lost(self, connection: UpstreamConnection) -> None:
-        """A connection's word that it is gone."""
-        self._connections -= 1
-        if connection in self._idle:
-            self._idle.remove(connection)
-        if self._waiting:
-            self._dispatch(self._waiting.popleft())
 
     def forget(self, call: UpstreamCall) -> None:
         """A call's word that it is over."""
         self._calls.discard(call)
 
+    def withdraw(self, call: UpstreamCall) -> None:
+        """A call's word that it is over before it had a connection."""
+        self._pool.withdraw(call)
+
     def retry(self, call: UpstreamCall) -> None:
-        """Send again on a fresh connection: the idle ones are likely to be as stale."""
-        for connection in self._idle:
-            connection.close()
-        self._idle.clear()
-        self._dispatch(call)
+        """Send again on a fresh connection, in its old place: the idle ones are likely to be as stale."""
+        self._pool.drop_idle()
+        self._pool.acquire(call, first=True)
 
     # --- inner workings -----------------------------------------------------------------------------------------
-
-    def _dispatch(self, call: UpstreamCall) -> None:
-        if call.done:
-            return
-        oldest = time.monotonic() - self.limits.idle_seconds
-        while self._idle:
-            connection = self._idle.pop()
-            if connection.usable and connection.active >= oldest:
-                call.send_on(connection)
-                return
-            connection.close()
-        if self._connections < self.limits.max_connections:
-            self._connections += 1
-            task = asyncio.get_running_loop().create_task(self._connect(call))
-            self._connecting.add(task)
-            task.add_done_callback(self._connecting.discard)
-        else:
-            self._waiting.append(call)
-
-    async def _connect(self, call: UpstreamCall) -> None:
-        loop = asyncio.get_running_loop()
-        name = self._host if self._tls else None
-        connection: UpstreamConnection | None = None
-        try:
-            async with asyncio.timeout(self.limits.connect_seconds):
-                _, connection = await loop.create_connection(
-                    connection_factory(self), self._host, self._port, ssl=self._tls, server_hostname=name
-                )
-        except TimeoutError:
-            message = f"no connection to {self.base_url} within {self.limits.connect_seconds:g} s"
-            call.fail(UpstreamError("upstream_connect_timeout", message))
-        except OSError as error:
-            call.fail(UpstreamError("upstream_unreachable", f"cannot connect to {self.base_url}: {error}"))
-        finally:
-            if connection is None:
-                self._connections -= 1
-        if connection is None:
-            if self._waiting:
-                self._dispatch(self._waiting.popleft())
-        elif call.done:
-            self.released(connection)
-        else:
-            call.send_on(connection)
 
     def _schedule_sweep(self) -> None:
         limits = self.limits
@@ -215,8 +127,7 @@ class UpstreamClient:
         now = time.monotonic()
         for call in tuple(self._calls):
             call.check_deadline(now)
-        while self._idle and self._idle[0].active < now - self.limits.idle_seconds:
-            self._idle.pop(0).close()
+        self._pool.sweep(now)
         self._sweeper = None
         if self._calls or self._idle:
             self._schedule_sweep()
@@ -304,6 +215,27 @@ class UpstreamCall(msgspec.Struct, eq=False):
     def _close(self) -> None:
         self.done = True
         self._client.forget(self)
+        if self._connection is None:
+            self._client.withdraw(self)
+
+
+def _read_url(base_url: str, tls: ssl.SSLContext | None) -> tuple[Origin, bytes, bytes]:
+    """Return where an upstream is, the path that every request's begins with, and what it is called in Host."""
+    try:
+        parts = urlsplit(base_url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+    plain = _VISIBLE.fullmatch(base_url) and not ("?" in base_url or "#" in base_url)
+    if not host or not plain or parts.scheme not in _DEFAULT_PORTS:
+        raise InputError(
+            "malformed_url",
+            f"`{base_url}` is not the base URL of an upstream",
+            hint="give scheme, host and path, like https://api.openai.com/v1",
+        )
+    context = (tls or _verifying_context()) if parts.scheme == "https" else None
+    origin = Origin(base_url, host, port or _DEFAULT_PORTS[parts.scheme], context)
+    return origin, parts.path.rstrip("/").encode(), parts.netloc.rpartition("@")[2].encode()
 
 
 def _verifying_context() -> ssl.SSLContext:

@@ -43,9 +43,7 @@ def _host(request: Request) -> Refusal | None:
             return None
         return Refusal(400, "malformed_http", "an HTTP/1.1 request needs a Host header")
     if _HOST.fullmatch(host) is None:
-        return Refusal(
-            400, "malformed_http", "a request needs exactly one Host header, a name or address and a port"
-        )
+        return Refusal(400, "malformed_http", "a request needs exactly one Host header, a name or address and a port")
     return None
 
 

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import Protocol, cast
 
 import httptools
 
 from trimtab.core.errors import UpstreamError
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 __all__ = ["ConnectionOwner", "Listener", "UpstreamConnection"]
 
 _MIN_FINAL_STATUS = 200
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
+
+
+class _Trailers(list[tuple[bytes, bytes]]):
+    """Where trailers go: nowhere, however many."""
+
+    def append(self, pair: tuple[bytes, bytes]) -> None:
+        pass
+
+
+_TRAILERS = _Trailers()
 
 
 class Sink(Protocol):
@@ -35,8 +43,18 @@ class Listener(Protocol):
         ...
 
 
+class Limits(Protocol):
+    """What a connection needs to know of its pool's limits."""
+
+    @property
+    def max_head_bytes(self) -> int: ...
+
+
 class ConnectionOwner(Protocol):
     """The pool a connection belongs to."""
+
+    @property
+    def limits(self) -> Limits: ...
 
     def released(self, connection: UpstreamConnection) -> None: ...
     def lost(self, connection: UpstreamConnection) -> None: ...
@@ -46,7 +64,10 @@ class UpstreamConnection(asyncio.Protocol):
     """The protocol of one upstream connection."""
 
     __slots__ = (
+        "_bodiless",
         "_completed",
+        "_end_announced",
+        "_head_bytes",
         "_head_seen",
         "_headers",
         "_listener",
@@ -56,7 +77,9 @@ class UpstreamConnection(asyncio.Protocol):
         "_sink",
         "_status",
         "_transport",
+        "_until_close",
         "active",
+        "expires",
         "uses",
     )
 
@@ -68,11 +91,19 @@ class UpstreamConnection(asyncio.Protocol):
         self._sink: Sink
         self._headers: list[tuple[bytes, bytes]] = []
         self._status = 0
+        self._bodiless = False
+        """Whether the answer has no body whatever its head says, being one to HEAD."""
+        self._head_bytes = 0
         self._head_seen = False
+        self._until_close = False
+        """Whether the answer ends where the connection does."""
+        self._end_announced = False
         self._received = False
         self._completed = False
         self.active = 0.0
         """When it last was given a call or heard of its upstream, in seconds of the monotonic clock."""
+        self.expires = 0.0
+        """When it is too old for another call, in seconds of the monotonic clock."""
         self.uses = 0
 
     @property
@@ -84,7 +115,9 @@ class UpstreamConnection(asyncio.Protocol):
         """Write a request; its answer goes to `sink`, how it ended to `listener`."""
         self._listener = listener
         self._sink = sink
-        self._received = self._head_seen = False
+        self._received = self._head_seen = self._until_close = False
+        self._bodiless = request.startswith(b"HEAD ")
+        self._head_bytes = 0
         self.active = time.monotonic()
         self.uses += 1
         cast("asyncio.Transport", self._transport).write(request)
@@ -128,17 +161,27 @@ class UpstreamConnection(asyncio.Protocol):
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._fail("upstream_malformed", f"the answer is not HTTP/1.1: {error}")
             self.close()
+        if not self._head_seen:
+            self._head_bytes += len(data)
+            if self._head_bytes > self._owner.limits.max_head_bytes and self._listener is not None:
+                self._fail("upstream_malformed", "the answer's headers do not end")
+                self.close()
         if self._completed and self._transport is not None and not self._transport.is_closing():
             # Only now: what else these bytes held was sent before the next request, and must not answer it.
             self._completed = False
             self._owner.released(self)
 
+    def eof_received(self) -> None:
+        """Believe an end that was announced: over TLS, anybody on the way can make another (RFC 9112 §9.8)."""
+        if self._until_close and self._transport is not None:
+            tls = self._transport.get_extra_info("ssl_object")
+            self._end_announced = tls is None or _is_announced(tls)
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._owner.lost(self)
         if self._listener is None:
             return
-        framed = any(name in _FRAMING for name, _ in self._headers)
-        if self._head_seen and not framed and exc is None:
+        if self._until_close and self._end_announced and exc is None:
             self._finish()
         else:
             detail = f": {exc}" if exc else ""
@@ -160,12 +203,20 @@ class UpstreamConnection(asyncio.Protocol):
         if self._status < _MIN_FINAL_STATUS or self._listener is None:
             return
         self._head_seen = True
-        for name, value in self._headers:
-            if name == b"content-encoding" and value.lower() != b"identity":
+        headers, self._headers = self._headers, _TRAILERS
+        framed = False
+        for name, value in headers:
+            if name in _FRAMING:
+                framed = True
+            elif name == b"content-encoding" and value.lower() != b"identity":
                 self._fail("upstream_malformed", f"the answer is encoded as {value!r}, although identity was asked for")
                 self.close()
                 return
-        self._sink.on_head(self._status, self._headers)
+        self._until_close = not framed
+        self._sink.on_head(self._status, headers)
+        if self._bodiless:
+            self.close()  # the parser would wait for the body
+            self._finish()
 
     def on_body(self, body: bytes) -> None:
         if self._listener is not None:
@@ -193,6 +244,11 @@ class UpstreamConnection(asyncio.Protocol):
             listener.on_lost(UpstreamError(code, message), stale=stale)
 
 
-def connection_factory(owner: ConnectionOwner) -> Callable[[], UpstreamConnection]:
-    """Return what `loop.create_connection` calls for each new connection of `owner`."""
-    return lambda: UpstreamConnection(owner)
+def _is_announced(tls: ssl.SSLObject) -> bool:
+    """Whether the other side sent close_notify: then there is an end to read, else nothing yet."""
+    try:
+        return tls.read(1) == b""
+    except ssl.SSLZeroReturnError:
+        return True
+    except ssl.SSLError:
+        return False

@@ -1,0 +1,202 @@
+"""The connections to one upstream: kept, handed out in the order asked, opened anew by name, given up by age."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+import time
+from collections import OrderedDict
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import msgspec
+
+from trimtab.core.errors import UpstreamError
+from trimtab.providers.http.upstream import UpstreamConnection
+
+if TYPE_CHECKING:
+    import ssl
+
+__all__ = ["ClientLimits", "ConnectionPool", "Origin"]
+
+_AVOID_SECONDS = 60.0
+_AGE_SPREAD = 0.1
+
+
+class ClientLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """What one upstream may take."""
+
+    connect_seconds: float = 10.0
+    """From the look-up of the name to an open connection, all addresses of the name and TLS included."""
+    read_seconds: float = 300.0
+    """Longest silence of the upstream, before or inside an answer."""
+    total_seconds: float = 600.0
+    """From the call to the last byte of the answer, waiting for a connection included."""
+    max_connections: int = 512
+    """Calls beyond this wait for a connection, and get it in the order in which they came."""
+    idle_seconds: float = 30.0
+    """Idle connections older than this are closed, not used."""
+    max_connection_seconds: float = 300.0
+    """A connection older than this (less up to a tenth, by chance) is closed once its call is over, and the next one
+    looks the name up again: a changed address is followed within this time and the longest call."""
+    max_head_bytes: int = 256 * 1024
+    """Status line and headers of an answer."""
+
+
+class Origin(NamedTuple):
+    """Where an upstream is."""
+
+    base_url: str
+    host: str
+    port: int
+    tls: ssl.SSLContext | None
+
+
+class Waiter(Protocol):
+    """A call that needs a connection."""
+
+    def send_on(self, connection: UpstreamConnection) -> None: ...
+    def fail(self, error: UpstreamError) -> None: ...
+
+
+class ConnectionPool:
+    """Hands connections to calls: an idle one, else a new one, else the next that another call is done with."""
+
+    def __init__(self, origin: Origin, limits: ClientLimits) -> None:
+        self.limits = limits
+        self.idle: list[UpstreamConnection] = []
+        """The last one used comes last, and is used first."""
+        self._origin = origin
+        self._waiting: OrderedDict[Waiter, None] = OrderedDict()
+        self._connecting: set[asyncio.Task[None]] = set()
+        self._open: set[UpstreamConnection] = set()
+        self._avoided: dict[str, float] = {}
+        """When an address last failed."""
+
+    def acquire(self, call: Waiter, *, first: bool = False) -> None:
+        """Give `call` a connection, now or later; `first`: ahead of all that wait."""
+        oldest = time.monotonic() - self.limits.idle_seconds
+        while self.idle:
+            connection = self.idle.pop()
+            if connection.usable and connection.active >= oldest:
+                call.send_on(connection)
+                return
+            connection.close()
+        self._waiting[call] = None
+        if first:
+            self._waiting.move_to_end(call, last=False)
+        self._grow()
+
+    def withdraw(self, call: Waiter) -> None:
+        """Forget a call that waits no longer, if it did."""
+        self._waiting.pop(call, None)
+
+    def drop_idle(self) -> None:
+        """Close every idle connection."""
+        for connection in self.idle:
+            connection.close()
+        self.idle.clear()
+
+    def sweep(self, now: float) -> None:
+        """Close idle connections that have grown too old or were idle too long."""
+        oldest = now - self.limits.idle_seconds
+        for connection in [one for one in self.idle if one.active < oldest or one.expires < now]:
+            self.idle.remove(connection)
+            connection.close()
+
+    async def close(self) -> None:
+        """Drop every connection."""
+        self._waiting.clear()
+        self.idle.clear()
+        for connection in tuple(self._open):
+            connection.close()
+        connecting = tuple(self._connecting)
+        for task in connecting:
+            task.cancel()
+        await asyncio.gather(*connecting, return_exceptions=True)
+        await asyncio.sleep(0)
+
+    # --- ConnectionOwner ----------------------------------------------------------------------------------------
+
+    def released(self, connection: UpstreamConnection) -> None:
+        """A connection's word that it can take another call."""
+        if connection.active > connection.expires:
+            connection.close()
+        elif self._waiting:
+            call, _ = self._waiting.popitem(last=False)
+            call.send_on(connection)
+        else:
+            self.idle.append(connection)
+
+    def lost(self, connection: UpstreamConnection) -> None:
+        """A connection's word that it is gone."""
+        self._open.discard(connection)
+        if connection in self.idle:
+            self.idle.remove(connection)
+        self._grow()
+
+    # --- inner workings -----------------------------------------------------------------------------------------
+
+    def _grow(self) -> None:
+        """Open connections while more calls wait than are being opened for them, within the limit."""
+        while (
+            len(self._waiting) > len(self._connecting)
+            and len(self._open) + len(self._connecting) < self.limits.max_connections
+        ):
+            task = asyncio.get_running_loop().create_task(self._connect())
+            self._connecting.add(task)
+
+    async def _connect(self) -> None:
+        seconds, url = self.limits.connect_seconds, self._origin.base_url
+        connection, error = None, None
+        try:
+            async with asyncio.timeout(seconds):
+                connection = await self._open_any()
+        except TimeoutError:
+            error = UpstreamError("upstream_connect_timeout", f"no connection to {url} within {seconds:g} s")
+        except (OSError, UnicodeError) as cause:
+            error = UpstreamError("upstream_unreachable", f"cannot connect to {url}: {cause}")
+        finally:
+            task = asyncio.current_task()
+            if task is not None:
+                self._connecting.discard(task)
+        if connection is not None and connection.usable:
+            connection.active = time.monotonic()
+            connection.expires = connection.active + self._age()
+            self._open.add(connection)
+            self.released(connection)
+        elif len(self._waiting) > len(self._connecting):
+            # Whoever waits longest hears of it, not whoever the connection was opened for.
+            call, _ = self._waiting.popitem(last=False)
+            call.fail(error or UpstreamError("upstream_disconnected", f"{url} closed the connection at once"))
+        self._grow()
+
+    async def _open_any(self) -> UpstreamConnection:
+        """Try every address of the name, each with its share of the time; those that failed lately come last."""
+        loop = asyncio.get_running_loop()
+        host, port, tls = self._origin[1:]
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        recently = time.monotonic() - _AVOID_SECONDS
+        found.sort(key=lambda info: self._avoided.get(str(info[4][0]), 0.0) > recently)
+        deadline = loop.time() + self.limits.connect_seconds
+        name = host if tls is not None else None
+        for number, (family, _, _, _, address) in enumerate(found):
+            at = str(address[0])
+            share = (deadline - loop.time()) / (len(found) - number)
+            try:
+                async with asyncio.timeout(share):
+                    _, connection = await loop.create_connection(
+                        lambda: UpstreamConnection(self), at, port, family=family, ssl=tls, server_hostname=name
+                    )
+            except OSError:  # a timeout, too
+                self._avoided[at] = time.monotonic()
+                if number + 1 == len(found):
+                    raise
+            else:
+                self._avoided.pop(at, None)
+                return connection
+        raise OSError(f"{host} has no address")
+
+    def _age(self) -> float:
+        # Connections opened together must not all be opened again together.
+        return self.limits.max_connection_seconds * (1 - random.uniform(0, _AGE_SPREAD))  # noqa: S311
