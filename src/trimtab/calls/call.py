@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from trimtab.calls.errors import error_body, internal_error, status_of, stream_error
-from trimtab.calls.headers import forwarded_headers
+from trimtab.calls.headers import FORWARDED, forwarded_headers
 from trimtab.calls.reader import failure, send
 from trimtab.calls.recording import AnsweredBy, RecordedCall
 from trimtab.calls.recovery import Recovery
@@ -62,10 +62,12 @@ class ModelCall(RecordedCall):
         """Render and send, to the release's own model where that is well."""
         try:
             self._plan = plan = self._context.plans.find(self._decision.release, self.format)
-            self._ticket = ticket = plan.target.guard.breaker.allow(self.record.started_ns * _SECONDS)
-            if ticket:
-                self.send_to(plan.target)
-                return
+            target = plan.target
+            if not target.fallback:  # else its own model cannot be called from here, which the event must say
+                self._ticket = ticket = target.guard.breaker.allow(self.record.started_ns * _SECONDS)
+                if ticket:
+                    self.send_to(target)
+                    return
         except TrimtabError as error:
             if self._ticket:
                 self._plan.target.guard.breaker.released(self._ticket)
@@ -83,12 +85,16 @@ class ModelCall(RecordedCall):
             self.messages = translation.recorded(request)
         exchange = self._exchange
         exchange.on_abort = self._on_abort
+        sent = exchange.request.headers
+        lines = b"" if FORWARDED.isdisjoint(sent) else forwarded_headers(sent)
+        if caller.trace:
+            lines += self.traceparent()
         self._reader = reader = send(
             target,
             request,
             self,
             stream=translation.stream(caller.body) if caller.stream else None,
-            headers=forwarded_headers(exchange.request.headers) + (self.traceparent() if caller.trace else b""),
+            headers=lines,
             limit_bytes=context.config.max_answer_bytes,
         )
         call = reader.call
@@ -124,7 +130,13 @@ class ModelCall(RecordedCall):
                 guard.budget.deposit()
             else:
                 self._recovery.succeeded()
-            self._give(outcome)
+            reader = self._reader
+            if reader is not None and reader.streaming:
+                self._end_stream(outcome, opened=reader.opened)
+            else:
+                self._answer(outcome)
+            if self._decision.mirror is not None:
+                self._mirror()
         except Exception as error:  # noqa: BLE001 - a surface: the caller must hear something
             self._break(error)
 
@@ -185,7 +197,8 @@ class ModelCall(RecordedCall):
             self._stamp += self._recovery.last_word(outcome)
         error = outcome.error
         status = outcome.status or (status_of(error) if error else 500)
-        self.write_event(outcome.answer, status)
+        answer = outcome.answer
+        self.write_event("error" if answer.error_code else "ok", answer, status)
         body = outcome.body if error is None else error_body(error, self.format)
         headers = outcome.headers
         if b"x-request-id: " in headers:
@@ -196,7 +209,8 @@ class ModelCall(RecordedCall):
     def _end_stream(self, outcome: Outcome, *, opened: bool) -> None:
         if not opened:
             self.on_begin(outcome.status, outcome.headers)
-        self.write_event(outcome.answer, outcome.status)
+        answer = outcome.answer
+        self.write_event("error" if answer.error_code else "ok", answer, outcome.status)
         if outcome.error is not None:
             self._exchange.write(stream_error(outcome.error, self.format))
         else:
@@ -228,7 +242,7 @@ class ModelCall(RecordedCall):
         partial = reader.partial if reader is not None else Answer()
         if reader is not None:
             reader.cancel()
-        self.write_aborted(partial)
+        self.write_event("aborted", partial, 0)
 
     def _break(self, error: Exception) -> None:
         _log.error("a call failed in Trimtab itself", exc_info=error)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["forwarded_headers", "is_event_stream", "passed_headers"]
+__all__ = ["FORWARDED", "forwarded_headers", "is_event_stream", "passed_headers"]
 
 _PASSED = frozenset(
     {
@@ -20,7 +20,8 @@ _PASSED = frozenset(
     }
 )
 _PASSED_PREFIXES = (b"openai-", b"x-ratelimit-", b"anthropic-ratelimit-")
-_FORWARDED = (b"tracestate", b"x-client-request-id", b"openai-beta", b"anthropic-beta")
+FORWARDED = frozenset({b"tracestate", b"x-client-request-id", b"openai-beta", b"anthropic-beta"})
+"""The caller's headers that the upstream gets."""
 _MAX_NAMES = 4096
 _passes: dict[bytes, bool] = {}
 """What was decided of a header's name before: upstreams send the same few again and again."""
@@ -41,7 +42,7 @@ def passed_headers(headers: list[tuple[bytes, bytes]]) -> bytes:
 def forwarded_headers(headers: Mapping[bytes, bytes]) -> bytes:
     """Return the caller's header lines that the upstream gets."""
     lines = b""
-    for name in _FORWARDED:
+    for name in sorted(FORWARDED):
         if name in headers:
             lines += b"%b: %b\r\n" % (name, headers[name])
     return lines

@@ -148,7 +148,10 @@ class AnswerReader(msgspec.Struct, eq=False):
         except UpstreamError as error:
             self._fail(error)
             return
-        self._finish(Outcome(self._status, answer, self._headers, body))
+        listener, self.listener = self.listener, None  # as `_finish` does
+        self.call = None
+        if listener is not None:
+            listener.on_outcome(Outcome(self._status, answer, self._headers, body))
 
     def on_failure(self, error: UpstreamError) -> None:
         self._fail(error)

@@ -45,20 +45,13 @@ class RecordedCall:
         self.answered_by: AnsweredBy | None = None
         """`None` for the release's own model, at the first request."""
 
-    def write_event(self, answer: Answer, http_status: int) -> None:
-        """Write the event of a call that ended, well or not."""
-        self._write("error" if answer.error_code else "ok", answer, http_status)
-
-    def write_aborted(self, partial: Answer) -> None:
-        """Write the event of a call whose caller went away."""
-        self._write("aborted", partial, 0)
-
     def traceparent(self) -> bytes:
         """Return the header line that makes this call a child of the span that the caller sent."""
         caller = self.caller
         return f"traceparent: 00-{caller.trace}-{self.record.id[-16:]}-{caller.trace_flags}\r\n".encode()
 
-    def _write(self, status: Literal["ok", "error", "aborted"], answer: Answer, http_status: int) -> None:
+    def write_event(self, status: Literal["ok", "error", "aborted"], answer: Answer, http_status: int) -> None:
+        """Write the event of a call that ended, well or not, or whose caller went away; the first time."""
         if self._ended:
             return
         self._ended = True

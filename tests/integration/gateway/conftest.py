@@ -120,6 +120,10 @@ class Stack:
         endpoints = {
             "openai": Endpoint(name="openai", base_url=upstream or f"http://{host}:{port}/v1", api_key="sk-upstream"),
             "keyless": Endpoint(name="keyless", base_url=f"http://{host}:{port}/v1", api_key_env="NO_SUCH_KEY"),
+            **{
+                name: Endpoint(name=name, base_url=url, api_key=f"sk-{name}")
+                for name, url in config.pop("providers", {}).items()
+            },
         }
         settings = GatewayConfig(port=0, drain_seconds=5.0, **config)
         self.gateway = Gateway(settings, self.plane, endpoints)

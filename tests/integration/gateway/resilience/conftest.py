@@ -27,6 +27,16 @@ COMPLETION = {
     "choices": [{"index": 0, "message": {"role": "assistant", "content": "Hi."}, "finish_reason": "stop"}],
     "usage": {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11},
 }
+MESSAGE = {
+    "id": "msg_1",
+    "type": "message",
+    "role": "assistant",
+    "model": "claude-sonnet-5",
+    "content": [{"type": "text", "text": "Hi from Claude."}],
+    "stop_reason": "end_turn",
+    "stop_sequence": None,
+    "usage": {"input_tokens": 12, "output_tokens": 4},
+}
 EMBEDDINGS = {"object": "list", "model": "e", "data": [], "usage": {"prompt_tokens": 3, "total_tokens": 3}}
 Step = int | float | str | bytes | tuple[Any, ...] | dict[str, Any] | None
 """A status; seconds to wait; a name of `PIECES`; bytes; a status and header lines; an event; `None`: drop the
@@ -56,6 +66,7 @@ def delta(content: str, finish: str | None = None) -> bytes:
 
 PIECES = {
     "well": answered(200, COMPLETION),
+    "message": answered(200, MESSAGE),
     "embeddings": answered(200, EMBEDDINGS),
     "head": b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n",
     "half an event": b"9\r\n: waiting\r\n",
@@ -153,6 +164,14 @@ def _read_request(connection: socket.socket) -> bytes | None:
 
 @pytest.fixture
 def upstream() -> Iterator[ScriptedUpstream]:
+    made = ScriptedUpstream()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def backup() -> Iterator[ScriptedUpstream]:
+    """A second provider."""
     made = ScriptedUpstream()
     yield made
     made.close()
