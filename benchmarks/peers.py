@@ -1,7 +1,7 @@
 """Everything beside its peers, in one run; writes `benchmarks/RESULTS.md` and `RESULTS.json`.
 
-`python -m benchmarks peers` (about twelve minutes; installs what is missing under `.bench/` first), `--quick` (about
-three, prints and writes nothing), `--only nginx,tensorzero` (fewer peers).
+`python -m benchmarks peers` (about eight minutes; installs what is missing under `.bench/` first), `--quick` (about
+three, prints and writes nothing), `--only tensorzero,litellm` (fewer peers; nginx is always there).
 """
 
 from __future__ import annotations

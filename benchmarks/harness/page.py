@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
     from benchmarks.harness.results import CallCost, GatewayResult, Gateways, Results, Sdk, Soak
 
 __all__ = ["gateway_tables", "sdk_tables", "soak_table", "write_page"]
 
 _HEAD = """\
-<!-- Written by `just bench-peers`, `python -m benchmarks sdk --write` and `python -m benchmarks soak`; do not edit. -->
+<!-- Written by `just bench-peers` and `just soak`; do not edit. -->
 
 # Benchmark results
 
@@ -37,6 +37,8 @@ _SOAKED = """\
 requests: {verdict}.
 """
 _DASH = "\N{EN DASH}"
+_ROOT = Path(__file__).parent.parent.parent
+_QUOTED = 300
 _SMALL = 10.0
 _TINY = 0.1
 
@@ -91,7 +93,7 @@ def gateway_tables(found: Gateways) -> str:
         _table(
             "gateway|20 chunks|a chunk more|20 chunks, 2 ms apart",
             (
-                (one.name, _number(one.chunk_us), _number(one.further_chunk_us), _number(one.paced_chunk_us))
+                (_named(one), _number(one.chunk_us), _number(one.further_chunk_us), _number(one.paced_chunk_us))
                 for one in found.chat
                 if one.cpu_us is not None
             ),
@@ -206,7 +208,8 @@ def _number(value: float | None) -> str:
 
 
 def _inline(text: str) -> str:
-    return " ".join(text.replace("|", "/").split())[:300]
+    """Return a program's own words in one line, without where this checkout lies."""
+    return " ".join(text.replace(str(_ROOT), ".").replace("|", "/").split())[:_QUOTED]
 
 
 def _table(head: str, rows: Iterable[tuple[str, ...]]) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.servers.model import BODY_MODEL, Server, Workspace, free_port
 from trimtab.artifacts.model import ModelContent, PromptContent, PromptMessage
+from trimtab.bootstrap.settings import GatewaySettings
 from trimtab.releases.model import CompiledRelease
 from trimtab.serving.directory import DataDirectory
 from trimtab.serving.snapshot import Price, RolloutRoute, Route, Snapshot
@@ -27,7 +28,8 @@ __all__ = ["prepare", "prepare_capturing", "prepare_tls", "start_as"]
 _KEY = "sk-trimtab-benchmark-0123456789abcdef"
 _TEAM = "team-support"
 _PROMPT = "You are the Acme support assistant, release {}. Answer from the order data only, in at most three sentences."
-_ON = "auth, team limits, rollout, retries armed, usage and cost, fsynced events"
+_ONE_WORKER = "\n[gateway]\nworkers = 1\n" if "workers" in GatewaySettings.__struct_fields__ else ""
+_ON = "auth, rollout, retries armed, usage and cost, fsynced events"
 
 
 def prepare(workspace: Workspace) -> Server:
@@ -70,7 +72,7 @@ def start_as(
 
 def _write_settings(home: Path, upstream: str) -> None:
     text = f'directory = "data"\n\n[providers.openai]\nbase_url = {json.dumps(upstream)}\n'
-    (home / "trimtab.toml").write_text(text)
+    (home / "trimtab.toml").write_text(text + _ONE_WORKER)
 
 
 def _release(number: int, model: str) -> CompiledRelease:
