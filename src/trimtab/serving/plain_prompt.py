@@ -45,10 +45,10 @@ class PlainPrompt(msgspec.Struct, frozen=True):
         for name in self.required:
             if name not in variables:
                 return None
-        return [
-            {"role": role, "content": text if values is None else text % values(variables)}
-            for role, text, values in self.messages
-        ]
+        messages = []
+        for role, text, values in self.messages:  # no comprehension: it would be a frame of its own
+            messages.append({"role": role, "content": text if values is None else text % values(variables)})
+        return messages
 
 
 def plain_prompt(prompt: PromptContent, undeclared: Callable[[str], set[str]]) -> PlainPrompt | None:

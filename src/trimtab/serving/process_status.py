@@ -90,7 +90,8 @@ class TrafficCounter:
         """Count one request of a release (its digest and number) and arm."""
         key = (at_ms - at_ms % _MINUTE_MS, feature, release, number, arm)
         with self._lock:
-            self._counts[key] = self._counts.get(key, 0) + 1
+            counts = self._counts
+            counts[key] = counts.get(key, 0) + 1
 
     def recent(self, now_ms: int) -> list[TrafficCount]:
         """Return the counts of the window, dropping older ones."""

@@ -78,7 +78,7 @@ def read_completion(body: bytes) -> Answer:
     content = message.content
     return Answer(
         content if isinstance(content, str) and content else _text(message),
-        message.tool_calls or _tool_calls(message),
+        message.tool_calls or (_tool_calls(message) if message.function_call else []),
         "refusal" if message.refusal else choice.finish_reason or "",
         completion.model,
         usage.prompt_tokens,
