@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from trimtab.calls.reader import AnswerReader, Outcome
     from trimtab.providers.resilience import AttemptResult
     from trimtab.serving.routing import Decision
+    from trimtab.serving.snapshot import Price
 
 __all__ = ["ModelCall"]
 
@@ -228,8 +229,14 @@ class ModelCall(RecordedCall):
     def _note_recovery(self, recovery: Recovery) -> None:
         """Say in the event and in the headers who answers, now that it is known."""
         target = recovery.target
-        self.answered_by = AnsweredBy(recovery.attempts, target.fallback, target.model, self._decision.price)
+        price = self._fallback_price(target.fallback) if target.fallback else self._decision.price
+        self.answered_by = AnsweredBy(recovery.attempts, target.fallback, target.model, price)
         self._stamp += recovery.lines
+
+    def _fallback_price(self, fallback: int) -> Price | None:
+        table = self._context.plane.table
+        prices = table.snapshot.fallback_prices.get(self._decision.release.digest, []) if table is not None else []
+        return prices[fallback - 1] if fallback <= len(prices) else None
 
     def _on_abort(self) -> None:
         reader, recovery = self._reader, self._recovery

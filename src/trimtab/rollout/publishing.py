@@ -50,9 +50,19 @@ def compile_snapshot(
         routes=routes,
         releases=releases,
         prices=priced,
+        fallback_prices=_fallback_prices(releases, prices),
         keys=dict(_live_keys(tx)),
         keys_required=bool(tx.keys()),
     )
+
+
+def _fallback_prices(releases: dict[str, CompiledRelease], prices: Prices) -> dict[str, list[Price | None]]:
+    chains = {digest: getattr(release, "fallbacks", None) or [] for digest, release in releases.items()}
+    return {
+        digest: [prices(msgspec.structs.replace(releases[digest], model=fallback.model)) for fallback in chain]
+        for digest, chain in chains.items()
+        if chain
+    }
 
 
 def _route(

@@ -60,6 +60,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """By digest: stable and candidate of every route."""
     prices: dict[str, Price] = {}
     """By release digest; a release whose model has no known price is absent."""
+    fallback_prices: dict[str, list[Price | None]] = {}
+    """By release digest, one for each of its fallbacks; `None` where nobody knows. Absent without fallbacks."""
     keys: dict[str, str] = {}
     """Hex SHA-256 of a live gateway key -> team."""
     keys_required: bool = False

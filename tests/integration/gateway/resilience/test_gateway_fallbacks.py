@@ -11,6 +11,7 @@ import pytest
 from trimtab.artifacts.model import ModelContent
 from trimtab.providers.resilience import BreakerPolicy, RetryPolicy
 from trimtab.releases.model import CompiledRelease
+from trimtab.serving.snapshot import Price
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,6 +46,7 @@ def chained(stack: Callable[..., Any], release: Callable[..., Any], upstream: An
         own = options.pop("own", release())
         settings = {"retry": QUICK, "providers": {"backup": backup.base_url}, **options}
         here = stack(own, upstream=upstream.base_url, **settings)
+        here.plane.table.snapshot.fallback_prices[own.digest] = [Price(input_usd=10.0, output_usd=20.0)]
         prepared = here.plane.table.releases[own.digest]
         fields = {name: getattr(own, name) for name in own.__struct_fields__}
         prepared.compiled = Chained(**fields, fallbacks=list(fallbacks))
@@ -69,6 +71,7 @@ def test_a_dead_model_is_replaced_by_the_first_fallback(
     [recorded] = here.generations(1)
     assert (recorded.provider, recorded.requested_model) == ("backup", "llama-3.3-70b")
     assert (recorded.status, recorded.attempts, recorded.fallback, recorded.output) == ("ok", 3, 1, "Hi.")
+    assert recorded.cost_usd == pytest.approx((recorded.input_tokens * 10.0 + recorded.output_tokens * 20.0) / 1e6)
     sent = json.loads(backup.requests[0])
     assert (sent["model"], sent["temperature"]) == ("llama-3.3-70b", 0.1)
     assert sent["messages"] == recorded.messages
@@ -142,6 +145,7 @@ def test_each_fallback_has_its_turn_and_the_last_answer_counts(
     assert asked(backup) == ["llama-3.3-70b"]
     [recorded] = here.generations(1)
     assert (recorded.attempts, recorded.fallback, recorded.requested_model) == (3, 2, "llama-3.3-70b")
+    assert recorded.cost_usd == 0  # nobody knows the price of the second: not the first one's, nor the release's
 
 
 def test_a_wrong_request_is_not_offered_around(
