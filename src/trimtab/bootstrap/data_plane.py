@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from trimtab.bootstrap.hooks import load_hook
 from trimtab.providers.endpoint import Endpoint
+from trimtab.serving.runtime import DataPlane
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from trimtab.bootstrap.settings import Settings
 
-__all__ = ["endpoints"]
+__all__ = ["endpoints", "open_data_plane"]
 
 
 def endpoints(settings: Settings, environ: Mapping[str, str] | None = None) -> dict[str, Endpoint]:
@@ -27,3 +29,13 @@ def endpoints(settings: Settings, environ: Mapping[str, str] | None = None) -> d
         )
         for name, provider in settings.providers.items()
     }
+
+
+def open_data_plane(settings: Settings, *, kind: str) -> DataPlane:
+    """Open the data plane of this process, with the redaction hook that the settings name.
+
+    Raises `InputError` where the hook cannot be loaded, `StorageError` where the journal cannot be made.
+    """
+    gateway = settings.gateway
+    redact = load_hook(gateway.redact, gateway.redact_path, setting="gateway.redact") if gateway.redact else None
+    return DataPlane.open(settings.data_directory, environment=settings.environment, kind=kind, redact=redact)

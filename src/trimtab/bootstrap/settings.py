@@ -53,6 +53,11 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     upstream_timeout_seconds: float = 600.0
     drain_seconds: float = 30.0
     """How long SIGTERM waits for requests in flight."""
+    redact: str = ""
+    """`module:function` that sees the content of every event (prompt, variables, answer, comment) before it is written
+    and returns what may be kept of it. Where it fails, the event is written without content."""
+    redact_path: list[str] = []
+    """Folders from which `redact` may load. Its code runs in the gateway."""
     trust_network: bool = False
     """Listen off loopback although no gateway key exists. Anybody who reaches the port may then call."""
     retry: RetryPolicy = RetryPolicy()

@@ -21,14 +21,13 @@ __all__ = ["command"]
 @click.pass_obj
 def command(app: AppContext, host: str | None, port: int | None) -> None:
     """Run the OpenAI-compatible gateway: the model name that clients send is the feature's name."""
-    from trimtab.bootstrap.data_plane import endpoints
+    from trimtab.bootstrap.data_plane import endpoints, open_data_plane
     from trimtab.gateway.config import GatewayConfig, check_bind
     from trimtab.gateway.server import run
-    from trimtab.serving.runtime import DataPlane
 
     settings = app.settings(gateway__host=host, gateway__port=port)
     config = msgspec.convert(msgspec.to_builtins(settings.gateway), GatewayConfig)
-    plane = DataPlane.open(settings.data_directory, environment=settings.environment, kind="gateway")
+    plane = open_data_plane(settings, kind="gateway")
     try:
         check_bind(config, has_keys=plane.asks_for_keys)
         run(config, plane, endpoints(settings), on_ready=lambda at, on: say(f"gateway on http://{at}:{on}/v1"))
