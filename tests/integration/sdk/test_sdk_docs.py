@@ -23,6 +23,7 @@ def as_documented(store: Any, upstream: Any, monkeypatch: pytest.MonkeyPatch) ->
     store.root = store.root.parent / ".trimtab"
     store.publish_all([support, summary])
     monkeypatch.chdir(store.root.parent)
+    (store.root.parent / "trimtab.toml").write_text(f'[providers.openai]\nbase_url = "{upstream.url}/v1"\n')
     monkeypatch.setenv("OPENAI_BASE_URL", f"{upstream.url}/v1")
     monkeypatch.setenv("OPENAI_API_KEY", "k")
     monkeypatch.setenv("ANTHROPIC_BASE_URL", upstream.url)
