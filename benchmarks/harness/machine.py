@@ -22,7 +22,7 @@ def describe_machine() -> dict[str, str]:
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "processor": f"{_processor()}, {os.cpu_count()} cores",
         "memory": f"{memory / _GIB:.0f} GiB",
-        "kernel": f"{platform.system()} {platform.release().partition("-")[0]}",
+        "kernel": f"{platform.system()} {platform.release().partition('-')[0]}",
         "python": sys.version.split()[0],
         "trimtab": _commit(),
         "priority": "real-time load generator" if os.geteuid() == 0 else "ordinary (not root): noisier figures",
