@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from trimtab.core.errors import AuthenticationError, InputError, NotFoundError, TrimtabError
-from trimtab.providers import anthropic
+from trimtab.providers import anthropic, responses
 
 if TYPE_CHECKING:
     from trimtab.calls.formats import Format
@@ -48,6 +48,8 @@ def stream_error(error: TrimtabError, format: Format) -> bytes:  # noqa: A002 - 
     if format == "chat":
         return b"data: " + error_body(error) + b"\n\n"
     message, kind = _message(error), _kind(error)
+    if format == "responses":
+        return responses.stream_error(kind=kind, message=message, param=error.param, code=error.code)
     status = status_of(error)
     return anthropic.stream_error(kind=kind, message=message, param=error.param, code=error.code, status=status)
 

@@ -18,6 +18,7 @@ _METHODS: dict[bytes, tuple[bytes, ...]] = {
     b"/v1/chat/completions": (b"POST",),
     b"/v1/embeddings": (b"POST",),
     b"/v1/messages": (b"POST",),
+    b"/v1/responses": (b"POST",),
     b"/v1/feedback": (b"POST",),
     b"/v1/models": (b"GET", b"HEAD"),
     b"/healthz": (b"GET", b"HEAD"),

@@ -34,6 +34,7 @@ _FORMATS: dict[bytes, Format] = {
     b"/v1/chat/completions": "chat",
     b"/v1/embeddings": "embeddings",
     b"/v1/messages": "messages",
+    b"/v1/responses": "responses",
 }
 _log = logging.getLogger("trimtab.gateway")
 

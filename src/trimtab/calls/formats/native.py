@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from trimtab.core.errors import UpstreamError
-from trimtab.providers import anthropic
+from trimtab.providers import anthropic, responses
 from trimtab.providers.openai import (
     ChatRequestBuilder,
     StreamAssembler,
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from trimtab.calls.formats.translation import StreamReader
     from trimtab.releases.model import CompiledRelease
 
-__all__ = ["ChatTranslation", "EmbeddingsTranslation", "MessagesTranslation"]
+__all__ = ["ChatTranslation", "EmbeddingsTranslation", "MessagesTranslation", "ResponsesTranslation"]
 
 
 class ChatTranslation:
@@ -103,3 +103,27 @@ class MessagesTranslation:
     def error(self, status: int, body: bytes) -> tuple[Answer, bytes] | None:
         known = anthropic.read_error(body, status)
         return None if known is None else (Answer(error_code=known[0]), body)
+
+
+class ResponsesTranslation:
+    """OpenAI's Responses on both sides."""
+
+    path = b"/responses"
+
+    def __init__(self, release: CompiledRelease) -> None:
+        self.request = responses.ResponsesRequestBuilder(release).build
+        self._steps: Sequence[str] = release.adapter.output if release.adapter else ()
+
+    def recorded(self, request: dict[str, Any]) -> list[dict[str, Any]]:
+        return responses.recorded_messages(request)
+
+    def read(self, body: bytes) -> tuple[Answer, bytes]:
+        body = responses.adapt_answer(body, self._steps)
+        return responses.read_answer(body), body
+
+    def stream(self, body: dict[str, Any]) -> StreamReader:  # noqa: ARG002 - the protocol's
+        return responses.ResponsesAssembler(steps=self._steps)
+
+    def error(self, status: int, body: bytes) -> tuple[Answer, bytes] | None:
+        answer = answer_of_error(status, body)
+        return None if answer is None else (answer, body)

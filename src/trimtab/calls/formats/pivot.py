@@ -14,7 +14,7 @@ import msgspec
 
 from trimtab.calls.formats.native import ChatTranslation
 from trimtab.core.errors import InputError
-from trimtab.providers import anthropic
+from trimtab.providers import anthropic, responses
 from trimtab.providers.openai import StreamAssembler, answer_of_error, error_message
 from trimtab.serving.generation import Answer
 
@@ -66,8 +66,36 @@ _MESSAGES = _Dialect(
     anthropic.read_error,
     anthropic.error_body,
 )
-_CALLERS: Mapping[str, _Dialect] = {"messages": _MESSAGES}
-DIALECTS: Mapping[str, _Dialect | None] = {"openai-chat": None, "anthropic-messages": _MESSAGES}
+
+
+def _read_openai_error(body: bytes, status: int) -> tuple[str, str] | None:
+    answer = answer_of_error(status, body)
+    return None if answer is None else (answer.error_code, error_message(body))
+
+
+def _openai_error_body(*, kind: str, message: str, param: str | None, code: str, status: int) -> bytes:  # noqa: ARG001 - the dialects'
+    return msgspec.json.encode({"error": {"message": message, "type": kind, "param": param, "code": code}})
+
+
+_RESPONSES = _Dialect(
+    b"/responses",
+    responses.to_chat_request,
+    responses.in_responses_words,
+    responses.from_chat_request,
+    responses.recorded_messages,
+    responses.to_chat_completion,
+    responses.from_chat_completion,
+    responses.ToChatStream,
+    responses.FromChatStream,
+    _read_openai_error,
+    _openai_error_body,
+)
+_CALLERS: Mapping[str, _Dialect] = {"messages": _MESSAGES, "responses": _RESPONSES}
+DIALECTS: Mapping[str, _Dialect | None] = {
+    "openai-chat": None,
+    "openai-responses": _RESPONSES,
+    "anthropic-messages": _MESSAGES,
+}
 """By the name in a release's wire; `None` for the pivot itself."""
 
 
@@ -87,7 +115,9 @@ class PivotTranslation:
         if caller is None:
             merged = self._chat.request(prompt, body)
             return merged if upstream is None else self._sent(upstream, merged, body)
-        chat = caller.to_chat_request(anthropic.without_met_ceiling(body, self._parameters))
+        if caller is _MESSAGES:
+            body = anthropic.without_met_ceiling(body, self._parameters)
+        chat = caller.to_chat_request(body)
         try:
             merged = self._chat.request(prompt, chat)
             return merged if upstream is None else self._sent(upstream, merged, chat)
@@ -113,20 +143,13 @@ class PivotTranslation:
         return _PipedStream(inward, reader, outward)
 
     def error(self, status: int, body: bytes) -> tuple[Answer, bytes] | None:
-        if self._upstream is None:
-            answer = answer_of_error(status, body)
-            code, message = (answer.error_code, error_message(body)) if answer else ("", "")
-        else:
-            code, message = self._upstream.read_error(body, status) or ("", "")
+        read = _read_openai_error if self._upstream is None else self._upstream.read_error
+        code, message = read(body, status) or ("", "")
         if not code:
             return None
-        if self._caller is None:
-            told = {"message": message, "type": "upstream_error", "param": None, "code": code}
-            return Answer(error_code=code), msgspec.json.encode({"error": told})
-        told_body = self._caller.error_body(
-            kind="upstream_error", message=message, param=None, code=code, status=status
-        )
-        return Answer(error_code=code), told_body
+        tell = _openai_error_body if self._caller is None else self._caller.error_body
+        told = tell(kind="upstream_error", message=message, param=None, code=code, status=status)
+        return Answer(error_code=code), told
 
     def _sent(self, upstream: _Dialect, merged: dict[str, Any], sent: dict[str, Any]) -> dict[str, Any]:
         """Return the upstream's request; an error about what the release pins names it there, not in the request."""

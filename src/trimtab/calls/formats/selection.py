@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trimtab.calls.formats.native import ChatTranslation, EmbeddingsTranslation, MessagesTranslation
+from trimtab.calls.formats.native import (
+    ChatTranslation,
+    EmbeddingsTranslation,
+    MessagesTranslation,
+    ResponsesTranslation,
+)
 from trimtab.calls.formats.pivot import DIALECTS, PivotTranslation
 from trimtab.core.errors import InputError
 
@@ -42,5 +47,7 @@ def translation_of(format: Format, release: CompiledRelease) -> Translation:  # 
             return ChatTranslation(release)
         case ("messages", "anthropic-messages"):
             return MessagesTranslation(release)
+        case ("responses", "openai-responses"):
+            return ResponsesTranslation(release)
         case _:
             return PivotTranslation(release, caller=format, wire=wire)
