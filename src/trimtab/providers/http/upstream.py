@@ -13,6 +13,8 @@ from trimtab.core.errors import UpstreamError
 
 __all__ = ["ConnectionOwner", "Listener", "UpstreamConnection"]
 
+_MIN_STATUS = 100
+_SWITCHING = 101
 _MIN_FINAL_STATUS = 200
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 
@@ -199,8 +201,13 @@ class UpstreamConnection(asyncio.Protocol):
         self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        self._status = self._parser.get_status_code()
-        if self._status < _MIN_FINAL_STATUS or self._listener is None:
+        self._status = status = self._parser.get_status_code()
+        if self._listener is None:
+            return
+        if status < _MIN_FINAL_STATUS:
+            if status < _MIN_STATUS or status == _SWITCHING:
+                self._fail("upstream_malformed", f"the answer's status is {status}, which no answer to this can have")
+                self.close()
             return
         self._head_seen = True
         headers, self._headers = self._headers, _TRAILERS
