@@ -27,9 +27,10 @@ _DELTA = "response.output_text.delta"
 
 
 class _Text(msgspec.Struct):
-    """A text on its way, and the last event that had a piece of it."""
+    """A text or refusal on its way, and the last event that had a piece of it."""
 
     pieces: list[str]
+    refusal: bool = False
     logprobs: list[dict[str, Any]] = []
     last: bytes = b""
     released: bool = False
@@ -44,7 +45,7 @@ class ResponsesAssembler:
 
     __slots__ = (
         "_model",
-        "_refusals",
+        "_refused",
         "_splitter",
         "_steps",
         "_texts",
@@ -61,7 +62,7 @@ class ResponsesAssembler:
         self._splitter = EventSplitter()
         self._steps = steps
         self._texts: dict[tuple[int, int], _Text] = {}
-        self._refusals: list[str] = []
+        self._refused = False
         self._tools: dict[int, dict[str, Any]] = {}
         self._model = ""
         self._usage = Usage()
@@ -88,11 +89,10 @@ class ResponsesAssembler:
 
     def answer(self) -> Answer:
         """Return what the stream said so far."""
-        texts = [self._adapted("".join(text.pieces)) for _, text in sorted(self._texts.items())]
         return Answer(
-            "".join([*texts, *self._refusals]),
+            "".join([self._whole(self._texts[place]) for place in sorted(self._texts)]),
             [self._tools[index] for index in sorted(self._tools)],
-            "refusal" if self._refusals else self.finish_reason,
+            "refusal" if self._refused else self.finish_reason,
             self._model,
             self._usage.input_tokens,
             self._usage.output_tokens,
@@ -135,18 +135,28 @@ class ResponsesAssembler:
 
     def _note_text(self, event: Event) -> None:
         """Take a text that came whole."""
-        place = (event.output_index, event.content_index)
-        if isinstance(event.text, str) and event.text and place not in self._texts:
-            self._texts[place] = _Text([event.text])
-            self.started = True
+        if isinstance(event.text, str) and event.text:
+            self._take((event.output_index, event.content_index), event.text)
 
     def _note_refusal(self, event: Event) -> None:
         if isinstance(event.delta, str):
-            self._refusals.append(event.delta)
+            place = (event.output_index, event.content_index)
+            self._texts.setdefault(place, _Text([], refusal=True)).pieces.append(event.delta)
+            self.started = self._refused = True
+
+    def _take(self, place: tuple[int, int], text: str, *, refusal: bool = False) -> None:
+        """Take what came whole, where no piece of it came before."""
+        if place not in self._texts:
+            self._texts[place] = _Text([text], refusal=refusal)
+            self._refused = self._refused or refusal
             self.started = True
 
     def _note_item(self, event: Event) -> None:
         item = event.item
+        if item is not None and item.type == "message" and event.type == "response.output_item.done":
+            for index, part in enumerate(item.content or ()):
+                if part.text or part.refusal:
+                    self._take((event.output_index, index), part.text or part.refusal, refusal=part.type == "refusal")
         if item is not None and item.type == "function_call":
             self.started = True
             function = {"name": item.name or "", "arguments": item.arguments or ""}
@@ -172,9 +182,9 @@ class ResponsesAssembler:
         self._note_response(event)
         response = event.response
         assert response is not None  # noqa: S101 - checked just before
-        if not (self._texts or self._refusals or self._tools):
+        if not (self._texts or self._tools):
             for index, part in enumerate(parts_of(response)):
-                self._texts[(0, index)] = _Text([part.text or part.refusal])
+                self._take((0, index), part.text or part.refusal, refusal=part.type == "refusal")
             self._tools = dict(enumerate(tool_calls_of(response)))
         self.finish_reason = finish_reason_of(response, calls=bool(self._tools))
         self.complete = self.ended = True
@@ -185,6 +195,10 @@ class ResponsesAssembler:
         self.error_code = error_of(event)[0]
 
     # --- what adapters change -----------------------------------------------------------------------------------
+
+    def _whole(self, text: _Text) -> str:
+        whole = "".join(text.pieces)
+        return whole if text.refusal else self._adapted(whole)
 
     def _adapted(self, text: str) -> str:
         return apply_output_adapters(text, self._steps) if self._steps else text

@@ -214,6 +214,10 @@ class FromChatStream:
     def _response_id(self) -> str:
         return self._begun["id"] if self._begun is not None else ""
 
+    @property
+    def _last_status(self) -> str:
+        return "incomplete" if self._finish_reason in ("content_filter", "length") else "completed"
+
     def _add(self, item: dict[str, Any]) -> bytes:
         self._output.append(item)
         return self._tell("response.output_item.added", {"output_index": len(self._output) - 1, "item": item})
@@ -229,7 +233,7 @@ class FromChatStream:
 
     def _close(self) -> bytes:
         """End what is open; what a response that is cut short was at last is incomplete."""
-        status = "incomplete" if self._finish_reason in ("content_filter", "length") else "completed"
+        status = self._last_status
         told = self._close_message(status)
         for call in self._calls.values():
             told += self._close_call(call, status if call.index == len(self._output) - 1 else "completed")
@@ -240,7 +244,7 @@ class FromChatStream:
         told = b"" if self._begun is not None else self._start(Chunk())
         told += self._close()
         if not self._output:
-            told += self._say(_TEXT, "", None) + self._close_message()
+            told += self._say(_TEXT, "", None) + self._close_message(self._last_status)
         self._done = True
         response = finished(self._begun or {}, self._output, self._finish_reason, self._usage)
         return told + self._tell(f"response.{response['status']}", {"response": response})

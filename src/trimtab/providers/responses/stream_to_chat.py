@@ -15,7 +15,7 @@ from trimtab.providers.responses.wire import decode_event
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from trimtab.providers.responses.wire import Event, Response
+    from trimtab.providers.responses.wire import Event, Part, Response
 
 __all__ = ["ToChatStream"]
 
@@ -84,22 +84,35 @@ class ToChatStream:
 
     def _text_done(self, event: Event) -> bytes:
         """Say a text that came whole."""
-        place = (event.output_index, event.content_index)
-        return b"" if place in self._said or not event.text else self._text(event.text, event)
+        return b"" if not event.text or self._told(event, event.content_index) else self._text(event.text, event)
 
-    def _text(self, text: object, event: Event) -> bytes:
-        logprobs = token_logprobs(event.logprobs) if event.logprobs else None
+    def _told(self, event: Event, part: int) -> bool:
+        """Whether a part's text has been said; from now on it has."""
+        place = (event.output_index, part)
+        if place in self._said:
+            return True
+        self._said.add(place)
+        return False
+
+    def _text(self, text: object, said: Event | Part) -> bytes:
+        logprobs = token_logprobs(said.logprobs) if said.logprobs else None
         told = b',"logprobs":{"content":%b,"refusal":null}' % _encode(logprobs) if logprobs else b""
         return b'%b{"content":%b}%b%b' % (self._head, _encode(_string(text)), told, _BETWEEN)
 
     def _refusal_delta(self, event: Event) -> bytes:
         self._said.add((event.output_index, event.content_index))
-        return b'%b{"refusal":%b}%b' % (self._head, _encode(_string(event.delta)), _BETWEEN)
+        return self._refusal(event.delta)
 
     def _refusal_done(self, event: Event) -> bytes:
-        if (event.output_index, event.content_index) in self._said or not event.refusal:
+        if not event.refusal or self._told(event, event.content_index):
             return b""
-        return b'%b{"refusal":%b}%b' % (self._head, _encode(_string(event.refusal)), _BETWEEN)
+        return self._refusal(event.refusal)
+
+    def _refusal(self, text: object) -> bytes:
+        return b'%b{"refusal":%b}%b' % (self._head, _encode(_string(text)), _BETWEEN)
+
+    def _part(self, part: Part) -> bytes:
+        return self._refusal(part.refusal) if part.type == "refusal" else self._text(part.text, part)
 
     def _item_added(self, event: Event) -> bytes:
         item = event.item
@@ -133,12 +146,11 @@ class ToChatStream:
         item = event.item
         if item is None:
             return b""
+        if item.type == "message":
+            parts = [part for index, part in enumerate(item.content or ()) if not self._told(event, index)]
+            return b"".join([self._part(part) for part in parts])
         if item.type != "function_call":
-            return b"".join(
-                self._text(part.text, event) if part.type == "output_text" else b""
-                for index, part in enumerate(item.content or ())
-                if item.type == "message" and (event.output_index, index) not in self._said and part.text
-            )
+            return b""
         added = self._item_added(event)
         call = self._calls[event.output_index]
         return added + (b"" if call.begun or not item.arguments else self._arguments(call, item.arguments))
