@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from difflib import SequenceMatcher
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -24,7 +25,7 @@ from trimtab.artifacts.text_diff import diff_text
 from trimtab.core.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 __all__ = ["Change", "ReleaseParts", "diff_artifacts", "diff_releases"]
 
@@ -44,6 +45,17 @@ class ReleaseParts(Protocol):
     def adapter(self) -> AdapterContent | None: ...
     @property
     def wire(self) -> str: ...
+    @property
+    def fallbacks(self) -> Sequence[FallbackParts]: ...
+
+
+class FallbackParts(Protocol):
+    """One fallback of a release."""
+
+    @property
+    def model(self) -> ModelContent: ...
+    @property
+    def wire(self) -> str: ...
 
 
 def diff_releases(old: ReleaseParts, new: ReleaseParts) -> list[Change]:
@@ -58,7 +70,7 @@ def diff_releases(old: ReleaseParts, new: ReleaseParts) -> list[Change]:
         changes += _optional(kind, before, after)
     if old.wire != new.wire:
         changes.append(_replaced("wire", old.wire, new.wire))
-    return changes
+    return [*changes, *_fallbacks(old.fallbacks, new.fallbacks)]
 
 
 def diff_artifacts(old: Content, new: Content) -> list[Change]:
@@ -81,6 +93,23 @@ def diff_artifacts(old: Content, new: Content) -> list[Change]:
         f"a {type(old).__name__} and a {type(new).__name__} have no common meaning to compare",
         hint="compare two versions of one artifact",
     )
+
+
+def _fallbacks(old: Sequence[FallbackParts], new: Sequence[FallbackParts]) -> Iterator[Change]:
+    """Compare two chains place by place: the order is what they mean."""
+    for number, (before, after) in enumerate(zip_longest(old, new), 1):
+        path = f"fallbacks[{number}]"
+        if before is not None and after is not None:
+            for change in _model(before.model, after.model):
+                yield msgspec.structs.replace(change, path=f"{path}.{change.path}")
+            if before.wire != after.wire:
+                yield _replaced(f"{path}.wire", before.wire, after.wire)
+        elif before is not None:
+            named = _named(before.model)
+            yield Change(kind="removed", path=path, before=_plain(before.model), summary=f"fallback removed ({named})")
+        elif after is not None:
+            named = _named(after.model)
+            yield Change(kind="added", path=path, after=_plain(after.model), summary=f"fallback added ({named})")
 
 
 def _optional(kind: str, old: Content | None, new: Content | None) -> list[Change]:

@@ -50,7 +50,9 @@ _FIELDS = (
     "tools",
     "schema",
     "adapter",
+    "fallbacks",
 )
+_MOST_FALLBACKS = 5
 _PROMPT_PATTERNS = ("*.prompt.yml", "*.prompt.yaml")
 _PARTIAL_PATTERNS = ("partials/*.md", "partials/*.txt", "partials/*.j2")
 _TOOLS_PATTERNS = ("tools.yaml", "tools.yml", "tools.json")
@@ -107,6 +109,7 @@ class _Folder:
                 for name, (text, source) in partials.items()
             ),
             _named("model", feature, model, model_path),
+            *self._fallbacks(model),
             *self._optional(feature, file, path),
         ]
         plan = self._root / _PLAN_FILE if _PLAN_FILE in self._files.names else None
@@ -175,6 +178,28 @@ class _Folder:
                 hint="keep `model` and `modelParameters` in one file",
             )
         return msgspec.structs.replace(model, parameters=model.parameters | file.parameters), self._file
+
+    def _fallbacks(self, model: ModelContent) -> list[NamedContent]:
+        """The models that answer where the release's own cannot, in their order."""
+        node = self._fields.get("fallbacks")
+        if node is None:
+            return []
+        items = list(node.items())
+        if len(items) > _MOST_FALLBACKS:
+            raise node.error("too_many_fallbacks", f"a release has at most {_MOST_FALLBACKS} fallbacks")
+        found = []
+        before = model
+        for number, item in enumerate(items, 1):
+            content = read_model(item)
+            if content == before:
+                raise item.error(
+                    "same_model_twice",
+                    "this is the model that has just failed, with the same parameters",
+                    hint="the gateway tries a model again by itself; name another one",
+                )
+            found.append(NamedContent(kind="model", name=f"fallback-{number}", content=content, path=item.path))
+            before = content
+        return found
 
     def _partials(self) -> dict[str, tuple[str, str]]:
         """Text and path of every partial, by its name: the file's name without its ending."""

@@ -17,6 +17,7 @@ __all__ = [
     "Artifact",
     "ArtifactKind",
     "Content",
+    "ModelApi",
     "ModelContent",
     "PartialContent",
     "PromptContent",
@@ -30,6 +31,8 @@ __all__ = [
 ]
 
 Role = Literal["system", "developer", "user", "assistant"]
+ModelApi = Literal["chat", "responses", "messages"]
+"""OpenAI's chat completions, OpenAI's Responses, Anthropic's Messages."""
 ArtifactKind = Literal["prompt", "partial", "model", "tools", "schema", "adapter"]
 
 
@@ -65,6 +68,16 @@ class ModelContent(_Content, frozen=True, kw_only=True):
     model: str
     parameters: dict[str, Any] = {}
     """In the names of the OpenAI chat completions API (`temperature`, `max_tokens`, `seed`, ...)."""
+    api: ModelApi | msgspec.UnsetType = msgspec.UNSET
+    """Which API of the provider is called; see `called_by`. Unset where nothing was said, so that models from before
+    there was a choice keep their digests."""
+
+    @property
+    def called_by(self) -> ModelApi:
+        """The API: Anthropic's Messages for provider `anthropic`, chat completions for others, or what `api` says."""
+        if self.api is msgspec.UNSET:
+            return "messages" if self.provider == "anthropic" else "chat"
+        return self.api
 
 
 class ToolDefinition(_Content, frozen=True, kw_only=True):

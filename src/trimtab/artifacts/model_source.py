@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from trimtab.artifacts.document import nearest
-from trimtab.artifacts.model import ModelContent
+from trimtab.artifacts.model import ModelApi, ModelContent
 from trimtab.core.errors import InputError
 from trimtab.core.ids import check_name
 
@@ -17,6 +17,7 @@ __all__ = ["DEFAULT_PROVIDER", "PARAMETERS", "read_model", "read_model_name", "r
 
 DEFAULT_PROVIDER = "openai"
 
+_APIS: tuple[ModelApi, ...] = get_args(ModelApi)
 _NUMBER = (int, float)
 PARAMETERS: dict[str, tuple[type, ...]] = {
     "audio": (dict,),
@@ -59,20 +60,33 @@ def snake_case(name: str) -> str:
 
 
 def read_model(node: Node) -> ModelContent:
-    """Return the model that `openai/gpt-4o` or `{provider, model, parameters}` names.
+    """Return the model that `openai/gpt-4o` or `{provider, model, api, parameters}` names.
 
-    Raises `SourceError`: `unknown_field`, `missing_field`, `wrong_type`, `malformed_name`, `unknown_parameter`.
+    Raises `SourceError`: `unknown_field`, `missing_field`, `wrong_type`, `malformed_name`, `unknown_api`,
+    `unknown_parameter`.
     """
     if isinstance(node.value, str):
         provider, model = read_model_name(node)
         return ModelContent(provider=provider, model=model)
-    fields = node.fields(["provider", "model", "parameters"], required=["model"])
+    fields = node.fields(["provider", "model", "api", "parameters"], required=["model"])
     provider, model = read_model_name(fields["model"])
     if "provider" in fields:
         # A slash is then part of the model's own name, as in `meta-llama/Llama-3.1-8B`.
         provider, model = _provider(fields["provider"], fields["provider"].text()), fields["model"].text()
     parameters = read_parameters(fields["parameters"]) if "parameters" in fields else {}
-    return ModelContent(provider=provider, model=model, parameters=parameters)
+    if "api" not in fields:
+        return ModelContent(provider=provider, model=model, parameters=parameters)
+    return ModelContent(provider=provider, model=model, parameters=parameters, api=_api(fields["api"]))
+
+
+def _api(node: Node) -> ModelApi:
+    text = node.text()
+    for api in _APIS:
+        if text == api:
+            return api
+    raise node.error(
+        "unknown_api", f"`{text}` is none of the APIs that models are called by", hint=f"one of {', '.join(_APIS)}"
+    )
 
 
 def read_model_name(node: Node) -> tuple[str, str]:

@@ -22,8 +22,9 @@ class NamedContent(msgspec.Struct, frozen=True, kw_only=True):
 class FeatureSource(msgspec.Struct, frozen=True, kw_only=True):
     """A feature folder, validated.
 
-    `artifacts` holds at most one entry per (kind, name). The release takes exactly one prompt and one model, every
-    partial the prompt includes, and at most one tools, schema and adapter.
+    `artifacts` holds at most one entry per (kind, name). The release takes exactly one prompt; of the models, the first
+    is its own and the others are its fallbacks, in this order; every partial the prompt includes; and at most one
+    tools, schema and adapter.
     """
 
     feature: str

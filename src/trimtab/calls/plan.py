@@ -105,7 +105,7 @@ class Plans:
 
 def _chain(compiled: CompiledRelease) -> list[CompiledRelease]:
     """Return a release as each of its models would be called: its own, then its fallbacks."""
-    fallbacks = getattr(compiled, "fallbacks", None) or ()
+    fallbacks = compiled.fallbacks
     return [
         compiled,
         *(msgspec.structs.replace(compiled, model=each.model, wire=each.wire) for each in fallbacks),

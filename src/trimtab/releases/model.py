@@ -6,12 +6,28 @@ from typing import Any, Literal
 
 import msgspec
 
-from trimtab.artifacts.model import AdapterContent, ModelContent, PromptContent, SchemaContent, ToolsContent
+from trimtab.artifacts.model import AdapterContent, ModelApi, ModelContent, PromptContent, SchemaContent, ToolsContent
 
-__all__ = ["WIRE_VERSION", "AuditEntry", "CompiledRelease", "Feature", "Manifest", "Pointer", "PointerMove", "Release"]
+__all__ = [
+    "WIRE_VERSION",
+    "AuditEntry",
+    "CompiledRelease",
+    "Fallback",
+    "Feature",
+    "Manifest",
+    "Pointer",
+    "PointerMove",
+    "Release",
+    "wire_of",
+]
 
 WIRE_VERSION = "openai-chat/1"
 """Version of the translation to the provider's wire; part of every release digest, for translation is behaviour."""
+_WIRES: dict[ModelApi, str] = {
+    "chat": WIRE_VERSION,
+    "responses": "openai-responses/1",
+    "messages": "anthropic-messages/1",
+}
 
 
 class Feature(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,6 +41,18 @@ class Feature(msgspec.Struct, frozen=True, kw_only=True):
     created_at_ms: int = 0
 
 
+def wire_of(model: ModelContent) -> str:
+    """Return the wire format a model is called in, with the version of our translation to it."""
+    return _WIRES[model.called_by]
+
+
+class Fallback(msgspec.Struct, frozen=True, kw_only=True):
+    """A model that answers where those before it in the chain cannot. Its parameters are its own."""
+
+    model: ModelContent
+    wire: str
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """What a release is made of: digests only. Its own canonical JSON is what the release digest covers."""
 
@@ -36,6 +64,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     schema: str | None = None
     adapter: str | None = None
     wire: str = WIRE_VERSION
+    fallbacks: list[str] | msgspec.UnsetType = msgspec.UNSET
+    """Models, in their order. Unset where there are none: releases from before there were any keep their digests."""
 
 
 class CompiledRelease(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +81,8 @@ class CompiledRelease(msgspec.Struct, frozen=True, kw_only=True):
     schema: SchemaContent | None = None
     adapter: AdapterContent | None = None
     wire: str = WIRE_VERSION
+    fallbacks: list[Fallback] = []
+    """Who answers where the model cannot, in this order."""
 
 
 class Release(msgspec.Struct, frozen=True, kw_only=True):

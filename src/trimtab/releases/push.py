@@ -21,7 +21,7 @@ from trimtab.artifacts.partials import included_partials, inline_partials
 from trimtab.core.canonical import canonical_digest
 from trimtab.core.errors import InputError
 from trimtab.core.ids import check_name
-from trimtab.releases.model import CompiledRelease, Feature, Manifest, Release
+from trimtab.releases.model import CompiledRelease, Fallback, Feature, Manifest, Release, wire_of
 
 if TYPE_CHECKING:
     from trimtab.artifacts.model import Content
@@ -92,7 +92,8 @@ def push(tx: RegistryTransaction, source: FeatureSource, *, actor: str, now_ms: 
 def compile_release(source: FeatureSource) -> tuple[Manifest, CompiledRelease]:
     """Return the manifest and the one fixed text of a folder's release; its number is 0, for it has none yet."""
     prompt = _only(source, "prompt", PromptContent)
-    model = _only(source, "model", ModelContent)
+    models = [named.content for named in source.artifacts if isinstance(named.content, ModelContent)]
+    model, fallbacks = (models[0], models[1:]) if models else (None, [])
     if prompt is None or model is None:
         missing = "prompt" if prompt is None else "model"
         raise InputError(
@@ -113,6 +114,8 @@ def compile_release(source: FeatureSource) -> tuple[Manifest, CompiledRelease]:
         tools=None if tools is None else artifact_digest("tools", tools),
         schema=None if schema is None else artifact_digest("schema", schema),
         adapter=None if adapter is None else artifact_digest("adapter", adapter),
+        wire=wire_of(model),
+        fallbacks=[artifact_digest("model", each) for each in fallbacks] or msgspec.UNSET,
     )
     compiled = CompiledRelease(
         digest=canonical_digest(manifest),
@@ -123,6 +126,8 @@ def compile_release(source: FeatureSource) -> tuple[Manifest, CompiledRelease]:
         tools=tools,
         schema=schema,
         adapter=adapter,
+        wire=manifest.wire,
+        fallbacks=[Fallback(model=each, wire=wire_of(each)) for each in fallbacks],
     )
     return manifest, compiled
 

@@ -98,6 +98,7 @@ def _parts(manifest: Manifest) -> set[str | None]:
         manifest.schema,
         manifest.adapter,
         *manifest.partials.values(),
+        *(manifest.fallbacks or ()),
     }
 
 

@@ -57,7 +57,7 @@ def compile_snapshot(
 
 
 def _fallback_prices(releases: dict[str, CompiledRelease], prices: Prices) -> dict[str, list[Price | None]]:
-    chains = {digest: getattr(release, "fallbacks", None) or [] for digest, release in releases.items()}
+    chains = {digest: release.fallbacks for digest, release in releases.items()}
     return {
         digest: [prices(msgspec.structs.replace(releases[digest], model=fallback.model)) for fallback in chain]
         for digest, chain in chains.items()

@@ -67,6 +67,9 @@ def show(app: AppContext, feature: str, reference: str, as_json: bool) -> None: 
         print(f"  partial  {name} {digest}")
     model = release.compiled.model
     print(f"  serves   {model.provider}/{model.model} {msgspec.json.encode(model.parameters).decode()}")
+    for fallback in release.compiled.fallbacks:
+        model = fallback.model
+        print(f"  then     {model.provider}/{model.model} {msgspec.json.encode(model.parameters).decode()}")
     for message in release.compiled.prompt.messages:
         print(f"\n--- {message.role}\n{message.content}")
 
