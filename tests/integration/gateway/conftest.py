@@ -23,7 +23,7 @@ from trimtab.gateway.config import GatewayConfig
 from trimtab.gateway.server import Gateway
 from trimtab.providers.endpoint import Endpoint
 from trimtab.providers.http import HttpServer
-from trimtab.releases.model import CompiledRelease
+from trimtab.releases.model import CompiledRelease, Fallback
 from trimtab.serving.directory import DataDirectory
 from trimtab.serving.journal_reader import JournalPosition, read_journal
 from trimtab.serving.runtime import DataPlane
@@ -56,6 +56,7 @@ def make_release(
     tools: ToolsContent | None = None,
     schema: SchemaContent | None = None,
     steps: list[Any] | None = None,
+    fallbacks: list[Fallback] | None = None,
 ) -> CompiledRelease:
     return CompiledRelease(
         digest=f"sha256:{feature.encode().hex()[:8]:0<8}{number:056d}",
@@ -69,6 +70,7 @@ def make_release(
         tools=tools,
         schema=schema,
         adapter=AdapterContent(output=steps) if steps else None,
+        fallbacks=fallbacks or [],
     )
 
 
@@ -100,6 +102,7 @@ def make_snapshot(
         routes=routes,
         releases={one.digest: one for one in releases},
         prices={one.digest: Price(input_usd=1.0, output_usd=2.0) for one in releases},
+        fallback_prices={one.digest: [Price(input_usd=10.0, output_usd=20.0)] for one in releases if one.fallbacks},
         keys=keys or {},
     )
 

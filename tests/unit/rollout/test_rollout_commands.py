@@ -5,8 +5,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
+from trimtab.artifacts.model import ModelContent
 from trimtab.core.errors import ConflictError, InputError, NotFoundError
 from trimtab.policy.model import ApiKey
+from trimtab.releases.model import Fallback, Feature
+from trimtab.releases.pointers import PointerRequest, set_pointer
 from trimtab.rollout.commands import RolloutRequest, command_rollout, start_rollout
 from trimtab.rollout.effects import Command
 from trimtab.rollout.ports import PlanVersion
@@ -118,6 +121,27 @@ def test_a_snapshot_holds_what_its_routes_need_and_nothing_revoked(world: type[W
     assert set(snapshot.prices) == {made.candidate.digest}
     assert snapshot.keys == {"h1": "t"}
     assert elsewhere.routes == []
+
+
+def test_a_snapshot_holds_the_price_of_every_fallback(world: type[World]) -> None:
+    made = world()
+    chain = [
+        Fallback(model=ModelContent(provider="p", model=name), wire=made.stable.compiled.wire)
+        for name in ("cheap", "unheard-of")
+    ]
+    chained = synthetic_release(
+        "g", 1, compiled=msgspec.structs.replace(made.stable.compiled, feature="g", fallbacks=chain)
+    )
+    prices = {"cheap": Price(input_usd=0.1, output_usd=0.2)}
+    with made.store.write() as tx:
+        tx.put_feature(Feature(name="g", team="t"))
+        tx.add_release(chained)
+        set_pointer(tx, PointerRequest(release=chained, environment="e", actor="ann", reason="first"), now_ms=9)
+        snapshot = compile_snapshot(
+            tx, "e", revision=1, now_ms=9, prices=lambda release: prices.get(release.model.model)
+        )
+    assert snapshot.fallback_prices == {chained.digest: [prices["cheap"], None]}
+    assert snapshot.prices == {}
 
 
 def test_an_idle_controller_publishes_once_and_then_only_on_change(world: type[World]) -> None:

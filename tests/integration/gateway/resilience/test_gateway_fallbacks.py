@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import pytest
 
 from trimtab.artifacts.model import ModelContent
 from trimtab.providers.resilience import BreakerPolicy, RetryPolicy
-from trimtab.releases.model import CompiledRelease
-from trimtab.serving.snapshot import Price
+from trimtab.releases.model import WIRE_VERSION, Fallback
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,37 +18,24 @@ QUICK = RetryPolicy(base_seconds=0.01)
 ONCE = BreakerPolicy(consecutive_failures=1, open_seconds=60)
 
 
-class Fallback(msgspec.Struct, frozen=True, kw_only=True):
-    model: ModelContent
-    wire: str = "openai-chat/1"
-
-
-class Chained(CompiledRelease, frozen=True, kw_only=True):
-    fallbacks: list[Fallback] = []
-
-
-OTHER = Fallback(model=ModelContent(provider="backup", model="llama-3.3-70b", parameters={"temperature": 0.1}))
+OTHER = Fallback(
+    model=ModelContent(provider="backup", model="llama-3.3-70b", parameters={"temperature": 0.1}), wire=WIRE_VERSION
+)
 CLAUDE = Fallback(
     model=ModelContent(provider="backup", model="claude-sonnet-5", parameters={"max_tokens": 500}),
     wire="anthropic-messages/1",
 )
-SMALLER = Fallback(model=ModelContent(provider="openai", model="gpt-4.1-nano", parameters={}))
-UNKNOWN = Fallback(model=ModelContent(provider="nowhere", model="x", parameters={}))
+SMALLER = Fallback(model=ModelContent(provider="openai", model="gpt-4.1-nano", parameters={}), wire=WIRE_VERSION)
+UNKNOWN = Fallback(model=ModelContent(provider="nowhere", model="x", parameters={}), wire=WIRE_VERSION)
 
 
 @pytest.fixture
 def chained(stack: Callable[..., Any], release: Callable[..., Any], upstream: Any, backup: Any) -> Callable[..., Any]:
     """A gateway whose one release has fallbacks."""
 
-    def make(*fallbacks: Fallback, **options: Any) -> Any:
-        own = options.pop("own", release())
+    def make(*fallbacks: Fallback, own: dict[str, Any] | None = None, **options: Any) -> Any:
         settings = {"retry": QUICK, "providers": {"backup": backup.base_url}, **options}
-        here = stack(own, upstream=upstream.base_url, **settings)
-        here.plane.table.snapshot.fallback_prices[own.digest] = [Price(input_usd=10.0, output_usd=20.0)]
-        prepared = here.plane.table.releases[own.digest]
-        fields = {name: getattr(own, name) for name in own.__struct_fields__}
-        prepared.compiled = Chained(**fields, fallbacks=list(fallbacks))
-        return here
+        return stack(release(**own or {}, fallbacks=list(fallbacks)), upstream=upstream.base_url, **settings)
 
     return make
 
@@ -174,12 +159,11 @@ def test_a_fallback_that_cannot_carry_the_request_is_passed_over(
 
 def test_what_this_process_cannot_call_is_left_out_and_said_in_the_log(
     chained: Callable[..., Any],
-    release: Callable[..., Any],
     backup: Any,
     call: Callable[..., Any],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    here = chained(UNKNOWN, OTHER, own=release(provider="keyless"))
+    here = chained(UNKNOWN, OTHER, own={"provider": "keyless"})
     status, headers, _ = call(here)
     assert (status, headers["x-trimtab-fallback"]) == (200, "2")
     assert here.generations(1)[0].provider == "backup"
