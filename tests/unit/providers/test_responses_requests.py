@@ -359,6 +359,7 @@ def test_the_places_of_later_translations_are_told_in_the_callers_words() -> Non
         ("tools[0].function.strict", "tools[0].strict"),
         ("messages[2].content[0].image_url.detail", "input"),
         ("temperature", "temperature"),
+        ("model.parameters.response_format.json_schema.strict", "model.parameters.response_format.json_schema.strict"),
     ]:
         error = InputError("cannot_carry", f"`{param}` cannot be carried", param=param)
         assert in_responses_words(error, {"input": "hi"}).param == told

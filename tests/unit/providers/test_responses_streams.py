@@ -4,6 +4,8 @@ import itertools
 import json
 from typing import Any
 
+import httpx2
+import openai
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -125,6 +127,25 @@ def test_a_chat_stream_becomes_a_stream_of_the_responses_api() -> None:
     assert whole.usage
     assert whole.usage.total_tokens == 13
     assert events[-1]["response"]["output"][0]["content"][0]["logprobs"] == [TOKEN]
+
+
+def test_the_client_library_puts_the_stream_together() -> None:
+    transport = httpx2.MockTransport(
+        lambda _: httpx2.Response(200, headers={"content-type": "text/event-stream"}, content=responses_stream())
+    )
+    with (
+        openai.OpenAI(
+            api_key="k", base_url="http://gateway/v1", http_client=httpx2.Client(transport=transport)
+        ) as client,
+        client.responses.stream(model="m", input="hi") as stream,
+    ):
+        whole = stream.get_final_response()
+    assert whole.output_text == "Héllo 🌍"
+    assert [(item.type, getattr(item, "arguments", "")) for item in whole.output] == [
+        ("message", ""),
+        ("function_call", '{"order":"A-1"}'),
+        ("function_call", '{"x":1}'),
+    ]
 
 
 def test_deltas_name_the_item_that_they_belong_to() -> None:

@@ -33,7 +33,7 @@ _UNCARRIED_IN_CACHE = {
 }
 _CACHE_LIFETIME = "30m"
 _ROLE = re.compile(r"messages\[\d+\]\.role")
-_WRAPPERS = (".json_schema", ".function")
+_WRAPPERS = {"response_format": ".json_schema", "tool_choice": ".function", "tools": ".function"}
 """What chat puts around what stands at the top in the Responses API."""
 
 
@@ -82,9 +82,8 @@ def in_responses_words(error: InputError, body: dict[str, Any]) -> InputError:
         # Messages of the release stand before the caller's, so a place among them is not a place in `input`.
         told = place_of_instruction(body) if _ROLE.fullmatch(param) and error.code == "pinned_field" else "input"
     else:
-        told = CHAT_NAMES.get(head, head) + param[len(head) :]
-        for wrapper in _WRAPPERS:
-            told = told.replace(wrapper, "", 1)
+        wrapper, tail = _WRAPPERS.get(head), param[len(head) :]
+        told = CHAT_NAMES.get(head, head) + (tail.replace(wrapper, "", 1) if wrapper else tail)
     if told == param:
         return error
     message = error.message.replace(f"`{param}`", f"`{told}`").replace(f"`{head}`", f"`{CHAT_NAMES.get(head, head)}`")
