@@ -215,6 +215,23 @@ def test_callers_in_anthropics_format_are_served_the_same(
     assert [(one.format, one.attempts) for one in here.generations(2)] == [("messages", 2), ("messages", 2)]
 
 
+def test_callers_of_responses_are_served_the_same(
+    stack: Callable[..., Any], upstream: Any, call: Callable[..., Any]
+) -> None:
+    upstream.then(503).then("well").then("head", None).then("head", "first piece", "rest").then(500).then(500).then(500)
+    here = stack(upstream=upstream.base_url, retry=QUICK)
+    body = {"model": "support-reply", "input": "Hi", "trimtab": {"variables": {"shop": "Acme"}}}
+    status, headers, answer = call(here, body, path="/v1/responses")
+    assert (status, headers["x-trimtab-attempts"], answer["output"][0]["content"][0]["text"]) == (200, "2", "Hi.")
+    status, headers, events = call(here, body, path="/v1/responses", stream=True)
+    assert (status, headers["x-trimtab-attempts"]) == (200, "2")
+    assert events.count(b"event: response.created") == 1
+    assert b"event: response.completed" in events
+    status, headers, answer = call(here, body, path="/v1/responses", stream=True)
+    assert (status, headers["x-should-retry"], answer["error"]["code"]) == (500, "false", "code_500")
+    assert [(one.format, one.attempts) for one in here.generations(3)] == [("responses", n) for n in (2, 2, 3)]
+
+
 def test_without_a_budget_nothing_is_tried_again(
     stack: Callable[..., Any], upstream: Any, call: Callable[..., Any], health: Callable[..., Any]
 ) -> None:
