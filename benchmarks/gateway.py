@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import argparse
+
 from benchmarks.harness.gateways import measure_gateways
 from benchmarks.harness.page import gateway_tables
 
 ROUNDS, SCALE = 3, 0.5
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Print the tables."""
-    print(gateway_tables(measure_gateways((), rounds=ROUNDS, scale=SCALE, command="python -m benchmarks gateway")))
+    parser = argparse.ArgumentParser(prog="python -m benchmarks gateway", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--busy-poll", action="store_true", help="upstream and load generator never sleep")
+    asked = parser.parse_args(arguments)
+    found = measure_gateways(
+        (), rounds=asked.rounds, scale=SCALE, command="python -m benchmarks gateway", busy_poll=asked.busy_poll
+    )
+    print(gateway_tables(found))
 
 
 if __name__ == "__main__":

@@ -30,17 +30,20 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="two short rounds; the page stays as it is")
     parser.add_argument("--rounds", type=int, help=f"rounds (default {ROUNDS})")
     parser.add_argument("--only", default=",".join(PEERS), help=f"peers, of {', '.join(PEERS)}")
+    parser.add_argument("--busy-poll", action="store_true", help="upstream and load generator never sleep")
     parser.add_argument("--no-sdk", action="store_true", help="gateways only")
     asked = parser.parse_args(arguments)
     unknown = sorted(set(asked.only.split(",")) - set(PEERS))
     if unknown:
         parser.error(f"no peer `{unknown[0]}`; there are {', '.join(PEERS)}")
     command = "python -m benchmarks peers" + (f" --only {asked.only}" if asked.only != ",".join(PEERS) else "")
+    command += " --busy-poll" if asked.busy_poll else ""
     gateways = measure_gateways(
         [PEERS[name] for name in PEERS if name in asked.only.split(",")],
         rounds=asked.rounds or (QUICK_ROUNDS if asked.quick else ROUNDS),
         scale=QUICK_SCALE if asked.quick else 1.0,
         command=command,
+        busy_poll=asked.busy_poll,
     )
     print(f"\n{gateway_tables(gateways)}", flush=True)
     sdk = None if asked.no_sdk else measure_sdk(command=command, quick=asked.quick)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import shutil
 import subprocess
 from pathlib import Path
@@ -26,9 +27,9 @@ FOLDER = ROOT / ".bench"
 
 
 @contextlib.contextmanager
-def open_bench() -> Iterator[tuple[Kit, Workspace]]:
+def open_bench(*, busy_poll: bool = False) -> Iterator[tuple[Kit, Workspace]]:
     """Build the kit and start the upstreams; this process keeps to the load generator's core meanwhile."""
-    kit = build_kit(FOLDER / "kit")
+    kit = dataclasses.replace(build_kit(FOLDER / "kit"), busy_poll=busy_poll)
     runs = FOLDER / "runs"
     shutil.rmtree(runs, ignore_errors=True)
     runs.mkdir(parents=True)

@@ -43,25 +43,25 @@ _TLS = "TLS upstream"
 
 
 def measure_gateways(
-    peers: Sequence[Callable[[Workspace], Server]], *, rounds: int, scale: float, command: str
+    peers: Sequence[Callable[[Workspace], Server]], *, rounds: int, scale: float, command: str, busy_poll: bool = False
 ) -> Gateways:
     """Measure ours and `peers`; `scale` stretches the time of every workload."""
     machine, began = describe_machine(), time.monotonic()
     entries = [*OURS, *((peer, _EVERYTHING) for peer in peers)]
     field = Field()
-    with open_bench() as (kit, workspace):
+    with open_bench(busy_poll=busy_poll) as (kit, workspace):
         if not kit.tls:
             field.skipped[_TLS] = "the upstream was compiled without OpenSSL"
             entries = [entry for entry in entries if not entry[0].__name__.endswith("_tls")]
         with contextlib.ExitStack() as stack:
             field.enter(entries, workspace, kit, stack)
-            samples = run_rounds(field, rounds=rounds, scale=scale)
+            samples = run_rounds(field, kit, rounds=rounds, scale=scale)
             memory = {contender.server.name: contender.rss_bytes() / 1e6 for contender, _ in field.contenders}
         # before the folder goes, with what our gateways said of their events when they ended
         results = [_result(contender, samples, memory) for contender, _ in field.contenders]
         long = _long(field, samples, memory)
     return Gateways(
-        machine=machine,
+        machine=machine | {"kit": "never sleeps (--busy-poll)" if busy_poll else "sleeps when idle"},
         command=command,
         rounds=rounds,
         seconds=round(time.monotonic() - began, 0),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -63,6 +64,11 @@ class Kit:
     mock: Path
     load: Path
     tls: bool
+    busy_poll: bool = False
+    """Whether upstream and load generator never sleep (see `kit/load.c`)."""
+
+    def _environment(self) -> dict[str, str]:
+        return {**os.environ, **({"BUSY_POLL": "1"} if self.busy_poll else {})}
 
     @contextlib.contextmanager
     def upstream(self, certificate: Path | None = None, key: Path | None = None) -> Iterator[int]:
@@ -72,6 +78,7 @@ class Kit:
             command,
             stdout=subprocess.PIPE,
             text=True,
+            env=self._environment(),
             preexec_fn=pinned(LOAD_CORE, real_time=True),  # noqa: PLW1509 - one thread
         ) as process:
             try:
@@ -94,7 +101,12 @@ class Kit:
             server.path,
         ]
         done = subprocess.run(
-            command, capture_output=True, text=True, check=False, preexec_fn=pinned(LOAD_CORE, real_time=True)
+            command,
+            capture_output=True,
+            text=True,
+            check=False,
+            env=self._environment(),
+            preexec_fn=pinned(LOAD_CORE, real_time=True),
         )
         if done.returncode:
             raise RuntimeError(f"{server.name}: {done.stderr.strip()}")

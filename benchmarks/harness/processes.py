@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 __all__ = ["LOAD_CORE", "SERVER_CORE", "Process", "on_core", "pinned", "spinning"]
 
@@ -55,8 +55,8 @@ def on_core(core: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def spinning() -> Iterator[None]:
-    """Keep both cores awake with loops of idle priority: a core that sleeps between requests adds its waking time."""
+def spinning(cores: Collection[int] = (LOAD_CORE, SERVER_CORE)) -> Iterator[None]:
+    """Keep cores awake with loops of idle priority: a core that sleeps between requests adds its waking time."""
 
     def idle(core: int) -> Callable[[], None]:
         def prepare() -> None:
@@ -67,7 +67,7 @@ def spinning() -> Iterator[None]:
 
     loops = [
         subprocess.Popen(["sh", "-c", "while :; do :; done"], preexec_fn=idle(core))  # noqa: PLW1509 - one thread
-        for core in sorted({LOAD_CORE, SERVER_CORE})
+        for core in sorted(set(cores))
     ]
     try:
         yield

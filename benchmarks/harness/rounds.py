@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.harness.contender import Contender, NotReadyError, Sample, run_contender
 from benchmarks.harness.environments import UnavailableError
-from benchmarks.harness.processes import spinning
+from benchmarks.harness.processes import LOAD_CORE, SERVER_CORE, spinning
 
 if TYPE_CHECKING:
     import contextlib
@@ -84,11 +84,12 @@ class Field:
             print(f"  {server.name} {server.version}: answers after {time.monotonic() - began:.1f} s", flush=True)
 
 
-def run_rounds(field: Field, *, rounds: int, scale: float = 1.0) -> Samples:
+def run_rounds(field: Field, kit: Kit, *, rounds: int, scale: float = 1.0) -> Samples:
     """Measure; with every round the order turns by one, so that nobody always follows the same neighbour."""
     samples = Samples()
     workloads = list(dict.fromkeys(workload for _, asked in field.contenders for workload in asked))
-    with spinning():
+    # upstreams that never sleep keep their core awake themselves, and a loop would be given some of their time
+    with spinning((SERVER_CORE,) if kit.busy_poll else (LOAD_CORE, SERVER_CORE)):
         for number in range(rounds):
             for workload in workloads:
                 turn = [contender for contender, asked in field.contenders if workload in asked]
