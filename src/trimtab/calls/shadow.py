@@ -63,6 +63,8 @@ class ShadowCall:
         self._recorded = recorded = RecordedCall(context.plane, record, caller, self._format, "")
         try:
             target = context.plans.find(candidate, self._format).target
+            if target.fallback:
+                raise UpstreamError("upstream_unavailable", "the candidate's own model cannot be called from here")
             if not target.guard.breaker.available(context.clock.monotonic_ns() * _SECONDS):
                 raise UpstreamError("upstream_circuit_open", "a copy is not sent to a model that keeps failing")
             translation = target.translation

@@ -10,6 +10,7 @@ import pytest
 from trimtab.artifacts.model import ModelContent
 from trimtab.providers.resilience import BreakerPolicy, RetryPolicy
 from trimtab.releases.model import WIRE_VERSION, Fallback
+from trimtab.serving.snapshot import RolloutRoute
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -186,3 +187,15 @@ def test_nothing_falls_back_once_the_caller_has_a_piece(
     assert b"upstream_disconnected" in received
     assert not backup.requests
     assert here.generations(1)[0].fallback == 0
+
+
+def test_a_copy_is_never_answered_by_a_fallback(
+    stack: Callable[..., Any], release: Callable[..., Any], upstream: Any, backup: Any, call: Callable[..., Any]
+) -> None:
+    candidate = release(2, provider="keyless", fallbacks=[OTHER])
+    route = RolloutRoute(id="r", candidate=candidate.digest, salt="s", stage=0, state="shadowing", shadow=1.0)
+    here = stack(release(), candidate, rollout=route, upstream=upstream.base_url, providers={"backup": backup.base_url})
+    assert call(here, user="u")[0] == 200
+    _, copy = here.generations(2)
+    assert (copy.arm, copy.error_code, copy.fallback) == ("shadow", "upstream_unavailable", 0)
+    assert not backup.requests
