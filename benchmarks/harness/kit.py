@@ -65,7 +65,8 @@ class Kit:
     load: Path
     tls: bool
     busy_poll: bool = False
-    """Whether upstream and load generator never sleep (see `kit/load.c`)."""
+    """Whether upstream and load generator stay awake (see `kit/load.c`), at ordinary priority: at real-time priority they
+    would keep the kernel's own workers, and with them the disk, from their core."""
 
     def _environment(self) -> dict[str, str]:
         return {**os.environ, **({"BUSY_POLL": "1"} if self.busy_poll else {})}
@@ -79,7 +80,7 @@ class Kit:
             stdout=subprocess.PIPE,
             text=True,
             env=self._environment(),
-            preexec_fn=pinned(LOAD_CORE, real_time=True),  # noqa: PLW1509 - one thread
+            preexec_fn=pinned(LOAD_CORE, real_time=not self.busy_poll),  # noqa: PLW1509 - one thread
         ) as process:
             try:
                 assert process.stdout is not None
@@ -106,7 +107,7 @@ class Kit:
             text=True,
             check=False,
             env=self._environment(),
-            preexec_fn=pinned(LOAD_CORE, real_time=True),
+            preexec_fn=pinned(LOAD_CORE, real_time=not self.busy_poll),
         )
         if done.returncode:
             raise RuntimeError(f"{server.name}: {done.stderr.strip()}")
