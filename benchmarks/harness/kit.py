@@ -65,8 +65,8 @@ class Kit:
     load: Path
     tls: bool
     busy_poll: bool = False
-    """Whether upstream and load generator stay awake (see `kit/load.c`), at ordinary priority: at real-time priority they
-    would keep the kernel's own workers, and with them the disk, from their core."""
+    """Whether upstream and load generator stay awake (see `kit/load.c`), at ordinary priority: at real-time priority
+    they would keep the kernel's own workers, and with them the disk, from their core."""
 
     def _environment(self) -> dict[str, str]:
         return {**os.environ, **({"BUSY_POLL": "1"} if self.busy_poll else {})}
