@@ -53,6 +53,10 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     upstream_timeout_seconds: float = 600.0
     drain_seconds: float = 30.0
     """How long SIGTERM waits for requests in flight."""
+    drain_idle_seconds: float = 3.0
+    """How much of it idle connections are kept open, for requests that are on their way."""
+    workers: int = 1
+    """Gateway processes behind the port: one for each core that the gateway may have."""
     redact: str = ""
     """`module:function` that sees the content of every event (prompt, variables, answer, comment) before it is written
     and returns what may be kept of it. Where it fails, the event is written without content."""

@@ -35,6 +35,8 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Per provider."""
     drain_seconds: float = 30.0
     """How long SIGTERM waits for requests in flight."""
+    drain_idle_seconds: float = 3.0
+    """How much of it idle connections are kept open, for requests that are on their way."""
     mirror_concurrency: int = 32
     """Mirrored requests in flight at once."""
     mirror_queue: int = 256

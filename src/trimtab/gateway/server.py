@@ -16,9 +16,11 @@ from trimtab.gateway.config import GatewayConfig, check_bind
 from trimtab.providers.http import ClientLimits, HttpServer, ServerLimits
 
 if TYPE_CHECKING:
+    import socket
     import ssl
     from collections.abc import Callable, Mapping
 
+    from trimtab.gateway.workers.worker import WorkerLink
     from trimtab.providers.endpoint import Endpoint
     from trimtab.serving.runtime import DataPlane
 
@@ -62,13 +64,14 @@ class Gateway:
         )
         self._server = HttpServer(self.application, limits)
 
-    async def start(self) -> tuple[str, int]:
-        """Listen; returns the address.
+    async def start(self, listening: socket.socket | None = None) -> tuple[str, int]:
+        """Listen, or serve on a socket that listens already; returns the address.
 
         Raises `InputError` (`unauthenticated_listener`) off loopback without keys, `OSError` where the port is taken.
         """
         check_bind(self._config, has_keys=self._plane.asks_for_keys)
-        return await self._server.start(self._config.host, self._config.port, reuse_port=self._config.reuse_port)
+        config = self._config
+        return await self._server.start(config.host, config.port, reuse_port=config.reuse_port, listening=listening)
 
     async def stop(self) -> int:
         """Drain: accept nothing, finish what was begun (mirrors too) within `drain_seconds`, make the journal durable.
@@ -77,7 +80,7 @@ class Gateway:
         """
         deadline = time.monotonic() + self._config.drain_seconds
         self.application.draining = True
-        cut = await self._server.drain(self._config.drain_seconds)
+        cut = await self._server.drain(self._config.drain_seconds, idle_seconds=self._config.drain_idle_seconds)
         mirrors = self.application.mirrors
         while mirrors.pending and time.monotonic() < deadline:  # noqa: ASYNC110 - bounded
             await asyncio.sleep(_MIRROR_POLL_SECONDS)
@@ -94,19 +97,26 @@ async def serve(
     *,
     on_ready: Callable[[str, int], None] | None = None,
     tls: ssl.SSLContext | None = None,
+    link: WorkerLink | None = None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT, then drain; `on_ready` is told the address. Raises as `Gateway.start`."""
+    """Serve until SIGTERM or SIGINT, then drain; `on_ready` is told the address. Raises as `Gateway.start`.
+
+    `link`: that of a worker to its supervisor, whose end drains it too.
+    """
     gateway = Gateway(config, data_plane, upstreams, tls=tls)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):  # not the main thread
             loop.add_signal_handler(name, stop.set)
-    host, port = await gateway.start()
+    host, port = await gateway.start(link.socket() if link else None)
     # What was made so far lives as long as the process: the collector need not look at it again.
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLDS)
+    if link is not None:
+        link.watch(stop.set)
+        link.say_ready()
     if on_ready is not None:
         on_ready(host, port)
     await stop.wait()
@@ -121,8 +131,9 @@ def run(
     upstreams: Mapping[str, Endpoint],
     *,
     on_ready: Callable[[str, int], None] | None = None,
+    link: WorkerLink | None = None,
 ) -> None:
     """`serve` on a uvloop of its own."""
     import uvloop
 
-    uvloop.run(serve(config, data_plane, upstreams, on_ready=on_ready))
+    uvloop.run(serve(config, data_plane, upstreams, on_ready=on_ready, link=link))

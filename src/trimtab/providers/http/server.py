@@ -11,11 +11,13 @@ from trimtab.providers.http.application import Application, ServerLimits
 from trimtab.providers.http.connection import ServerConnection
 
 if TYPE_CHECKING:
+    import socket
     import ssl
 
 __all__ = ["HttpServer"]
 
 _SWEEP_SECONDS = 0.25
+_DRAIN_POLL_SECONDS = 0.02
 
 
 class HttpServer:
@@ -34,13 +36,25 @@ class HttpServer:
         self._emptied = asyncio.Event()
 
     async def start(
-        self, host: str, port: int, *, tls: ssl.SSLContext | None = None, reuse_port: bool = False
+        self,
+        host: str,
+        port: int,
+        *,
+        tls: ssl.SSLContext | None = None,
+        reuse_port: bool = False,
+        listening: socket.socket | None = None,
     ) -> tuple[str, int]:
-        """Listen; returns the address bound (port 0 asks for any). Raises `OSError` where it cannot."""
+        """Listen; returns the address bound (port 0 asks for any). Raises `OSError` where it cannot.
+
+        `listening`: a socket that listens already, instead of `host` and `port`.
+        """
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            lambda: ServerConnection(self), host, port, ssl=tls, reuse_port=reuse_port or None, backlog=1024
-        )
+        if listening is not None:
+            self._server = await loop.create_server(lambda: ServerConnection(self), sock=listening, ssl=tls)
+        else:
+            self._server = await loop.create_server(
+                lambda: ServerConnection(self), host, port, ssl=tls, reuse_port=reuse_port or None, backlog=1024
+            )
         self._sweep()
         bound_host, bound_port = self._server.sockets[0].getsockname()[:2]
         return bound_host, bound_port
@@ -50,14 +64,20 @@ class HttpServer:
         """Requests that are being answered."""
         return sum(connection.busy for connection in self._connections)
 
-    async def drain(self, seconds: float) -> int:
+    async def drain(self, seconds: float, *, idle_seconds: float = 0.0) -> int:
         """Stop accepting, let requests in flight finish for `seconds`, close; returns how many were cut off.
 
-        Requests already read are answered, and told `connection: close`. Idle connections close at once.
+        Requests already read are answered, and told `connection: close`. Idle connections stay for `idle_seconds`, for
+        a request may be on its way on them, which would meet a closed door: it is answered like those, and closes its
+        connection itself.
         """
         self.draining = True
         if self._server is not None:
             self._server.close()
+        until = time.monotonic() + min(idle_seconds, seconds)
+        while time.monotonic() < until and any(not connection.busy for connection in self._connections):  # noqa: ASYNC110
+            await asyncio.sleep(_DRAIN_POLL_SECONDS)
+        seconds = max(0.0, seconds - idle_seconds)
         for connection in tuple(self._connections):
             connection.drain()
         if self._connections:
