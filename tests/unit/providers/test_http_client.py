@@ -216,7 +216,9 @@ def test_closing_the_client_fails_what_is_in_flight() -> None:
     asyncio.run(story())
 
 
-@pytest.mark.parametrize("url", ["api.openai.com/v1", "ftp://x/v1", "http:///v1", "https://x/v1?key=1", "http://x/v 1", "http://x:port/v1"])
+@pytest.mark.parametrize(
+    "url", ["api.openai.com/v1", "ftp://x/v1", "http:///v1", "https://x/v1?key=1", "http://x/v 1", "http://x:port/v1"]
+)
 def test_a_base_url_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(InputError, match="base URL"):
         UpstreamClient(url)

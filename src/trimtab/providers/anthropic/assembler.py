@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from trimtab.providers.anthropic.sse import EventSplitter, data_of
 from trimtab.providers.anthropic.wire import Usage, decode_event, tool_call
 from trimtab.providers.openai import apply_output_adapters
+from trimtab.providers.sse import EventSplitter, data_of
 from trimtab.serving.generation import Answer
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from trimtab.core.errors import InputError
 from trimtab.providers.anthropic.fields import MESSAGES_FIELDS
 from trimtab.providers.anthropic.parameters import ONLY_STRICT, messages_fields
 from trimtab.providers.anthropic.request_from_chat import missing_max_tokens
-from trimtab.providers.anthropic.strictness import items_of, object_of, text_of, uncarried, unknown_field
 from trimtab.providers.anthropic.turns import turns_from_chat
 from trimtab.providers.openai.fields import OURS, RESERVED_PARAMETERS
+from trimtab.providers.strictness import items_of, object_of, text_of, uncarried, unknown_field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -6,8 +6,8 @@ from typing import Any
 
 from trimtab.core.errors import InputError
 from trimtab.providers.anthropic.parameters import messages_fields
-from trimtab.providers.anthropic.strictness import items_of, uncarried
 from trimtab.providers.anthropic.turns import turns_from_chat
+from trimtab.providers.strictness import items_of, uncarried
 
 __all__ = ["from_chat_request", "missing_max_tokens"]
 

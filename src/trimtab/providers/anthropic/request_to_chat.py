@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from trimtab.providers.anthropic.fields import CHAT_NAMES, MESSAGES_FIELDS, UNCARRIED_FIELDS
 from trimtab.providers.anthropic.messages_to_chat import chat_messages, system_message
 from trimtab.providers.anthropic.parameters import EFFORTS
-from trimtab.providers.anthropic.strictness import (
+from trimtab.providers.openai.fields import OURS
+from trimtab.providers.strictness import (
     items_of,
     object_of,
     refuse_other_fields,
@@ -16,7 +17,6 @@ from trimtab.providers.anthropic.strictness import (
     truth_of,
     uncarried,
 )
-from trimtab.providers.openai.fields import OURS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

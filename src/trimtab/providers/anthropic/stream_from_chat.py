@@ -9,8 +9,8 @@ import msgspec
 from trimtab.core.errors import UpstreamError
 from trimtab.providers.anthropic.completion import ChatUsage, messages_usage, stop_reason_of
 from trimtab.providers.anthropic.errors import stream_error
-from trimtab.providers.anthropic.sse import EventSplitter, data_of, event_bytes
 from trimtab.providers.anthropic.wire import UNREADABLE
+from trimtab.providers.sse import EventSplitter, data_of, event_bytes
 
 __all__ = ["FromChatStream"]
 

@@ -8,8 +8,8 @@ import msgspec
 
 from trimtab.core.errors import UpstreamError
 from trimtab.providers.anthropic.completion import FINISH_REASONS, chat_usage
-from trimtab.providers.anthropic.sse import EventSplitter, data_of
 from trimtab.providers.anthropic.wire import Usage, decode_event
+from trimtab.providers.sse import EventSplitter, data_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from trimtab.core.errors import InputError
-from trimtab.providers.anthropic.strictness import (
+from trimtab.providers.strictness import (
     NOTHING,
     items_of,
     object_of,

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from trimtab.core.errors import UpstreamError
-from trimtab.providers.anthropic.sse import EventSplitter, data_of, event_bytes
 from trimtab.providers.openai import apply_output_adapters
 from trimtab.providers.responses.answer import adapt_output, adapt_part
 from trimtab.providers.responses.completion import finish_reason_of, parts_of, tool_calls_of
 from trimtab.providers.responses.errors import error_of
 from trimtab.providers.responses.wire import Usage, decode_event
+from trimtab.providers.sse import EventSplitter, data_of, event_bytes
 from trimtab.serving.generation import Answer
 
 if TYPE_CHECKING:

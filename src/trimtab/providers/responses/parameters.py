@@ -9,7 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from trimtab.core.errors import InputError
-from trimtab.providers.anthropic.strictness import (
+from trimtab.providers.openai.fields import CHAT_FIELDS
+from trimtab.providers.responses.request_to_chat import LOGPROBS
+from trimtab.providers.responses.tools import responses_tool, responses_tool_choice
+from trimtab.providers.strictness import (
     items_of,
     object_of,
     refuse_other_fields,
@@ -17,10 +20,7 @@ from trimtab.providers.anthropic.strictness import (
     truth_of,
     uncarried,
 )
-from trimtab.providers.anthropic.strictness import unknown_field as _unknown_field
-from trimtab.providers.openai.fields import CHAT_FIELDS
-from trimtab.providers.responses.request_to_chat import LOGPROBS
-from trimtab.providers.responses.tools import responses_tool, responses_tool_choice
+from trimtab.providers.strictness import unknown_field as _unknown_field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from trimtab.core.errors import InputError
-from trimtab.providers.anthropic.strictness import items_of
 from trimtab.providers.responses.messages_to_items import instructed, items_from_chat
 from trimtab.providers.responses.parameters import responses_fields
+from trimtab.providers.strictness import items_of
 
 __all__ = ["from_chat_request"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from trimtab.providers.anthropic.strictness import items_of, object_of, refuse_other_fields, text_of, uncarried
 from trimtab.providers.openai.fields import OURS
 from trimtab.providers.responses.fields import CHAT_NAMES, RESPONSES_FIELDS, SAYS_NOTHING, UNCARRIED_FIELDS
 from trimtab.providers.responses.items_to_chat import chat_messages, place_of_instruction
 from trimtab.providers.responses.tools import chat_tool, chat_tool_choice
+from trimtab.providers.strictness import items_of, object_of, refuse_other_fields, text_of, uncarried
 
 if TYPE_CHECKING:
     from collections.abc import Callable

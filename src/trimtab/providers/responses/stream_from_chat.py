@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from trimtab.providers.anthropic.sse import EventSplitter, data_of, event_bytes
 from trimtab.providers.responses.completion import token_logprobs
 from trimtab.providers.responses.errors import stream_error
 from trimtab.providers.responses.response import finished, frame, function_call, message, refusal_part, text_part
 from trimtab.providers.responses.wire import ChatUsage, Chunk, decode_chunk
+from trimtab.providers.sse import EventSplitter, data_of, event_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

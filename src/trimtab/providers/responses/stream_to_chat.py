@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from trimtab.core.errors import UpstreamError
-from trimtab.providers.anthropic.sse import EventSplitter, data_of
 from trimtab.providers.responses.completion import chat_usage, finish_reason_of, token_logprobs
 from trimtab.providers.responses.errors import error_of
 from trimtab.providers.responses.wire import decode_event
+from trimtab.providers.sse import EventSplitter, data_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from trimtab.providers.anthropic.strictness import items_of, object_of, refuse_other_fields, text_of, uncarried
+from trimtab.providers.strictness import items_of, object_of, refuse_other_fields, text_of, uncarried
 
 if TYPE_CHECKING:
     from collections.abc import Callable
