@@ -148,6 +148,11 @@ def read_answers(raw: bytes, requests: list[bytes]) -> list[int]:
             client.start_next_cycle()
 
 
+def _core(answers: bytes) -> bytes:
+    """Answers less what depends on when they were given: leave for a body, and whether the end was known already."""
+    return answers.replace(CONTINUE, b"").replace(b"connection: close\r\n", b"")
+
+
 def check(raw: bytes, cuts: list[int]) -> None:
     """What must hold of any stream, cut anywhere."""
     places = sorted({0, len(raw), *(cut % (len(raw) + 1) for cut in cuts)})
@@ -159,7 +164,7 @@ def check(raw: bytes, cuts: list[int]) -> None:
         late = await feed(pieces, late=True)
         assert split == whole
         assert late.seen == whole.seen
-        assert late.answers.replace(CONTINUE, b"") == whole.answers.replace(CONTINUE, b"")
+        assert _core(late.answers) == _core(whole.answers)
         # HEAD changes how an answer is read, so only streams without it are read back here.
         if b"HEAD" not in raw:
             statuses = read_answers(whole.answers, [b"GET"] * len(whole.seen))
