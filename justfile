@@ -26,6 +26,10 @@ test *ARGS:
 coverage:
     pytest -n 2 --dist loadfile --cov --cov-report=term
 
+# any bytes at the HTTP server (or `upstream`): `just fuzz server --minutes 10`
+fuzz *ARGS:
+    python -m tests.fuzz {{ARGS}}
+
 # benchmarks, each paired with a peer or a floor in the same run
 bench *ARGS:
     python -m benchmarks {{ARGS}}
