@@ -66,6 +66,7 @@ class UpstreamConnection(asyncio.Protocol):
     """The protocol of one upstream connection."""
 
     __slots__ = (
+        "_answered",
         "_bodiless",
         "_completed",
         "_end_announced",
@@ -79,7 +80,6 @@ class UpstreamConnection(asyncio.Protocol):
         "_sink",
         "_status",
         "_transport",
-        "_until_close",
         "active",
         "expires",
         "uses",
@@ -97,9 +97,10 @@ class UpstreamConnection(asyncio.Protocol):
         """Whether the answer has no body whatever its head says, being one to HEAD."""
         self._head_bytes = 0
         self._head_seen = False
-        self._until_close = False
-        """Whether the answer ends where the connection does."""
+        self._answered: list[tuple[bytes, bytes]] = []
+        """The headers of the final answer."""
         self._end_announced = False
+        """Whether the answer ends where the connection does, and the upstream ended it."""
         self._received = False
         self._completed = False
         self.active = 0.0
@@ -117,8 +118,8 @@ class UpstreamConnection(asyncio.Protocol):
         """Write a request; its answer goes to `sink`, how it ended to `listener`."""
         self._listener = listener
         self._sink = sink
-        self._received = self._head_seen = self._until_close = False
-        self._bodiless = request.startswith(b"HEAD ")
+        self._received = self._head_seen = False
+        self._bodiless = request[:5] == b"HEAD "
         self._head_bytes = 0
         self.active = time.monotonic()
         self.uses += 1
@@ -175,7 +176,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def eof_received(self) -> None:
         """Believe an end that was announced: over TLS, anybody on the way can make another (RFC 9112 §9.8)."""
-        if self._until_close and self._transport is not None:
+        if self._head_seen and self._transport is not None and not any(name in _FRAMING for name, _ in self._answered):
             tls = self._transport.get_extra_info("ssl_object")
             self._end_announced = tls is None or _is_announced(tls)
 
@@ -183,7 +184,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._owner.lost(self)
         if self._listener is None:
             return
-        if self._until_close and self._end_announced and exc is None:
+        if self._end_announced and exc is None:
             self._finish()
         else:
             detail = f": {exc}" if exc else ""
@@ -210,16 +211,13 @@ class UpstreamConnection(asyncio.Protocol):
                 self.close()
             return
         self._head_seen = True
-        headers, self._headers = self._headers, _TRAILERS
-        framed = False
+        headers = self._answered = self._headers
+        self._headers = _TRAILERS
         for name, value in headers:
-            if name in _FRAMING:
-                framed = True
-            elif name == b"content-encoding" and value.lower() != b"identity":
+            if name == b"content-encoding" and value.lower() != b"identity":
                 self._fail("upstream_malformed", f"the answer is encoded as {value!r}, although identity was asked for")
                 self.close()
                 return
-        self._until_close = not framed
         self._sink.on_head(self._status, headers)
         if self._bodiless:
             self.close()  # the parser would wait for the body
