@@ -71,7 +71,7 @@ class ConnectionPool:
         self._connecting: set[asyncio.Task[None]] = set()
         self._open: set[UpstreamConnection] = set()
         self._avoided: dict[str, float] = {}
-        """When an address last failed."""
+        """When an address last failed, if that was lately."""
 
     def acquire(self, call: Waiter, *, first: bool = False) -> None:
         """Give `call` a connection, now or later; `first`: ahead of all that wait."""
@@ -177,7 +177,8 @@ class ConnectionPool:
         host, port, tls = self._origin[1:]
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         recently = time.monotonic() - _AVOID_SECONDS
-        found.sort(key=lambda info: self._avoided.get(str(info[4][0]), 0.0) > recently)
+        self._avoided = {at: failed for at, failed in self._avoided.items() if failed > recently}
+        found.sort(key=lambda info: str(info[4][0]) in self._avoided)
         deadline = loop.time() + self.limits.connect_seconds
         name = host if tls is not None else None
         for number, (family, _, _, _, address) in enumerate(found):
