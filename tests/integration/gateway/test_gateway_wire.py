@@ -99,7 +99,7 @@ def test_bodies_that_are_no_request_are_refused_with_the_place(
 
 def test_paths_methods_and_sizes(stack: Callable[..., Any]) -> None:
     here = stack(max_body_bytes=1000)
-    assert error_of(call(here, "POST", "/v1/responses", {}))[:2] == (404, "unknown_url")
+    assert error_of(call(here, "POST", "/v1/completions", {}))[:2] == (404, "unknown_url")
     wrong = call(here, "GET", "/v1/chat/completions")
     assert error_of(wrong)[:2] == (405, "method_not_allowed")
     assert wrong[1]["allow"] == "POST"

@@ -30,6 +30,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     schema: SchemaContent | None = None
     adapter: AdapterContent | None = None
     wire: str = "openai-chat/1"
+    fallbacks: list[Any] = []
 
 
 def prompt(*texts: str, **variables: Any) -> PromptContent:

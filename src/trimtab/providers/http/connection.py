@@ -6,19 +6,28 @@ import asyncio
 import socket
 import time
 from collections import deque
-from typing import cast
+from typing import Protocol, cast
 
 from trimtab.providers.http.exchange import Exchange
 from trimtab.providers.http.message import Refusal, Request
-from trimtab.providers.http.request_reader import RequestReader, Server
+from trimtab.providers.http.request_reader import RequestReader, Serving
 
 __all__ = ["ServerConnection"]
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
+class Server(Serving, Protocol):
+    """What a connection sees of the server that accepted it."""
+
+    def opened(self, connection: ServerConnection) -> None: ...
+    def closed(self, connection: ServerConnection) -> None: ...
+
+
 class ServerConnection(RequestReader):
     """The protocol of one accepted connection: answers what it reads, and closes in time."""
+
+    _server: Server
 
     __slots__ = (
         "_exchange",

@@ -13,9 +13,8 @@ from trimtab.providers.http.rules import examine, without_upgrade
 
 if TYPE_CHECKING:
     from trimtab.providers.http.application import Application, ServerLimits
-    from trimtab.providers.http.connection import ServerConnection
 
-__all__ = ["RequestReader", "Server"]
+__all__ = ["RequestReader", "Serving"]
 
 _SLASH = ord("/")
 _SEPARATORS = len(b": \r\n")
@@ -33,15 +32,12 @@ class _Trailers(dict[bytes, bytes]):
 _TRAILERS = _Trailers()
 
 
-class Server(Protocol):
-    """What a connection sees of the server that accepted it."""
+class Serving(Protocol):
+    """What reading needs to know of the server."""
 
     application: Application
     limits: ServerLimits
     draining: bool
-
-    def opened(self, connection: ServerConnection) -> None: ...
-    def closed(self, connection: ServerConnection) -> None: ...
 
 
 class RequestReader(asyncio.Protocol):
@@ -64,7 +60,7 @@ class RequestReader(asyncio.Protocol):
         "_target",
     )
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Serving) -> None:
         self._server = server
         self._parser = httptools.HttpRequestParser(self)
         self._incoming: Request | None = None
