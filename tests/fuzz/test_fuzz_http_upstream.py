@@ -58,6 +58,7 @@ class Call:
 
     def __init__(self) -> None:
         self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
         self.body = b""
         self.end = ""
 
@@ -66,6 +67,7 @@ class Call:
         assert not self.end
         assert status >= 200
         self.status = status
+        self.headers = headers
 
     def on_data(self, data: bytes) -> None:
         assert self.status
@@ -248,6 +250,15 @@ def test_the_next_call_never_hears_what_was_sent_before_it_asked() -> None:
     for garbage in (b"x", NEXT, b"\r\nx", b"0\r\n\r\n", b"HTTP/1.1 200 OK\r\n"):
         outcome = feed([b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok" + garbage])
         assert (outcome.end, outcome.body, outcome.usable) == ("whole", b"ok", False)
+
+
+def test_trailers_do_not_become_headers() -> None:
+    call, connection = Call(), UpstreamConnection(Pool())
+    connection.connection_made(Wire())
+    connection.send(call, call, REQUEST)
+    connection.data_received(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\nx-request-id: forged\r\n\r\n")
+    assert call.end == "whole"
+    assert call.headers == [(b"transfer-encoding", b"chunked")]
 
 
 def test_a_head_without_end_is_given_up() -> None:

@@ -161,3 +161,18 @@ def test_many_connections_that_do_nothing_do_not_keep_others_from_being_served(p
             writer.close()
 
     play(story)
+
+
+def test_whoever_reads_no_answers_gets_no_more_requests_executed(play: Callable[..., Recorder]) -> None:
+    async def story(caller: Caller) -> None:
+        caller.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        before = -1
+        while len(caller.application.handled) != before:
+            before = len(caller.application.handled)
+            while caller.writer.transport.get_write_buffer_size() < 64 * KIB:
+                caller.writer.write(NEXT * 5_000)
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.05)
+        caller.writer.transport.abort()
+
+    play(story)

@@ -315,3 +315,21 @@ def test_a_name_that_does_not_resolve_is_an_error_that_says_so(names: dict[str, 
             assert raised.value.code == "upstream_unreachable"
 
     run(story, asyncio.new_event_loop)
+
+
+@LOOPS
+def test_a_connection_that_is_never_idle_is_replaced_too(loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    async def story() -> None:
+        url = "http://127.0.0.1:{}"
+        async with (
+            listening() as here,
+            client(url.format(here.port), max_connections=1, max_connection_seconds=0.1) as one,
+        ):
+
+            async def ask() -> None:
+                while here.connections < 3:
+                    assert (await fetch(one, b"GET", b"/")).body == b"ok"
+
+            await asyncio.gather(ask(), ask(), ask())  # two always wait for the one connection
+
+    run(story, loop)
