@@ -105,7 +105,8 @@ def _rows(prefix: str, struct: type[msgspec.Struct]) -> list[str]:
             continue  # has a section of its own
         if "dict" in str(field.type):
             continue
-        default = "required" if field.default is msgspec.NODEFAULT else f"`{json.dumps(field.default)}`"
+        value = field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
+        default = "required" if value is msgspec.NODEFAULT else f"`{json.dumps(value)}`"
         path = f"{prefix}.{field.name}".lstrip(".")
         variable = f"`{variables[path]}`" if path in variables else ""
         rows.append(f"| `{field.name}` | {kind} | {default} | {variable} | {notes.get(field.name, '')} |\n")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from trimtab.calls import Plans
+from trimtab.calls.circuits import log_circuit
 from trimtab.calls.errors import error_body, internal_error, refusal_body
 from trimtab.calls.mirror import MirrorQueue
 from trimtab.gateway.admission import Admission
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from trimtab.core.clock import Clock
     from trimtab.gateway.config import GatewayConfig
     from trimtab.providers.http import Exchange, Refusal, Request
-    from trimtab.providers.resilience import Guard
     from trimtab.serving.runtime import DataPlane
 
 __all__ = ["GatewayApplication"]
@@ -45,7 +45,7 @@ class GatewayApplication:
     def __init__(self, config: GatewayConfig, plane: DataPlane, upstreams: Upstreams) -> None:
         self.config = config
         self.plane = plane
-        self.guards = Guards(config.retry, config.breaker, random.random, _log_circuit)
+        self.guards = Guards(config.retry, config.breaker, random.random, log_circuit)
         self.plans = Plans(upstreams, self.guards, plane.clock)
         self.clock: Clock = plane.clock
         self.mirrors = MirrorQueue(concurrency=config.mirror_concurrency, waiting=config.mirror_queue)
@@ -85,11 +85,3 @@ class GatewayApplication:
                 answer_ready(exchange, self.plane, self.mirrors, draining=self.draining)
             case _:
                 answer_models(exchange, self.plane)
-
-
-def _log_circuit(guard: Guard, state: Literal["open", "closed"]) -> None:
-    name = f"{guard.provider}/{guard.model}"
-    if state == "open":
-        _log.warning("%s keeps failing (last: %s): it is left alone for a while", name, guard.breaker.last_failure)
-    else:
-        _log.info("%s answers again", name)

@@ -12,6 +12,7 @@ import msgspec
 from trimtab.calls import Plans, Upstreams
 from trimtab.calls.call import ModelCall
 from trimtab.calls.caller import Caller
+from trimtab.calls.circuits import log_circuit
 from trimtab.calls.mirror import MirrorQueue
 from trimtab.core.errors import InputError
 from trimtab.providers.http import ClientLimits
@@ -78,7 +79,7 @@ class AsyncCalls:
             ),
             tls=tls,
         )
-        self.guards = Guards(self.config.retry, self.config.breaker, random.random)
+        self.guards = Guards(self.config.retry, self.config.breaker, random.random, log_circuit)
         self.plans = Plans(self._upstreams, self.guards, self.clock)
         self.mirrors = MirrorQueue(concurrency=_MIRRORS_AT_ONCE, waiting=_MIRRORS_WAITING)
 

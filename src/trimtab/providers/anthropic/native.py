@@ -13,7 +13,7 @@ from trimtab.providers.anthropic.fields import MESSAGES_FIELDS
 from trimtab.providers.anthropic.parameters import ONLY_STRICT, messages_fields
 from trimtab.providers.anthropic.request_from_chat import missing_max_tokens
 from trimtab.providers.anthropic.turns import turns_from_chat
-from trimtab.providers.openai.fields import OURS, RESERVED_PARAMETERS
+from trimtab.providers.openai.fields import OURS, pinned_parameters
 from trimtab.providers.strictness import items_of, object_of, text_of, uncarried, unknown_field
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class MessagesRequestBuilder:
         """Raises `InputError`: `reserved_parameter`, or `cannot_carry` for what Anthropic has no place for."""
         self._label = f"{release.feature}#{release.number}"
         self._model = release.model.model
-        pinned = _pinned(release, self._label)
+        pinned = _pinned(release)
         config = pinned.get("output_config", {})
         self._format = config.get("format")
         self._pinned = pinned
@@ -148,17 +148,8 @@ def unit_of(body: Mapping[str, Any]) -> str:
     return "" if user is None else text_of(user, "metadata.user_id")
 
 
-def _pinned(release: CompiledRelease, label: str) -> dict[str, Any]:
-    parameters = release.model.parameters
-    reserved = sorted(RESERVED_PARAMETERS & parameters.keys())
-    if reserved:
-        raise InputError(
-            "reserved_parameter",
-            f"release {label} pins `{reserved[0]}`, which every call decides",
-            param=f"model.parameters.{reserved[0]}",
-            hint="take it out of the model's parameters and push again",
-        )
-    pinned = messages_fields(parameters, at="model.parameters.")
+def _pinned(release: CompiledRelease) -> dict[str, Any]:
+    pinned = messages_fields(pinned_parameters(release), at="model.parameters.")
     if release.tools is not None:
         pinned["tools"] = messages_tools(release.tools)
     if release.schema is not None:

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-__all__ = ["CHAT_FIELDS", "CONFLICTS", "EMBEDDINGS_FIELDS", "OURS", "RESERVED_PARAMETERS"]
+from typing import TYPE_CHECKING, Any
+
+from trimtab.core.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
+    from trimtab.releases.model import CompiledRelease
+
+__all__ = ["CHAT_FIELDS", "CONFLICTS", "EMBEDDINGS_FIELDS", "OURS", "RESERVED_PARAMETERS", "pinned_parameters"]
 
 OURS = "trimtab"
 """The one field that is ours: `{"variables": {...}}`. Never sent on."""
@@ -60,3 +69,17 @@ CONFLICTS: dict[str, tuple[str, ...]] = {
 
 RESERVED_PARAMETERS = frozenset({"messages", "model", "stream", "stream_options", OURS})
 """What a model's parameters cannot hold, because the call decides it."""
+
+
+def pinned_parameters(release: CompiledRelease, reserved: AbstractSet[str] = RESERVED_PARAMETERS) -> dict[str, Any]:
+    """Return the parameters that a release pins; raises `InputError` (`reserved_parameter`) for what calls decide."""
+    parameters = release.model.parameters
+    taken = sorted(reserved & parameters.keys())
+    if taken:
+        raise InputError(
+            "reserved_parameter",
+            f"release {release.feature}#{release.number} pins `{taken[0]}`, which every call decides",
+            param=f"model.parameters.{taken[0]}",
+            hint="take it out of the model's parameters and push again",
+        )
+    return dict(parameters)

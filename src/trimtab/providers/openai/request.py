@@ -6,7 +6,7 @@ import difflib
 from typing import TYPE_CHECKING, Any
 
 from trimtab.core.errors import InputError
-from trimtab.providers.openai.fields import CHAT_FIELDS, CONFLICTS, EMBEDDINGS_FIELDS, OURS, RESERVED_PARAMETERS
+from trimtab.providers.openai.fields import CHAT_FIELDS, CONFLICTS, EMBEDDINGS_FIELDS, OURS, pinned_parameters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -101,16 +101,7 @@ def _stream_options(caller_body: dict[str, Any]) -> dict[str, Any]:
 
 
 def _pinned(release: CompiledRelease) -> dict[str, Any]:
-    parameters = release.model.parameters
-    reserved = sorted(RESERVED_PARAMETERS & parameters.keys())
-    if reserved:
-        raise InputError(
-            "reserved_parameter",
-            f"release {release.feature}#{release.number} pins `{reserved[0]}`, which every call decides",
-            param=f"model.parameters.{reserved[0]}",
-            hint="take it out of the model's parameters and push again",
-        )
-    pinned = dict(parameters)
+    pinned = pinned_parameters(release)
     if release.tools is not None:
         pinned["tools"] = [
             _tool(tool.name, tool.description, tool.parameters, tool.strict) for tool in release.tools.tools

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from trimtab.core.errors import InputError
-from trimtab.providers.openai.fields import OURS, RESERVED_PARAMETERS
+from trimtab.providers.openai.fields import OURS, RESERVED_PARAMETERS, pinned_parameters
 from trimtab.providers.responses.fields import RESPONSES_FIELDS
 from trimtab.providers.responses.items_to_chat import place_of_instruction
 from trimtab.providers.responses.messages_to_items import instructed, items_from_chat
@@ -42,7 +42,7 @@ class ResponsesRequestBuilder:
         """Raises `InputError`: `reserved_parameter`, or `cannot_carry` for what the API has no place for."""
         self._label = f"{release.feature}#{release.number}"
         self._model = release.model.model
-        self._pinned = _pinned(release, self._label)
+        self._pinned = _pinned(release)
         self._says = bool(release.prompt.messages)
         self._instructs = any(message.role in _INSTRUCTING for message in release.prompt.messages)
 
@@ -163,17 +163,8 @@ def _sent(body: Mapping[str, Any]) -> list[Any]:
     return [{"role": "user", "content": value}] if isinstance(value, str) else items_of(value, "input")
 
 
-def _pinned(release: CompiledRelease, label: str) -> dict[str, Any]:
-    parameters = release.model.parameters
-    reserved = sorted(_RESERVED & parameters.keys())
-    if reserved:
-        raise InputError(
-            "reserved_parameter",
-            f"release {label} pins `{reserved[0]}`, which every call decides",
-            param=f"model.parameters.{reserved[0]}",
-            hint="take it out of the model's parameters and push again",
-        )
-    pinned = responses_fields(parameters, at="model.parameters.")
+def _pinned(release: CompiledRelease) -> dict[str, Any]:
+    pinned = responses_fields(pinned_parameters(release, _RESERVED), at="model.parameters.")
     if release.tools is not None:
         pinned["tools"] = responses_tools(release.tools)
     if release.schema is not None:

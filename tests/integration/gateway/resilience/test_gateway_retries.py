@@ -269,7 +269,7 @@ def test_a_dead_upstream_is_left_alone_and_taken_back(
     upstream.start()
     eventually(lambda: call(here)[0] == 200)
     assert health(here)["state"] == "closed"
-    [told, *_] = [record.getMessage() for record in caplog.records if record.name == "trimtab.gateway"]
+    [told, *_] = [record.getMessage() for record in caplog.records if record.name == "trimtab.calls"]
     assert told.startswith("openai/gpt-4o-mini-2024-07-18 keeps failing (last: upstream_unreachable)")
     first, refused = here.events()[:2]
     assert (first.error_code, first.attempts) == ("upstream_unreachable", 3)
