@@ -7,11 +7,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.providers.anthropic_requests import PNG, QUESTION, SCHEMA, chat, refusal, release
 
-from trimtab.artifacts.model import (
-    ModelContent,
-    PromptContent,
-)
 from trimtab.core.errors import InputError
 from trimtab.providers.anthropic import (
     from_chat_request,
@@ -19,33 +16,6 @@ from trimtab.providers.anthropic import (
     to_chat_request,
     unit_of,
 )
-from trimtab.releases.model import CompiledRelease
-
-QUESTION = {"role": "user", "content": "Where is A-1?"}
-PNG = "iVBORw0KGgo="
-SCHEMA = {"type": "object", "properties": {"order": {"type": "string"}}, "required": ["order"]}
-
-
-def release(parameters: dict[str, Any] | None = None, **changes: Any) -> CompiledRelease:
-    fields: dict[str, Any] = {
-        "digest": "sha256:" + "b" * 64,
-        "feature": "support-reply",
-        "number": 4,
-        "prompt": PromptContent(messages=[], variables={}),
-        "model": ModelContent(provider="anthropic", model="claude-sonnet-4-5", parameters=parameters or {}),
-    }
-    return CompiledRelease(**fields | changes)
-
-
-def chat(**fields: Any) -> dict[str, Any]:
-    return from_chat_request({"model": "m", "max_tokens": 9, "messages": [QUESTION], **fields})
-
-
-def refusal(call: Any, *arguments: Any) -> tuple[str, str | None]:
-    with pytest.raises(InputError) as caught:
-        call(*arguments)
-    return caught.value.code, caught.value.param
-
 
 CONVERSATION: dict[str, Any] = {
     "model": "support-reply",

@@ -1,53 +1,24 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from openai.types.chat.completion_create_params import CompletionCreateParamsNonStreaming
-from openai.types.responses.response_create_params import ResponseCreateParamsNonStreaming
-from pydantic import TypeAdapter
+from tests.unit.providers.responses_requests import QUESTION, SCHEMA, refusal, release
 
 from trimtab.artifacts.model import (
-    ModelContent,
-    PromptContent,
-    PromptMessage,
     SchemaContent,
     ToolDefinition,
     ToolsContent,
 )
-from trimtab.core.errors import InputError
 from trimtab.providers.responses import (
     ResponsesRequestBuilder,
     merge_request,
     recorded_messages,
     unit_of,
 )
-from trimtab.releases.model import CompiledRelease
 
-QUESTION = {"role": "user", "content": "Where is A-1?"}
-SCHEMA = {"type": "object", "properties": {"order": {"type": "string"}}, "required": ["order"]}
-PICTURE = "https://example.com/a.png"
-CHAT_TYPE: TypeAdapter[Any] = TypeAdapter(CompletionCreateParamsNonStreaming)
-RESPONSES_TYPE: TypeAdapter[Any] = TypeAdapter(ResponseCreateParamsNonStreaming)
-
-
-def release(parameters: dict[str, Any] | None = None, *prompt: tuple[Any, str], **changes: Any) -> CompiledRelease:
-    fields: dict[str, Any] = {
-        "digest": "sha256:" + "b" * 64,
-        "feature": "support-reply",
-        "number": 4,
-        "prompt": PromptContent(
-            messages=[PromptMessage(role=role, content=content) for role, content in prompt], variables={}
-        ),
-        "model": ModelContent(provider="openai", model="gpt-5.5", parameters=parameters or {}),
-    }
-    return CompiledRelease(**fields | changes)
-
-
-def refusal(call: Any, *arguments: Any) -> tuple[str, str | None]:
-    with pytest.raises(InputError) as caught:
-        call(*arguments)
-    return caught.value.code, caught.value.param
+if TYPE_CHECKING:
+    from trimtab.releases.model import CompiledRelease
 
 
 def test_the_native_path_loses_nothing_and_puts_the_release_first() -> None:

@@ -1,19 +1,22 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from openai.types.chat.completion_create_params import CompletionCreateParamsNonStreaming
-from openai.types.responses.response_create_params import ResponseCreateParamsNonStreaming
-from pydantic import TypeAdapter
+from tests.unit.providers.responses_requests import (
+    CHAT_TYPE,
+    PICTURE,
+    QUESTION,
+    RESPONSES_TYPE,
+    SCHEMA,
+    refusal,
+    release,
+)
 
 from trimtab.artifacts.model import (
-    ModelContent,
-    PromptContent,
-    PromptMessage,
     SchemaContent,
 )
 from trimtab.core.errors import InputError
@@ -24,33 +27,9 @@ from trimtab.providers.responses import (
     merge_request,
     to_chat_request,
 )
-from trimtab.releases.model import CompiledRelease
 
-QUESTION = {"role": "user", "content": "Where is A-1?"}
-SCHEMA = {"type": "object", "properties": {"order": {"type": "string"}}, "required": ["order"]}
-PICTURE = "https://example.com/a.png"
-CHAT_TYPE: TypeAdapter[Any] = TypeAdapter(CompletionCreateParamsNonStreaming)
-RESPONSES_TYPE: TypeAdapter[Any] = TypeAdapter(ResponseCreateParamsNonStreaming)
-
-
-def release(parameters: dict[str, Any] | None = None, *prompt: tuple[Any, str], **changes: Any) -> CompiledRelease:
-    fields: dict[str, Any] = {
-        "digest": "sha256:" + "b" * 64,
-        "feature": "support-reply",
-        "number": 4,
-        "prompt": PromptContent(
-            messages=[PromptMessage(role=role, content=content) for role, content in prompt], variables={}
-        ),
-        "model": ModelContent(provider="openai", model="gpt-5.5", parameters=parameters or {}),
-    }
-    return CompiledRelease(**fields | changes)
-
-
-def refusal(call: Any, *arguments: Any) -> tuple[str, str | None]:
-    with pytest.raises(InputError) as caught:
-        call(*arguments)
-    return caught.value.code, caught.value.param
-
+if TYPE_CHECKING:
+    from trimtab.releases.model import CompiledRelease
 
 RESPONSES: dict[str, Any] = {
     "model": "support-reply",
