@@ -157,20 +157,13 @@ class Trimtab:
         """
         resolved = answered.resolved if isinstance(answered, Rendered) else answered
         plane = self._process.plane()
-        latency_ms = details.get("latency_ms", (plane.clock.monotonic_ns() - resolved.started_ns) / _NS_PER_MS)
-        first_token_ms = details.get("first_token_ms", latency_ms)
-        input_tokens, output_tokens = _tokens(usage)
-        answer = Answer(
-            output,
-            list(details.get("tool_calls", ())),
-            details.get("finish_reason", ""),
-            details.get("served_model", ""),
-            input_tokens,
-            output_tokens,
-            details.get("error_code", ""),
-        )
         record = begin(resolved.decision, clock=plane.clock)
-        plane.record_soon(_finish, record, answer, plane.process_id, answered, details, latency_ms, first_token_ms)
+        record.started_ns = resolved.started_ns
+        tokens = _tokens(usage) if usage else (0, 0)
+        # The rest is put together by the journal's thread (decision 3).
+        plane.record_soon(
+            _finish, record, answered, output, tokens, details, plane.clock.monotonic_ns(), plane.process_id
+        )
         return record.id
 
     def feedback(
@@ -327,15 +320,24 @@ class Trimtab:
             plane.record(event)
 
 
-def _finish(  # noqa: PLR0913, PLR0917 - the facts of a call, in the order of the one place that has them
+def _finish(  # noqa: PLR0913, PLR0917 - in the order of the one place that has them
     record: GenerationRecord,
-    answer: Answer,
-    process: str,
     answered: Resolved | Rendered,
+    output: str,
+    tokens: tuple[int, int],
     details: CallDetails,
-    latency_ms: float,
-    first_token_ms: float,
+    ended_ns: int,
+    process: str,
 ) -> Generation:
+    rendered = answered if isinstance(answered, Rendered) else None
+    answer = Answer(
+        output,
+        list(details.get("tool_calls", ())),
+        details.get("finish_reason", ""),
+        details.get("served_model", ""),
+        *tokens,
+        details.get("error_code", ""),
+    )
     event = record.finish(
         answer,
         process=process,
@@ -343,9 +345,11 @@ def _finish(  # noqa: PLR0913, PLR0917 - the facts of a call, in the order of th
         http_status=details.get("http_status", 0),
         stream=details.get("stream", False),
         trace=details.get("trace", ""),
-        variables=answered.variables if isinstance(answered, Rendered) else None,
-        messages=answered.messages if isinstance(answered, Rendered) else (),
+        variables=rendered.variables if rendered else None,
+        messages=rendered.messages if rendered else (),
     )
+    latency_ms = details.get("latency_ms", (ended_ns - record.started_ns) / _NS_PER_MS)
+    first_token_ms = details.get("first_token_ms", latency_ms)
     return msgspec.structs.replace(event, latency_ms=latency_ms, first_token_ms=first_token_ms)
 
 
@@ -372,11 +376,14 @@ def _signal(name: str, value: float) -> float:
 
 
 def _tokens(usage: Any) -> tuple[int, int]:  # noqa: ANN401 - a mapping or the provider's own usage object
+    if isinstance(usage, dict):
+        given = usage.get
+        sent, said = given("input_tokens"), given("output_tokens")
+        sent = given("prompt_tokens") if sent is None else sent
+        said = given("completion_tokens") if said is None else said
+        return int(sent or 0), int(said or 0)
+
     def count(*names: str) -> int:
-        for name in names:
-            value = usage.get(name) if isinstance(usage, dict) else getattr(usage, name, None)
-            if value is not None:
-                return int(value)
-        return 0
+        return int(next((value for name in names if (value := getattr(usage, name, None)) is not None), 0))
 
     return count("input_tokens", "prompt_tokens"), count("output_tokens", "completion_tokens")
