@@ -123,7 +123,9 @@ class UpstreamConnection(asyncio.Protocol):
         self._head_bytes = 0
         self.active = time.monotonic()
         self.uses += 1
-        cast("asyncio.Transport", self._transport).write(request)
+        transport = self._transport
+        if transport is not None:
+            transport.write(request)
 
     def abandon(self) -> None:
         """Drop the connection in the middle of an answer that nobody wants."""
@@ -182,6 +184,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._owner.lost(self)
+        del self._parser  # it refers back: without the cycle the memory is free at once
         if self._listener is None:
             return
         if self._end_announced and exc is None:
