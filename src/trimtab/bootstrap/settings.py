@@ -18,6 +18,7 @@ from trimtab.core.errors import InputError, SourceError
 from trimtab.core.ids import check_name
 from trimtab.providers.resilience.policy import BreakerPolicy, RetryPolicy
 from trimtab.serving.directory import DataDirectory
+from trimtab.serving.limits import TeamLimit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,6 +67,8 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Listen off loopback although no gateway key exists. Anybody who reaches the port may then call."""
     retry: RetryPolicy = RetryPolicy()
     breaker: BreakerPolicy = BreakerPolicy()
+    limits: dict[str, TeamLimit] = {}
+    """By team; `*` stands for every team that is not named."""
 
 
 class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -253,6 +253,7 @@ class ModelCall(RecordedCall):
 
     def _break(self, error: Exception) -> None:
         _log.error("a call failed in Trimtab itself", exc_info=error)
+        self.write_event("error", Answer(error_code="internal_error"), 500)
         self._exchange.respond(500, error_body(internal_error(error), self.format))
 
     def _mirror(self) -> None:

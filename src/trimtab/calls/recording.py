@@ -9,10 +9,13 @@ if TYPE_CHECKING:
     from trimtab.calls.caller import Caller
     from trimtab.calls.formats import Format
     from trimtab.serving.generation import Answer, GenerationRecord
+    from trimtab.serving.limits import TeamMeter
     from trimtab.serving.runtime import DataPlane
     from trimtab.serving.snapshot import Price
 
 __all__ = ["AnsweredBy", "RecordedCall"]
+
+_MICRO = 1_000_000
 
 
 _NOBODY_ELSE: dict[str, Any] = {}
@@ -31,7 +34,7 @@ class AnsweredBy(NamedTuple):
 class RecordedCall:
     """A model call that writes its event exactly once."""
 
-    __slots__ = ("_ended", "_plane", "answered_by", "caller", "format", "messages", "record", "team")
+    __slots__ = ("_ended", "_plane", "answered_by", "budget", "caller", "format", "messages", "record", "team")
 
     def __init__(self, plane: DataPlane, record: GenerationRecord, caller: Caller, format: Format, team: str) -> None:  # noqa: A002 - the field's word
         self._plane = plane
@@ -42,6 +45,8 @@ class RecordedCall:
         self.team = team
         self.messages: list[dict[str, Any]] = []
         """The prompt as it was sent; empty until it was rendered."""
+        self.budget: TeamMeter | None = None
+        """Whose limits the call was admitted under; it is given back with its cost when the event is written."""
         self.answered_by: AnsweredBy | None = None
         """`None` for the release's own model, at the first request."""
 
@@ -58,19 +63,20 @@ class RecordedCall:
         caller = self.caller
         answered_by = self.answered_by
         other = _NOBODY_ELSE if answered_by is None else answered_by._asdict()
-        self._plane.record(
-            self.record.finish(
-                answer,
-                process=self._plane.process_id,
-                status=status,
-                http_status=http_status,
-                stream=caller.stream,
-                variables=caller.variables,
-                messages=self.messages,
-                trace=caller.trace,
-                parent_span=caller.parent_span,
-                format=self.format,
-                team=self.team,
-                **other,
-            )
+        event = self.record.finish(
+            answer,
+            process=self._plane.process_id,
+            status=status,
+            http_status=http_status,
+            stream=caller.stream,
+            variables=caller.variables,
+            messages=self.messages,
+            trace=caller.trace,
+            parent_span=caller.parent_span,
+            format=self.format,
+            team=self.team,
+            **other,
         )
+        self._plane.record(event)
+        if self.budget is not None:
+            self.budget.release(round(event.cost_usd * _MICRO))

@@ -7,6 +7,7 @@ TrimtabError
 │   └── ConflictError     contradicts what is already stored              409
 ├── AuthenticationError   no key, or a wrong one                          401
 ├── PermissionDeniedError a guard-rail or role forbids it                 403
+├── RateLimitError        too many requests, or too much money, for now     429
 ├── FencedError           a lease was lost; somebody newer owns the work  409
 ├── StorageError          the store or the disk failed                    503
 │   └── IntegrityError    stored data is not what was written             500
@@ -28,6 +29,7 @@ __all__ = [
     "IntegrityError",
     "NotFoundError",
     "PermissionDeniedError",
+    "RateLimitError",
     "SourceError",
     "StorageError",
     "TrimtabError",
@@ -108,6 +110,13 @@ class PermissionDeniedError(TrimtabError):
 
     http_status = 403
     kind = "permission_denied_error"
+
+
+class RateLimitError(TrimtabError):
+    """The caller has used up what it may use for now; the same call may be made later."""
+
+    http_status = 429
+    kind = "rate_limit_error"
 
 
 class FencedError(TrimtabError):

@@ -18,6 +18,7 @@ from trimtab.gateway.feedback import answer_feedback
 from trimtab.gateway.start import start_call
 from trimtab.providers.http.message import JSON_CONTENT
 from trimtab.providers.resilience import Guards
+from trimtab.serving.limits import TeamLimits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,6 +49,7 @@ class GatewayApplication:
         self.guards = Guards(config.retry, config.breaker, random.random, log_circuit)
         self.plans = Plans(upstreams, self.guards, plane.clock)
         self.clock: Clock = plane.clock
+        self.limits = TeamLimits(config.limits, plane.directory.usage)
         self.mirrors = MirrorQueue(concurrency=config.mirror_concurrency, waiting=config.mirror_queue)
         self.draining = False
         self.admit: Callable[[Request], Refusal | None] = Admission(
@@ -66,7 +68,7 @@ class GatewayApplication:
         format = _FORMATS.get(exchange.request.path)  # noqa: A001 - the field's word
         try:
             if format is not None:
-                start_call(self, exchange, format)
+                start_call(self, self.limits, exchange, format)
             else:
                 self._route(exchange)
         except Exception as error:  # noqa: BLE001 - a surface: one request must not take the others down
@@ -80,7 +82,7 @@ class GatewayApplication:
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
             case b"/healthz":
-                answer_health(exchange, self.plane, self.mirrors, self.guards)
+                answer_health(exchange, self.plane, self.mirrors, self.guards, self.limits)
             case b"/readyz":
                 answer_ready(exchange, self.plane, self.mirrors, draining=self.draining)
             case _:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from trimtab.calls.mirror import MirrorQueue
     from trimtab.providers.http import Exchange
     from trimtab.providers.resilience import Guards
+    from trimtab.serving.limits import TeamLimits
     from trimtab.serving.runtime import DataPlane
 
 __all__ = ["answer_health", "answer_models", "answer_ready"]
@@ -40,12 +41,14 @@ def answer_models(exchange: Exchange, plane: DataPlane) -> None:
     exchange.respond(404, error_body(error))
 
 
-def answer_health(exchange: Exchange, plane: DataPlane, mirrors: MirrorQueue, guards: Guards) -> None:
+def answer_health(
+    exchange: Exchange, plane: DataPlane, mirrors: MirrorQueue, guards: Guards, limits: TeamLimits
+) -> None:
     """Answer 200: the process lives. The body says how well."""
-    exchange.respond(
-        200,
-        msgspec.json.encode({"status": "ok", **_condition(plane, mirrors), "models": _models_health(plane, guards)}),
-    )
+    now_ms = plane.clock.now_ms()
+    used = [{"team": m.team, "spent_usd_today": m.spent_usd(now_ms), "problem": m.problem} for m in limits.meters]
+    health = {**_condition(plane, mirrors), "models": _models_health(plane, guards), "limits": used}
+    exchange.respond(200, msgspec.json.encode({"status": "ok", **health}))
 
 
 def answer_ready(exchange: Exchange, plane: DataPlane, mirrors: MirrorQueue, *, draining: bool) -> None:

@@ -8,6 +8,7 @@ import msgspec
 
 from trimtab.core.errors import InputError
 from trimtab.providers.resilience.policy import BreakerPolicy, RetryPolicy
+from trimtab.serving.limits import TeamLimit
 
 __all__ = ["GatewayConfig", "check_bind", "may_be_open"]
 
@@ -45,6 +46,8 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Listen off loopback although no key exists."""
     reuse_port: bool = False
     """Share the port with other gateway processes on this machine."""
+    limits: dict[str, TeamLimit] = {}
+    """By team; `*` stands for every team that is not named."""
     retry: RetryPolicy = RetryPolicy()
     breaker: BreakerPolicy = BreakerPolicy()
 

@@ -29,6 +29,7 @@ __all__ = ["Gateway", "run", "serve"]
 _log = logging.getLogger("trimtab.gateway")
 _GC_THRESHOLDS = (50_000, 50, 50)
 _MIRROR_POLL_SECONDS = 0.02
+_TICK_SECONDS = 1.0
 
 
 class Gateway:
@@ -45,6 +46,7 @@ class Gateway:
         """`tls` replaces the verifying context towards upstreams (private certificate authorities)."""
         self._config = config
         self._plane = data_plane
+        self._ticker: asyncio.TimerHandle | None = None
         self._upstreams = Upstreams(
             upstreams,
             ClientLimits(
@@ -71,7 +73,14 @@ class Gateway:
         """
         check_bind(self._config, has_keys=self._plane.asks_for_keys)
         config = self._config
+        self._tick()
         return await self._server.start(config.host, config.port, reuse_port=config.reuse_port, listening=listening)
+
+    def _tick(self) -> None:
+        """Show the other processes that this one's requests in flight are still being answered."""
+        for meter in self.application.limits.meters:
+            meter.tick(self._plane.clock.now_ms())
+        self._ticker = asyncio.get_running_loop().call_later(_TICK_SECONDS, self._tick)
 
     async def stop(self) -> int:
         """Drain: accept nothing, finish what was begun (mirrors too) within `drain_seconds`, make the journal durable.
@@ -85,6 +94,9 @@ class Gateway:
         while mirrors.pending and time.monotonic() < deadline:  # noqa: ASYNC110 - bounded
             await asyncio.sleep(_MIRROR_POLL_SECONDS)
         mirrors.abandon()
+        if self._ticker is not None:
+            self._ticker.cancel()
+        self.application.limits.close()
         await self._upstreams.close()
         await asyncio.get_running_loop().run_in_executor(None, self._plane.flush)
         return cut

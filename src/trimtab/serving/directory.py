@@ -33,6 +33,11 @@ class DataDirectory(msgspec.Struct, frozen=True):
         return self.root / "journal"
 
     @property
+    def usage(self) -> Path:
+        """One file per team that has limits: what the processes of this machine have used of them."""
+        return self.root / "usage"
+
+    @property
     def processes(self) -> Path:
         """One status file per data-plane process, rewritten every second."""
         return self.root / "processes"

@@ -103,6 +103,11 @@ class DataPlane:
         return cls(directory, environment=environment, kind=kind, clock=clock or SystemClock(), redact=redact)
 
     @property
+    def directory(self) -> DataDirectory:
+        """Where it keeps its files."""
+        return self._directory
+
+    @property
     def environment(self) -> str:
         """The environment this data plane serves."""
         return self._environment

@@ -1,0 +1,168 @@
+"""What each team may use: requests a minute, dollars a day, requests at once.
+
+Exact within one process. Across the processes of one machine the others' counts are read every 20 ms, so a limit is
+overshot by at most what the others admit within 20 ms; money also by what the requests in flight cost, for a cost is
+known only when the answer has ended. Several machines each hold the limits for themselves.
+
+Requests are counted over a sliding window: those of this minute, and those of the last one weighted by how much of it
+the window still covers.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import msgspec
+
+from trimtab.core.ids import check_name
+from trimtab.serving.usage_file import UsageFile, in_memory
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from trimtab.serving.usage_file import UsageSlots
+
+__all__ = ["ANY_TEAM", "Refused", "TeamLimit", "TeamLimits", "TeamMeter"]
+
+ANY_TEAM = "*"
+"""Names the limits of every team that has none of its own."""
+_OPEN = "_open"
+"""The file of callers without a key, where the gateway asks for none."""
+_MINUTE_MS = 60_000
+_DAY_MS = 86_400_000
+_REFRESH_MS = 20
+_MICRO = 1_000_000
+
+
+class TeamLimit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one team may use; `None` where it may use any amount."""
+
+    requests_per_minute: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    usd_per_day: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    """A day of UTC."""
+    concurrent: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    """Requests in flight at once."""
+
+
+class Refused(NamedTuple):
+    """Why a request is not admitted now."""
+
+    code: str
+    """`rate_limit_exceeded`, `insufficient_quota` or `too_many_concurrent`."""
+    message: str
+    retry_after_seconds: int
+    limit: str
+    """The limit, for people and for the headers of the answer."""
+
+
+class TeamMeter:
+    """One team's meter in this process."""
+
+    __slots__ = ("_file", "_limit", "_others", "_read_ms", "_slots", "problem", "team")
+
+    def __init__(self, team: str, limit: TeamLimit, path: Path) -> None:
+        """Share the file at `path` with other processes; count alone, and say so in `problem`, where it cannot be."""
+        self.team = team
+        self._limit = limit
+        self.problem = ""
+        self._file: UsageFile | None = None
+        try:
+            self._file = UsageFile(path)
+            self._slots: UsageSlots = self._file.slots
+        except OSError as error:
+            self.problem = f"limits of `{team}` are held by each process alone: {error}"
+            self._slots = in_memory()
+        self._read_ms = -_REFRESH_MS
+        self._others = self._slots.mine()
+
+    def admit(self, now_ms: int) -> Refused | None:
+        """Count a request, or return why it is refused. Every admitted request is given back with `release`."""
+        slots, limit = self._slots, self._limit
+        minute, day = now_ms // _MINUTE_MS, now_ms // _DAY_MS
+        slots.turn(minute, day)
+        if abs(now_ms - self._read_ms) >= _REFRESH_MS:
+            self._others = slots.others(minute, day, now_ms)
+            self._read_ms = now_ms
+            slots.beat(now_ms)
+        mine, others = slots.mine(), self._others
+        if limit.requests_per_minute is not None:
+            passed = now_ms % _MINUTE_MS
+            older = (mine.last_minute + others.last_minute) * (1 - passed / _MINUTE_MS)
+            if mine.this_minute + others.this_minute + older + 1 > limit.requests_per_minute:
+                return self._too_many(limit.requests_per_minute, older, passed)
+        if limit.usd_per_day is not None and mine.micro_usd + others.micro_usd >= limit.usd_per_day * _MICRO:
+            return Refused(
+                "insufficient_quota",
+                f"team `{self.team}` has spent its {limit.usd_per_day:g} USD of today (UTC)",
+                (_DAY_MS - now_ms % _DAY_MS) // 1000 + 1,
+                f"{limit.usd_per_day:g} USD a day",
+            )
+        if limit.concurrent is not None and mine.in_flight + others.in_flight >= limit.concurrent:
+            return Refused(
+                "too_many_concurrent",
+                f"team `{self.team}` has {limit.concurrent} requests in flight already",
+                1,
+                f"{limit.concurrent} at once",
+            )
+        slots.began()
+        return None
+
+    def release(self, micro_usd: int) -> None:
+        """Count the end of an admitted request and what it cost, in millionths of a US dollar."""
+        self._slots.ended(micro_usd)
+
+    def tick(self, now_ms: int) -> None:
+        """Show the other processes that this one lives; to be called every second."""
+        self._slots.turn(now_ms // _MINUTE_MS, now_ms // _DAY_MS)
+        self._slots.beat(now_ms)
+
+    def spent_usd(self, now_ms: int) -> float:
+        """Return what the team has spent today, on this machine."""
+        minute, day = now_ms // _MINUTE_MS, now_ms // _DAY_MS
+        self._slots.turn(minute, day)
+        return (self._slots.mine().micro_usd + self._slots.others(minute, day, now_ms).micro_usd) / _MICRO
+
+    def close(self) -> None:
+        """Give the slot back."""
+        if self._file is not None:
+            self._file.close()
+
+    def _too_many(self, limit: int, older: float, passed: int) -> Refused:
+        # What is left of the last minute fades; once it has, only the next minute helps.
+        seconds = 1 if older >= 1 else (_MINUTE_MS - passed) // 1000 + 1
+        message = f"team `{self.team}` has made its {limit} requests of the last minute"
+        return Refused("rate_limit_exceeded", message, seconds, f"{limit} requests a minute")
+
+
+class TeamLimits:
+    """The meters of a process, made when a team first calls."""
+
+    def __init__(self, limits: Mapping[str, TeamLimit], folder: Path) -> None:
+        """Raises `InputError` (`malformed_name`) for a name that no team can have."""
+        for team in limits:
+            if team != ANY_TEAM:
+                check_name(team, what="team")
+        self._limits = dict(limits)
+        self._folder = folder
+        self._meters: dict[str, TeamMeter | None] = {}
+
+    def find(self, team: str) -> TeamMeter | None:
+        """Return a team's meter, `None` where nothing limits it."""
+        try:
+            return self._meters[team]
+        except KeyError:
+            limit = self._limits.get(team) or self._limits.get(ANY_TEAM)
+            meter = None if limit is None else TeamMeter(team, limit, self._folder / f"{team or _OPEN}.usage")
+            self._meters[team] = meter
+            return meter
+
+    @property
+    def meters(self) -> list[TeamMeter]:
+        """Those made so far."""
+        return [meter for meter in self._meters.values() if meter is not None]
+
+    def close(self) -> None:
+        """Give every slot back."""
+        for meter in self.meters:
+            meter.close()
