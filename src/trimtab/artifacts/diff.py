@@ -60,7 +60,7 @@ class FallbackParts(Protocol):
 
 def diff_releases(old: ReleaseParts, new: ReleaseParts) -> list[Change]:
     """Return what differs between two releases; empty exactly where all their contents are equal."""
-    changes = [*_prompt(old.prompt, new.prompt), *_model(old.model, new.model)]
+    changes = [*_prompt(old.prompt, new.prompt), *_model_itself(old.model, new.model)]
     pairs: list[tuple[str, Content | None, Content | None]] = [
         ("tools", old.tools, new.tools),
         ("schema", old.schema, new.schema),
@@ -100,7 +100,7 @@ def _fallbacks(old: Sequence[FallbackParts], new: Sequence[FallbackParts]) -> It
     for number, (before, after) in enumerate(zip_longest(old, new), 1):
         path = f"fallbacks[{number}]"
         if before is not None and after is not None:
-            for change in _model(before.model, after.model):
+            for change in _model_itself(before.model, after.model):
                 yield msgspec.structs.replace(change, path=f"{path}.{change.path}")
             if before.wire != after.wire:
                 yield _replaced(f"{path}.wire", before.wire, after.wire)
@@ -130,6 +130,8 @@ def _named(content: Content) -> str:
             return content.name
         case AdapterContent():
             return ", ".join(content.output)
+        case ModelContent():
+            return f"{content.provider}/{content.model}"
         case _:
             return type(content).__name__
 
@@ -167,6 +169,13 @@ def _one_sided(kind: str, place: str, message: PromptMessage) -> Change:
 
 
 def _model(old: ModelContent, new: ModelContent) -> Iterator[Change]:
+    yield from _model_itself(old, new)
+    if old.called_by != new.called_by:
+        yield _replaced("model.api", old.called_by, new.called_by)
+
+
+def _model_itself(old: ModelContent, new: ModelContent) -> Iterator[Change]:
+    """Without its API: a release says by its wire formats how its models are called."""
     if old.provider != new.provider:
         yield _replaced("model.provider", old.provider, new.provider)
     if old.model != new.model:

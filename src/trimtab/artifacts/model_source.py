@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, get_args
 
+import msgspec
+
 from trimtab.artifacts.document import nearest
 from trimtab.artifacts.model import ModelApi, ModelContent
 from trimtab.core.errors import InputError
@@ -74,9 +76,10 @@ def read_model(node: Node) -> ModelContent:
         # A slash is then part of the model's own name, as in `meta-llama/Llama-3.1-8B`.
         provider, model = _provider(fields["provider"], fields["provider"].text()), fields["model"].text()
     parameters = read_parameters(fields["parameters"]) if "parameters" in fields else {}
-    if "api" not in fields:
-        return ModelContent(provider=provider, model=model, parameters=parameters)
-    return ModelContent(provider=provider, model=model, parameters=parameters, api=_api(fields["api"]))
+    content = ModelContent(provider=provider, model=model, parameters=parameters)
+    api = _api(fields["api"]) if "api" in fields else content.called_by
+    # The default stays unset, also where it is written out: one meaning has one digest.
+    return content if api == content.called_by else msgspec.structs.replace(content, api=api)
 
 
 def _api(node: Node) -> ModelApi:

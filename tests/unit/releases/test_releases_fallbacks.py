@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from trimtab.artifacts.diff import diff_releases
+from trimtab.artifacts.diff import diff_artifacts, diff_releases
 from trimtab.artifacts.folder import load_feature
 from trimtab.artifacts.model import ModelContent, artifact_digest
 from trimtab.core.canonical import canonical_digest
@@ -51,6 +51,40 @@ def test_models_and_releases_from_before_there_was_a_choice_keep_their_digests(t
     assert release.digest == canonical_digest(written)
 
 
+def test_digests_of_the_first_releases_are_what_they_were() -> None:
+    # Computed by the code from before models had an `api`.
+    plain = ModelContent(provider="openai", model="gpt-4o")
+    assert artifact_digest("model", plain) == "sha256:f76771757d18ce6f038cb915778cc939c56cfa05998a911e75d50f1fdeb18735"
+    claude = ModelContent(provider="anthropic", model="claude-sonnet-5", parameters={"max_tokens": 9})
+    assert artifact_digest("model", claude) == "sha256:d1895cad19e9b627dae62d6cc84e1134beef574c0ae1abf69a02d4bd5d2eaaa2"
+
+
+@pytest.mark.parametrize(
+    ("said", "unsaid"),
+    [
+        ("{model: openai/gpt-4o, api: chat}", "openai/gpt-4o"),
+        ("{model: anthropic/claude-sonnet-5, api: messages}", "anthropic/claude-sonnet-5"),
+    ],
+)
+def test_a_default_api_that_is_written_out_is_the_same_release(tmp_path: Path, said: str, unsaid: str) -> None:
+    _, one = compiled(tmp_path / "a", f"model: {said}\n")
+    _, other = compiled(tmp_path / "b", f"model: {unsaid}\n")
+    assert one.digest == other.digest
+
+
+def test_an_api_alone_makes_two_models_differ() -> None:
+    chat = ModelContent(provider="openai", model="gpt-5")
+    responses = ModelContent(provider="openai", model="gpt-5", api="responses")
+    assert [(c.path, c.before, c.after) for c in diff_artifacts(chat, responses)] == [
+        ("model.api", "chat", "responses")
+    ]
+
+
+def test_a_chain_of_five_is_accepted(tmp_path: Path) -> None:
+    _, release = compiled(tmp_path / "f", "model: openai/a\nfallbacks: [b/1, b/2, b/3, b/4, b/5]\n")
+    assert [fallback.model.model for fallback in release.fallbacks] == ["1", "2", "3", "4", "5"]
+
+
 @pytest.mark.parametrize(
     ("model", "wire"),
     [
@@ -93,6 +127,7 @@ def test_the_chain_is_behaviour_so_it_is_in_the_digest_and_in_the_diff(tmp_path:
         ("added", "fallbacks[2]"),
     ]
     assert [change.kind for change in diff_releases(one, alone)] == ["removed", "removed"]
+    assert diff_releases(alone, one)[0].summary == "fallback added (anthropic/claude-sonnet-5)"
     moved = {change.path for change in diff_releases(one, other)}
     assert {"fallbacks[1].wire", "fallbacks[2].wire"} <= moved
     assert diff_releases(one, one) == []
@@ -103,6 +138,7 @@ def test_the_chain_is_behaviour_so_it_is_in_the_digest_and_in_the_diff(tmp_path:
     [
         ("model: openai/a\nfallbacks: [openai/a]\n", "same_model_twice", 3),
         ("model: openai/a\nfallbacks:\n  - openai/b\n  - openai/b\n", "same_model_twice", 5),
+        ("model: openai/a\nfallbacks: [{model: openai/a, api: chat}]\n", "same_model_twice", 3),
         ("model: openai/a\nfallbacks: [b/1, b/2, b/3, b/4, b/5, b/6]\n", "too_many_fallbacks", 3),
         ("model: {model: openai/a, api: soap}\n", "unknown_api", 2),
         ("model: openai/a\nfallbacks: openai/b\n", "wrong_type", 3),

@@ -69,7 +69,8 @@ def show(app: AppContext, feature: str, reference: str, as_json: bool) -> None: 
     print(f"  serves   {model.provider}/{model.model} {msgspec.json.encode(model.parameters).decode()}")
     for fallback in release.compiled.fallbacks:
         model = fallback.model
-        print(f"  then     {model.provider}/{model.model} {msgspec.json.encode(model.parameters).decode()}")
+        parameters = msgspec.json.encode(model.parameters).decode()
+        print(f"  then     {model.provider}/{model.model} {parameters} {fallback.wire}")
     for message in release.compiled.prompt.messages:
         print(f"\n--- {message.role}\n{message.content}")
 
