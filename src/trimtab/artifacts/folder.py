@@ -112,6 +112,7 @@ class _Folder:
             *self._fallbacks(model),
             *self._optional(feature, file, path),
         ]
+        warnings += _silent_fallbacks(artifacts)
         plan = self._root / _PLAN_FILE if _PLAN_FILE in self._files.names else None
         return FeatureSource(
             feature=feature,
@@ -191,6 +192,10 @@ class _Folder:
         before = model
         for number, item in enumerate(items, 1):
             content = read_model(item)
+            shape = model.parameters.get("response_format")
+            if shape is not None and "response_format" not in content.parameters:
+                # What the answer must look like is the release's contract, not a setting of its first model.
+                content = msgspec.structs.replace(content, parameters={**content.parameters, "response_format": shape})
             if content == before:
                 raise item.error(
                     "same_model_twice",
@@ -262,6 +267,19 @@ class _Folder:
         if adapter is not None:
             found.append(NamedContent(kind="adapter", name=feature, content=_adapter(adapter), path=adapter.path))
         return found
+
+
+def _silent_fallbacks(artifacts: list[NamedContent]) -> list[str]:
+    """Fallbacks that can hardly ever answer, for the API they are called by wants what few callers send."""
+    return [
+        f"{named.path}: {named.name} pins no `max_tokens`, and Anthropic requires it: it is passed over unless callers "
+        "send one"
+        for named in artifacts
+        if isinstance(named.content, ModelContent)
+        and named.name.startswith("fallback-")
+        and named.content.called_by == "messages"
+        and not named.content.parameters.keys() & {"max_tokens", "max_completion_tokens"}
+    ]
 
 
 def _plan(path: Path) -> bytes:

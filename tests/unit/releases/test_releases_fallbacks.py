@@ -148,3 +148,18 @@ def test_the_chain_is_behaviour_so_it_is_in_the_digest_and_in_the_diff(tmp_path:
 def test_what_is_no_chain_is_named_with_its_line(tmp_path: Path, yaml: str, code: str, line: int) -> None:
     error = refused(tmp_path / "f", yaml)
     assert (error.code, error.line) == (code, line)
+
+
+def test_what_the_answer_must_look_like_holds_for_fallbacks_too(tmp_path: Path) -> None:
+    _, release = compiled(
+        tmp_path / "f",
+        "model: {model: openai/gpt-4o, parameters: {responseFormat: {type: json_object}, seed: 1}}\n"
+        "fallbacks: [openai/gpt-4o-mini]\n",
+    )
+    assert release.fallbacks[0].model.parameters == {"response_format": {"type": "json_object"}}
+
+
+def test_a_fallback_that_could_hardly_ever_answer_is_warned_of(tmp_path: Path) -> None:
+    compiled(tmp_path / "f", "model: openai/gpt-4o\nfallbacks: [anthropic/claude-sonnet-5]\n")
+    (warning,) = load_feature(tmp_path / "f").warnings
+    assert "fallback-1 pins no `max_tokens`" in warning
