@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from benchmarks.servers.model import BODY_MODEL, Server, Workspace, free_port
 from trimtab.artifacts.model import ModelContent, PromptContent, PromptMessage
-from trimtab.bootstrap.settings import GatewaySettings
 from trimtab.releases.model import CompiledRelease
 from trimtab.serving.directory import DataDirectory
 from trimtab.serving.snapshot import Price, RolloutRoute, Route, Snapshot
@@ -28,8 +27,17 @@ __all__ = ["prepare", "prepare_capturing", "prepare_tls", "start_as"]
 _KEY = "sk-trimtab-benchmark-0123456789abcdef"
 _TEAM = "team-support"
 _PROMPT = "You are the Acme support assistant, release {}. Answer from the order data only, in at most three sentences."
-_ONE_WORKER = "\n[gateway]\nworkers = 1\n" if "workers" in GatewaySettings.__struct_fields__ else ""
-_ON = "auth, rollout, retries armed, usage and cost, fsynced events"
+_GATEWAY = f"""
+[gateway]
+workers = 1
+
+[gateway.limits.{_TEAM}]
+requests_per_minute = 100000000
+usd_per_day = 1000000.0
+concurrent = 100000
+"""
+"""Limits that are met by nobody, and counted all the same."""
+_ON = "auth, team's rate, money and concurrency limits, rollout, retries armed, usage and cost, fsynced events"
 
 
 def prepare(workspace: Workspace) -> Server:
@@ -72,7 +80,7 @@ def start_as(
 
 def _write_settings(home: Path, upstream: str) -> None:
     text = f'directory = "data"\n\n[providers.openai]\nbase_url = {json.dumps(upstream)}\n'
-    (home / "trimtab.toml").write_text(text + _ONE_WORKER)
+    (home / "trimtab.toml").write_text(text + _GATEWAY)
 
 
 def _release(number: int, model: str) -> CompiledRelease:
