@@ -8,6 +8,7 @@ Strict both ways: what a format has no place for is an error that names it, in t
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
@@ -53,15 +54,23 @@ class _Dialect(NamedTuple):
     error_body: Callable[..., bytes]
 
 
+def _completion_of_message(body: bytes) -> bytes:
+    return anthropic.to_chat_completion(body, created=int(time.time()))  # messages do not say when
+
+
+def _chunks_of_messages() -> anthropic.ToChatStream:
+    return anthropic.ToChatStream(created=int(time.time()))
+
+
 _MESSAGES = _Dialect(
     b"/messages",
     anthropic.to_chat_request,
     anthropic.in_messages_words,
     anthropic.from_chat_request,
     anthropic.recorded_messages,
-    anthropic.to_chat_completion,
+    _completion_of_message,
     anthropic.from_chat_completion,
-    anthropic.ToChatStream,
+    _chunks_of_messages,
     anthropic.FromChatStream,
     anthropic.read_error,
     anthropic.error_body,
