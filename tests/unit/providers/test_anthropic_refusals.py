@@ -28,6 +28,10 @@ USE = {"type": "tool_use", "id": "t", "name": "f", "input": {}}
         ({"cache_control": {"type": "ephemeral"}}, "cache_control"),
         ({"tools": [{"type": "web_search_20250305", "name": "web_search"}]}, "tools[0].type"),
         ({"tools": [{"name": "f", "input_schema": {}, "cache_control": {}}]}, "tools[0].cache_control"),
+        (
+            {"tools": [{"name": "f", "input_schema": {}, "eager_input_streaming": False}]},
+            "tools[0].eager_input_streaming",
+        ),
         ({"tool_choice": {"type": "sometimes"}}, "tool_choice.type"),
         ({"system": [{**TEXT, "cache_control": {"type": "ephemeral"}}]}, "system[0].cache_control"),
         (turn(TEXT, {**TEXT, "cache_control": {"type": "ephemeral"}}), "messages[0].content[1].cache_control"),

@@ -188,6 +188,12 @@ def test_turns_alternate_whatever_chat_sends() -> None:
     ]
 
 
+def test_a_tool_whose_input_shall_be_streamed_eagerly_is_a_tool_of_chat_which_streams_it_anyway() -> None:
+    tool = {"name": "f", "input_schema": {"type": "object"}}
+    asked = {"messages": [QUESTION], "tools": [{**tool, "eager_input_streaming": True}]}
+    assert to_chat_request(asked) == to_chat_request({"messages": [QUESTION], "tools": [tool]})
+
+
 def test_what_was_sent_is_left_as_it_was() -> None:
     messages = [{"role": "user", "content": [{"type": "text", "text": "a"}]}, {"role": "user", "content": "b"}]
     before = json.dumps(messages)

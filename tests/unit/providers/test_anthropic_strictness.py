@@ -45,6 +45,7 @@ CHAT_CASES = CASES.cases_of(CompletionCreateParamsNonStreaming, CHAT_BASE, QUEST
 
 SAYS_NOTHING_IN_MESSAGES = [
     (r"tools\[0\]\.type", "custom"),  # what a tool is where it says nothing
+    (r"tools\[0\]\.eager_input_streaming", True),  # as chat streams the input of every tool
     (r".*\.is_error", False),
     (r".*\.caller\.type", "direct"),  # as every tool of chat is called
 ]

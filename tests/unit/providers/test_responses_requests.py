@@ -264,6 +264,13 @@ def test_what_chat_has_no_place_for_is_named_as_the_caller_wrote_it(body: dict[s
     assert refusal(to_chat_request, {"model": "m", "input": "hi", **body}) == ("cannot_carry", param)
 
 
+def test_a_reference_is_refused_with_what_makes_clients_send_items() -> None:
+    with pytest.raises(InputError) as caught:
+        to_chat_request({"model": "m", "input": [{"type": "item_reference", "id": "msg_1"}]})
+    assert (caught.value.code, caught.value.param) == ("cannot_carry", "input[0].type")
+    assert "`store: false`" in (caught.value.hint or "")
+
+
 @pytest.mark.parametrize(
     ("request_", "param"),
     [

@@ -33,7 +33,7 @@ _UNCARRIED_IN_TOOLS = {
     "allowed_callers": "the tools of chat are called by the model alone",
     "cache_control": "chat completions have no cache breakpoints on tools",
     "defer_loading": "the tools of chat are always loaded",
-    "eager_input_streaming": "chat completions have no choice of how tool input is streamed",
+    "eager_input_streaming": "chat completions cannot hold tool input back until it is whole",
     "input_examples": "the tools of chat have no examples; describe them",
 }
 _CHOICES = {"any": "required", "auto": "auto", "none": "none"}
@@ -144,6 +144,8 @@ def _tool(value: Any, at: str) -> dict[str, Any]:  # noqa: ANN401 - any JSON val
     tool = object_of(value, at)
     if tool.get("type") not in (None, "custom"):
         raise uncarried(f"{at}.type", why=f"chat completions have no tool `{tool['type']}`")
+    if tool.get("eager_input_streaming") is True:  # as chat streams the input of every tool
+        tool = {name: said for name, said in tool.items() if name != "eager_input_streaming"}
     refuse_other_fields(tool, _TOOL_FIELDS, why=_UNCARRIED_IN_TOOLS, at=at)
     function: dict[str, Any] = {"name": text_of(tool.get("name"), f"{at}.name")}
     if tool.get("description") not in (None, ""):

@@ -22,11 +22,12 @@ _UNCARRIED_IN_MESSAGES = {"phase": "chat completions do not mark the phases of a
 _UNCARRIED_IN_CALLS = {"async": "the tools of chat are waited for", **_NAMESPACE}
 _UNCARRIED_IN_OUTPUTS = {"name": "chat names the call alone", **_NAMESPACE}
 _BREAKPOINT = "prompt_cache_breakpoint"
+_SEND_ITEMS = "send the item itself; a client that refers by itself sends items once it is told `store: false`"
 _UNCARRIED_ITEMS = {
     "compaction": "chat completions do not compact a conversation",
     "custom_tool_call": "custom tools are not translated; declare a function",
     "custom_tool_call_output": "custom tools are not translated; declare a function",
-    "item_reference": "chat completions keep no items to refer to; send the item itself",
+    "item_reference": "chat completions keep no items to refer to",
     "reasoning": "chat completions take no reasoning back",
 }
 
@@ -77,7 +78,8 @@ def _kind(item: dict[str, Any]) -> Any:  # noqa: ANN401 - any JSON value
 def _wrong_item(kind: Any, at: str) -> InputError:  # noqa: ANN401 - any JSON value
     if not isinstance(kind, str):
         return InputError("invalid_type", "an item needs a `type` or a `role`", param=f"{at}.type")
-    return uncarried(f"{at}.type", why=_UNCARRIED_ITEMS.get(kind, f"chat completions have no items `{kind}`"))
+    why = _UNCARRIED_ITEMS.get(kind, f"chat completions have no items `{kind}`")
+    return uncarried(f"{at}.type", why=why, hint=_SEND_ITEMS if kind == "item_reference" else None)
 
 
 def _check(item: dict[str, Any], at: str, fields: frozenset[str], why: Mapping[str, str]) -> None:
