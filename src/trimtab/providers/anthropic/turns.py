@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from trimtab.core.errors import InputError
+from trimtab.providers.openai.fields import PARSED_ARGUMENTS, PARSED_CONTENT
 from trimtab.providers.strictness import (
     NOTHING,
     items_of,
@@ -30,7 +31,7 @@ _NAME = "the Messages API has no names of participants"
 _BREAKPOINT = {"prompt_cache_breakpoint": "its lifetimes are not those of Anthropic's `cache_control`"}
 _OLD_CALLS = "the Messages API knows tools, not functions; use `tool_calls`"
 _FIELDS = frozenset({"content", "role"})
-_ASSISTANT_FIELDS = _FIELDS | {"tool_calls"}
+_ASSISTANT_FIELDS = _FIELDS | {"tool_calls", PARSED_CONTENT}
 _TOOL_FIELDS = _FIELDS | {"tool_call_id"}
 _UNCARRIED_IN_ASSISTANT = {
     "annotations": "annotations of chat are not Anthropic's citations",
@@ -43,7 +44,7 @@ _UNCARRIED_IN_OTHERS = {"name": _NAME}
 _TEXT_FIELDS = frozenset({"text", "type"})
 _IMAGE_FIELDS = frozenset({"image_url", "type"})
 _CALL_FIELDS = frozenset({"function", "id", "type"})
-_FUNCTION_FIELDS = frozenset({"arguments", "name"})
+_FUNCTION_FIELDS = frozenset({"arguments", "name", PARSED_ARGUMENTS})
 _UNCARRIED_PARTS = {
     "file": "files of chat have no exact counterpart",
     "input_audio": "the Messages API has no audio",

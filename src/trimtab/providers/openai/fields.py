@@ -11,7 +11,16 @@ if TYPE_CHECKING:
 
     from trimtab.releases.model import CompiledRelease
 
-__all__ = ["CHAT_FIELDS", "CONFLICTS", "EMBEDDINGS_FIELDS", "OURS", "RESERVED_PARAMETERS", "pinned_parameters"]
+__all__ = [
+    "CHAT_FIELDS",
+    "CONFLICTS",
+    "EMBEDDINGS_FIELDS",
+    "OURS",
+    "PARSED_ARGUMENTS",
+    "PARSED_CONTENT",
+    "RESERVED_PARAMETERS",
+    "pinned_parameters",
+]
 
 OURS = "trimtab"
 """The one field that is ours: `{"variables": {...}}`. Never sent on."""
@@ -59,6 +68,12 @@ CHAT_FIELDS = frozenset(
 )
 
 EMBEDDINGS_FIELDS = frozenset({"dimensions", "encoding_format", "input", "model", "user"})
+
+PARSED_CONTENT = "parsed"
+"""What OpenAI's clients add to an answer whose `content` they parsed, and send back with it: `content` said again."""
+
+PARSED_ARGUMENTS = "parsed_arguments"
+"""The same for the `arguments` of a function that was called."""
 
 CONFLICTS: dict[str, tuple[str, ...]] = {
     "max_tokens": ("max_completion_tokens",),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from trimtab.core.errors import InputError
+from trimtab.providers.openai.fields import PARSED_ARGUMENTS, PARSED_CONTENT
 from trimtab.providers.strictness import items_of, object_of, refuse_other_fields, text_of, uncarried
 
 if TYPE_CHECKING:
@@ -16,7 +17,8 @@ _NAME = "the Responses API has no names of participants"
 _OLD_CALLS = "the Responses API knows tools, not functions; use `tool_calls`"
 _BREAKPOINT = "prompt_cache_breakpoint"
 _FIELDS = frozenset({"content", "role"})
-_ASSISTANT_FIELDS = _FIELDS | {"refusal", "tool_calls"}
+_ASSISTANT_FIELDS = _FIELDS | {"refusal", "tool_calls", PARSED_CONTENT}
+_FUNCTION_FIELDS = frozenset({"arguments", "name", PARSED_ARGUMENTS})
 _UNCARRIED_IN_ASSISTANT = {
     "annotations": "annotations of chat are not those of the Responses API",
     "audio": "the Responses API has no audio here",
@@ -85,7 +87,7 @@ def _call(value: Any, at: str) -> dict[str, Any]:  # noqa: ANN401 - any JSON val
         raise uncarried(f"{at}.type", why="custom tools are not translated; declare a function")
     refuse_other_fields(call, frozenset({"function", "id", "type"}), at=at)
     function = object_of(call.get("function"), f"{at}.function")
-    refuse_other_fields(function, frozenset({"arguments", "name"}), at=f"{at}.function")
+    refuse_other_fields(function, _FUNCTION_FIELDS, at=f"{at}.function")
     return {
         "type": "function_call",
         "call_id": text_of(call.get("id"), f"{at}.id"),
