@@ -1,4 +1,4 @@
-// The stock `openai` npm client against a gateway: `node client.mjs BASE_URL`. Prints what it saw as JSON.
+// The stock `openai` npm client against a gateway: `node openai.mjs BASE_URL`. Prints what it saw as JSON.
 import OpenAI from "openai";
 
 const client = new OpenAI({ baseURL: process.argv[2], apiKey: "none", maxRetries: 0 });
