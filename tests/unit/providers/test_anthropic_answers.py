@@ -293,6 +293,13 @@ def test_errors_have_anthropics_type_and_keep_our_code_and_place(status: int, ki
     assert read_error(body, status) == (kind, "Wrong.")
 
 
+def test_a_refused_thread_is_told_as_anthropic_does_so_that_its_clients_go_on_without() -> None:
+    refusal: dict[str, Any] = {"kind": "invalid_request_error", "message": "No.", "code": "cannot_carry", "status": 400}
+    told = json.loads(error_body(**refusal, param="thread"))["error"]
+    assert told["details"] == {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}
+    assert "details" not in json.loads(error_body(**refusal, param="top_k"))["error"]
+
+
 def test_a_stream_ends_with_an_error_event() -> None:
     event = stream_error(kind="upstream_error", message="Gone.", param=None, code="upstream_truncated", status=502)
     name, data = event.split(b"\n", 1)

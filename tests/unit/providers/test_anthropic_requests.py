@@ -212,9 +212,9 @@ def test_answers_of_a_client_can_be_sent_back_with_their_empty_fields() -> None:
     assert to_chat_request({"messages": [QUESTION, turn, QUESTION]})["messages"][1]["content"] == "Yes."
 
 
-def test_what_openais_clients_parsed_of_an_answer_stays_behind_for_it_is_said_by_the_answer() -> None:
+def test_what_openais_clients_add_to_an_answer_stays_behind_for_the_answer_says_it() -> None:
     call: dict[str, Any] = {"id": "t", "type": "function", "function": {"name": "f", "arguments": '{"a":1}'}}
-    parsed = {**call, "function": {**call["function"], "parsed_arguments": {"a": 1}}}
+    parsed = {**call, "index": 0, "function": {**call["function"], "parsed_arguments": {"a": 1}}}
     said = {"role": "assistant", "content": "Yes.", "tool_calls": [call]}
     again = {**said, "parsed": None, "tool_calls": [parsed]}
     assert chat(messages=[QUESTION, again, QUESTION]) == chat(messages=[QUESTION, said, QUESTION])

@@ -264,10 +264,10 @@ def test_what_chat_has_no_place_for_is_named_as_the_caller_wrote_it(body: dict[s
     assert refusal(to_chat_request, {"model": "m", "input": "hi", **body}) == ("cannot_carry", param)
 
 
-def test_what_openais_clients_parsed_of_an_answer_stays_behind_for_it_is_said_by_the_answer() -> None:
+def test_what_openais_clients_add_to_an_answer_stays_behind_for_the_answer_says_it() -> None:
     function = {"name": "f", "arguments": '{"a":1}'}
     said = {"role": "assistant", "content": "Yes.", "tool_calls": [{"id": "t", "function": function}]}
-    parsed = {"id": "t", "function": {**function, "parsed_arguments": {"a": 1}}}
+    parsed = {"id": "t", "index": 0, "function": {**function, "parsed_arguments": {"a": 1}}}
     ask = {"model": "m", "messages": [QUESTION, said]}
     again = {**ask, "messages": [QUESTION, {**said, "parsed": {"b": 2}, "tool_calls": [parsed]}]}
     assert from_chat_request(again) == from_chat_request(ask)

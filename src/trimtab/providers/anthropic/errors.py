@@ -22,6 +22,7 @@ _TYPES = {
     529: "overloaded_error",
 }
 _FIRST_SERVER_STATUS = 500
+_NO_THREADS = ("cannot_carry", "thread")
 
 
 class _Detail(msgspec.Struct, frozen=True, gc=False):
@@ -42,10 +43,13 @@ def error_body(*, kind: str, message: str, param: str | None, code: str, status:
 
     The error's type follows from the HTTP status as Anthropic documents it (other client errors are
     `invalid_request_error`, other server errors `api_error`). What Anthropic has no field for stands beside it: `kind`
-    (`core.errors`), `code` and `param`.
+    (`core.errors`), `code` and `param`. Where `thread` is what cannot be carried, `details` say so as Anthropic does:
+    its clients' tool loops then go on without one.
     """
     error_type = _TYPES.get(status) or ("api_error" if status >= _FIRST_SERVER_STATUS else "invalid_request_error")
-    error = {"type": error_type, "message": message, "code": code, "param": param, "kind": kind}
+    error: dict[str, object] = {"type": error_type, "message": message, "code": code, "param": param, "kind": kind}
+    if (code, param) == _NO_THREADS:
+        error["details"] = {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}
     return msgspec.json.encode({"type": "error", "error": error})
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from trimtab.core.errors import InputError
-from trimtab.providers.openai.fields import PARSED_ARGUMENTS, PARSED_CONTENT
+from trimtab.providers.openai.fields import CALL_INDEX, PARSED_ARGUMENTS, PARSED_CONTENT
 from trimtab.providers.strictness import (
     NOTHING,
     items_of,
@@ -43,7 +43,7 @@ _UNCARRIED_IN_ASSISTANT = {
 _UNCARRIED_IN_OTHERS = {"name": _NAME}
 _TEXT_FIELDS = frozenset({"text", "type"})
 _IMAGE_FIELDS = frozenset({"image_url", "type"})
-_CALL_FIELDS = frozenset({"function", "id", "type"})
+_CALL_FIELDS = frozenset({"function", "id", "type", CALL_INDEX})
 _FUNCTION_FIELDS = frozenset({"arguments", "name", PARSED_ARGUMENTS})
 _UNCARRIED_PARTS = {
     "file": "files of chat have no exact counterpart",

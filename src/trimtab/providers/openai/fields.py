@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from trimtab.releases.model import CompiledRelease
 
 __all__ = [
+    "CALL_INDEX",
     "CHAT_FIELDS",
     "CONFLICTS",
     "EMBEDDINGS_FIELDS",
@@ -68,6 +69,9 @@ CHAT_FIELDS = frozenset(
 )
 
 EMBEDDINGS_FIELDS = frozenset({"dimensions", "encoding_format", "input", "model", "user"})
+
+CALL_INDEX = "index"
+"""Where among the calls of a stream a call was; clients that put streams together send it back with the call."""
 
 PARSED_CONTENT = "parsed"
 """What OpenAI's clients add to an answer whose `content` they parsed, and send back with it: `content` said again."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from trimtab.core.errors import InputError
-from trimtab.providers.openai.fields import PARSED_ARGUMENTS, PARSED_CONTENT
+from trimtab.providers.openai.fields import CALL_INDEX, PARSED_ARGUMENTS, PARSED_CONTENT
 from trimtab.providers.strictness import items_of, object_of, refuse_other_fields, text_of, uncarried
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ _OLD_CALLS = "the Responses API knows tools, not functions; use `tool_calls`"
 _BREAKPOINT = "prompt_cache_breakpoint"
 _FIELDS = frozenset({"content", "role"})
 _ASSISTANT_FIELDS = _FIELDS | {"refusal", "tool_calls", PARSED_CONTENT}
+_CALL_FIELDS = frozenset({"function", "id", "type", CALL_INDEX})
 _FUNCTION_FIELDS = frozenset({"arguments", "name", PARSED_ARGUMENTS})
 _UNCARRIED_IN_ASSISTANT = {
     "annotations": "annotations of chat are not those of the Responses API",
@@ -85,7 +86,7 @@ def _call(value: Any, at: str) -> dict[str, Any]:  # noqa: ANN401 - any JSON val
     call = object_of(value, at)
     if call.get("type", "function") != "function":
         raise uncarried(f"{at}.type", why="custom tools are not translated; declare a function")
-    refuse_other_fields(call, frozenset({"function", "id", "type"}), at=at)
+    refuse_other_fields(call, _CALL_FIELDS, at=at)
     function = object_of(call.get("function"), f"{at}.function")
     refuse_other_fields(function, _FUNCTION_FIELDS, at=f"{at}.function")
     return {
