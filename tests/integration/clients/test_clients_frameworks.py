@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from trimtab.sim.config import Rule, SimConfig
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -63,20 +65,36 @@ def test_the_framework_works_unchanged(
     name: str,
     format: str,  # noqa: A002 - the field's word
 ) -> None:
-    here = stack(release(parameters={"seed": 1}))
+    sim = SimConfig(rules=[Rule(name="calls", tool_call_rate=1.0)])
+    here = stack(release(parameters={"top_p": 0.9}), sim=sim)
     ran = subprocess.run(
         [frameworks, _HERE / "frameworks.py", name, here.base_url], capture_output=True, text=True, timeout=90
     )
     assert ran.returncode == 0, ran.stderr[-2000:]
     seen = json.loads(ran.stdout.strip().splitlines()[-1])
+    check_what_it_saw(seen, release_shown=name != "langchain_anthropic")
+    *events, refused = here.generations(6)
+    assert {event.format for event in (*events, refused)} == {format}
+    assert {event.status for event in events} == {"ok"}
+    assert (refused.status, refused.error_code) == ("error", "pinned_field")
+    assert [event.stream for event in events] == [False, True, False, True, False]
+    assert [event.output for event in events] == [seen["text"], seen["streamed"], "", "", seen["answered"]]
+    assert events[0].variables == {"shop": "Acme"}
+    (call,) = events[2].tool_calls
+    told = json.dumps(events[4].messages)
+    assert call["id"] in told
+    assert "Blue Ox" in told
+
+
+def check_what_it_saw(seen: dict[str, Any], *, release_shown: bool) -> None:
     assert json.loads(seen["text"])["order_id"] == "A-1007"
     assert seen["streamed"] == seen["text"]
-    assert seen["tokens"] > 0
-    assert seen.get("tool", "find_order") == "find_order"
-    events = here.generations(3 if "tool" in seen else 2)
-    assert {event.format for event in events} == {format}
-    assert {event.status for event in events} == {"ok"}
-    assert events[0].output == seen["text"]
-    assert events[0].variables == {"shop": "Acme"}
-    if "tool" in seen:
-        assert events[2].tool_calls[0]["function"]["name"] == "find_order"
+    assert 0 < seen["tokens"] == seen["streamed_tokens"]
+    assert seen["calls"] == [["find_order", {"order_id": "A-1007"}]] * 2
+    assert json.loads(seen["answered"])["order_id"] == "A-1007"
+    assert seen["release"] == ("support-reply#1" if release_shown else None)
+    refused = seen["refused"]
+    assert "BadRequestError" in refused["classes"]
+    assert (refused["status"], refused["release"]) == (400, "support-reply#1")
+    assert "invalid_request_error" in refused["said"]
+    assert "pins `top_p`" in refused["said"]
