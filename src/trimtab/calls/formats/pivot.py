@@ -8,6 +8,7 @@ Strict both ways: what a format has no place for is an error that names it, in t
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from trimtab.releases.model import CompiledRelease
 
 __all__ = ["DIALECTS", "PivotTranslation"]
+
+_MESSAGE = re.compile(r"messages\[(\d+)\](.*)")
 
 
 class _Pipe(Protocol):
@@ -114,6 +117,7 @@ class PivotTranslation:
     def __init__(self, release: CompiledRelease, *, caller: Format, wire: str) -> None:
         self._chat = ChatTranslation(release)
         self._parameters = release.model.parameters
+        self._has_schema = release.schema is not None
         self._steps: Sequence[str] = release.adapter.output if release.adapter else ()
         self._caller = _CALLERS.get(caller)
         self._upstream = DIALECTS[wire]
@@ -123,13 +127,13 @@ class PivotTranslation:
         caller, upstream = self._caller, self._upstream
         if caller is None:
             merged = self._chat.request(prompt, body)
-            return merged if upstream is None else self._sent(upstream, merged, body)
+            return merged if upstream is None else self._sent(upstream, merged, body, first=len(prompt))
         if caller is _MESSAGES:
             body = anthropic.without_met_ceiling(body, self._parameters)
         chat = caller.to_chat_request(body)
         try:
             merged = self._chat.request(prompt, chat)
-            return merged if upstream is None else self._sent(upstream, merged, chat)
+            return merged if upstream is None else self._sent(upstream, merged, chat, first=len(prompt))
         except InputError as error:
             raise caller.in_words(error, body) from error
 
@@ -160,17 +164,30 @@ class PivotTranslation:
         told = tell(kind="upstream_error", message=message, param=None, code=code, status=status)
         return Answer(error_code=code), told
 
-    def _sent(self, upstream: _Dialect, merged: dict[str, Any], sent: dict[str, Any]) -> dict[str, Any]:
-        """Return the upstream's request; an error about what the release pins names it there, not in the request."""
+    def _sent(self, upstream: _Dialect, merged: dict[str, Any], sent: dict[str, Any], *, first: int) -> dict[str, Any]:
+        """Return the upstream's request. `first`: the message with which those of the caller begin."""
         try:
             return upstream.from_chat_request(merged)
         except InputError as error:
-            field = (error.param or "").partition(".")[0].partition("[")[0]
-            if field not in self._parameters or field in sent:
+            param = error.param or ""
+            told = self._place(param, sent, first)
+            if told == param:
                 raise
-            raise InputError(
-                error.code, error.message, param=f"model.parameters.{error.param}", hint=error.hint
-            ) from error
+            message = error.message.replace(f"`{param}`", f"`{told}`")
+            raise InputError(error.code, message, param=told, hint=error.hint) from error
+
+    def _place(self, param: str, sent: dict[str, Any], first: int) -> str:
+        """Return where what an error names in the merged request came from: the caller's, or the release's own."""
+        message = _MESSAGE.fullmatch(param)
+        if message is not None:
+            index = int(message[1]) - first
+            return f"messages[{index}]{message[2]}" if index >= 0 else f"prompt.{param}"
+        field = param.partition(".")[0].partition("[")[0]
+        if field in sent:
+            return param
+        if field in self._parameters:
+            return f"model.parameters.{param}"
+        return param.replace("response_format.json_schema", "schema") if self._has_schema else param
 
 
 class _PipedStream:

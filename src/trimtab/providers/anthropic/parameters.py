@@ -39,7 +39,6 @@ _SAYS_NOTHING: dict[str, Any] = {
     "modalities": ["text"],
     "n": 1,
     "presence_penalty": 0,
-    "response_format": {"type": "text"},
     "store": False,
     "top_logprobs": 0,
 }
@@ -136,6 +135,9 @@ def _effort(value: Any, at: str) -> dict[str, Any]:  # noqa: ANN401 - any JSON v
 
 def _response_format(value: Any, at: str) -> dict[str, Any]:  # noqa: ANN401 - any JSON value
     wanted = object_of(value, at)
+    if wanted.get("type") == "text":
+        refuse_other_fields(wanted, frozenset({"type"}), at=at)
+        return {}  # as every message is
     if wanted.get("type") != "json_schema":
         raise uncarried(f"{at}.type", why="the Messages API has no output format but `json_schema`")
     refuse_other_fields(wanted, frozenset({"json_schema", "type"}), at=at)

@@ -52,5 +52,5 @@ def missing_max_tokens(why: str) -> InputError:
         "missing_max_tokens",
         f"Anthropic requires `max_tokens` and {why}",
         param="max_tokens",
-        hint="add `max_tokens` to the release's model parameters, or pass it with the call",
+        hint="pass it with the call, or pin it among the parameters of the release's model",
     )

@@ -10,9 +10,10 @@ from trimtab.providers.strictness import items_of, object_of, refuse_other_field
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["chat_messages", "place_of_instruction"]
+__all__ = ["INSTRUCTING", "chat_messages", "kind_of"]
 
-_INSTRUCTING = ("developer", "system")
+INSTRUCTING = ("developer", "system")
+"""Roles that tell the model how to answer."""
 _SHARED = frozenset({"id", "status", "type"})
 _MESSAGE_FIELDS = _SHARED | {"content", "role"}
 _CALL_FIELDS = _SHARED | {"arguments", "call_id", "caller", "name"}
@@ -43,7 +44,7 @@ def chat_messages(value: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - any JSO
     for index, given in enumerate(items_of(value, "input")):
         at = f"input[{index}]"
         item = object_of(given, at)
-        match _kind(item):
+        match kind_of(item):
             case "message":
                 _add_message(chat, item, at)
             case "function_call":
@@ -55,20 +56,8 @@ def chat_messages(value: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - any JSO
     return chat
 
 
-def place_of_instruction(body: Mapping[str, Any]) -> str:
-    """Return where a body gives its first system or developer message: the only role that a merge refuses."""
-    if body.get("instructions") is not None:
-        return "instructions"
-    items = body.get("input")
-    if isinstance(items, list | tuple):
-        for index, item in enumerate(items):
-            if isinstance(item, dict) and item.get("role") in _INSTRUCTING:
-                return f"input[{index}].role"
-    return "input"
-
-
-def _kind(item: dict[str, Any]) -> Any:  # noqa: ANN401 - any JSON value
-    """A message need not say that it is one, and neither need a reference."""
+def kind_of(item: dict[str, Any]) -> Any:  # noqa: ANN401 - any JSON value
+    """Return an item's type; a message need not say that it is one, and neither need a reference."""
     kind = item.get("type")
     if kind is not None:
         return kind
@@ -95,7 +84,7 @@ def _add_message(chat: list[dict[str, Any]], item: dict[str, Any], at: str) -> N
     role, content, where = item.get("role"), item.get("content"), f"{at}.content"
     if role == "user":
         chat.append({"role": role, "content": _content(content, where, _USER_PARTS)})
-    elif role in _INSTRUCTING:
+    elif role in INSTRUCTING:
         chat.append({"role": role, "content": _content(content, where, _TEXT_PARTS)})
     elif role == "assistant":
         if chat and "tool_calls" in chat[-1]:

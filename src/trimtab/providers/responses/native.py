@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from trimtab.core.errors import InputError
 from trimtab.providers.openai.fields import OURS, RESERVED_PARAMETERS, pinned_parameters
 from trimtab.providers.responses.fields import RESPONSES_FIELDS
-from trimtab.providers.responses.items_to_chat import place_of_instruction
 from trimtab.providers.responses.messages_to_items import instructed, items_from_chat
 from trimtab.providers.responses.parameters import responses_fields
+from trimtab.providers.responses.places import place_of_instruction
 from trimtab.providers.responses.tools import responses_tool
 from trimtab.providers.strictness import items_of, object_of, text_of, uncarried, unknown_field
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from trimtab.providers.openai.fields import OURS
 from trimtab.providers.responses.fields import CHAT_NAMES, RESPONSES_FIELDS, SAYS_NOTHING, UNCARRIED_FIELDS
-from trimtab.providers.responses.items_to_chat import chat_messages, place_of_instruction
+from trimtab.providers.responses.items_to_chat import chat_messages
+from trimtab.providers.responses.places import place_in_input, place_of_instruction
 from trimtab.providers.responses.tools import chat_tool, chat_tool_choice
 from trimtab.providers.strictness import items_of, object_of, refuse_other_fields, text_of, uncarried
 
@@ -79,8 +80,8 @@ def in_responses_words(error: InputError, body: dict[str, Any]) -> InputError:
         return error
     head = re.split(r"[.\[]", param, maxsplit=1)[0]
     if head == "messages":
-        # Messages of the release stand before the caller's, so a place among them is not a place in `input`.
-        told = place_of_instruction(body) if _ROLE.fullmatch(param) and error.code == "pinned_field" else "input"
+        pinned = _ROLE.fullmatch(param) and error.code == "pinned_field"
+        told = place_of_instruction(body) if pinned else place_in_input(param, body)
     else:
         wrapper, tail = _WRAPPERS.get(head), param[len(head) :]
         told = CHAT_NAMES.get(head, head) + (tail.replace(wrapper, "", 1) if wrapper else tail)

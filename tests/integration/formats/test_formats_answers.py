@@ -1,0 +1,68 @@
+"""Whatever a model answers reaches callers of every format in their own, whole and streamed, and is recorded."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.integration.formats.case_files import ANSWERS, AnswerCase
+from tests.integration.formats.conftest import PAIRS, Answered, Gateway, simply
+from tests.integration.formats.hear import Heard, hear
+from tests.integration.formats.said import SERVED
+from tests.integration.formats.speak import whole, written
+from tests.integration.formats.upstream import Planned
+
+if TYPE_CHECKING:
+    from trimtab.events import Generation
+
+
+def recorded_stop(case: AnswerCase, caller: str, model: str) -> str:
+    """The journal has the provider's word where nothing is translated, and chat's elsewhere."""
+    if case.says.refusal and not caller == model == "messages":
+        return "refusal"
+    return case.stop(model, model if caller == model == "messages" else "chat")
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize(("caller", "model"), PAIRS)
+@pytest.mark.parametrize("case", ANSWERS, ids=str)
+def test_an_answer_is_heard_and_recorded(
+    gateway: Gateway, case: AnswerCase, caller: str, model: str, *, streamed: bool
+) -> None:
+    said = written(case.says, model) if streamed else whole(case.says, model)
+    gateway.upstream.plan(Planned(said, content_type="text/event-stream" if streamed else "application/json"))
+
+    answered = gateway.ask(caller, {"model": f"bare-{model}", **simply(caller, "Where is it?", streamed=streamed)})
+
+    assert (answered.status, answered.whole) == (200, True), answered.body
+    heard = hear(caller, answered.body, streamed=streamed)
+    assert heard._replace(calls=()) == expected(case, caller, model)
+    assert [(call.id, call.name, json.loads(call.arguments)) for call in heard.calls] == [
+        (call.id, call.name, json.loads(call.arguments)) for call in case.says.calls
+    ]
+    if caller == model:
+        assert answered.body == said
+    check_event(answered, case, caller, model, streamed=streamed)
+
+
+def expected(case: AnswerCase, caller: str, model: str) -> Heard:
+    says = case.says
+    text, refusal = says.text, says.refusal
+    if caller == "messages" and model != "messages":
+        text, refusal = text + refusal, ""  # Messages tell a refusal as text with a stop reason of its own
+    return Heard(text, (), refusal, case.stop(model, caller), says.usage, SERVED)
+
+
+def check_event(answered: Answered, case: AnswerCase, caller: str, model: str, *, streamed: bool) -> None:
+    event: Generation | None = answered.event
+    assert event is not None
+    assert (event.requested_model, event.served_model, event.provider) == (f"asked-{model}", SERVED, "here")
+    assert (event.status, event.http_status, event.stream, event.format) == ("ok", 200, streamed, caller)
+    assert (event.input_tokens, event.output_tokens) == (case.says.usage.input, case.says.usage.output)
+    refused_natively = caller == model == "messages"  # there it stands beside the text
+    assert event.output == case.says.text + ("" if refused_natively else case.says.refusal)
+    assert event.finish_reason == recorded_stop(case, caller, model)
+    assert [(call["id"], json.loads(call["function"]["arguments"])) for call in event.tool_calls] == [
+        (call.id, json.loads(call.arguments)) for call in case.says.calls
+    ]
