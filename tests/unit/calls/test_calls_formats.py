@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -66,3 +67,28 @@ def test_what_a_caller_leaves_out_is_hinted_at_in_words_that_are_right_for_both(
     error = refused("responses", {"model": "m", "input": "Hello."}, prompt=[], parameters={})
     assert (error.code, error.param) == ("missing_max_tokens", "max_output_tokens")
     assert error.hint == "pass it with the call, or pin it among the parameters of the release's model"
+
+
+COMPLETION = b"""{"id": "c", "created": 1, "model": "m", "choices": [{"index": 0, "finish_reason": "stop",
+"message": {"role": "assistant", "content": "Hi."}}]}"""
+CHUNKS = b"""data: {"id": "c", "created": 1, "model": "m", "choices": [{"index": 0, "delta": {"content": "Hi."}}]}
+
+data: {"id": "c", "created": 1, "model": "m", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+
+data: [DONE]
+
+"""
+
+
+def test_whole_and_streamed_responses_repeat_their_request() -> None:
+    model = ModelContent(provider="openai", model="m", parameters={"max_tokens": 9})
+    prompt = PromptContent(messages=[], variables={})
+    release = CompiledRelease(digest="sha256:1", feature="f", number=1, prompt=prompt, model=model)
+    translation = translation_of("responses", release)
+    body = {"model": "f", "input": "Hello.", "metadata": {"ticket": "12"}, "temperature": 0.5}
+    whole = json.loads(translation.read(COMPLETION, body)[1])
+    events = translation.stream(body).feed(CHUNKS).decode().split("\n\n")
+    for response in (whole, *(json.loads(events[at].partition("data: ")[2])["response"] for at in (0, -2))):
+        assert response["metadata"] == {"ticket": "12"}
+        assert (response["temperature"], response["max_output_tokens"]) == (0.5, 9)
+    assert json.loads(translation.read(COMPLETION)[1])["metadata"] == {}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from trimtab.calls.formats.translation import NOTHING_SENT
 from trimtab.core.errors import UpstreamError
 from trimtab.providers import anthropic, responses
 from trimtab.providers.openai import (
@@ -21,7 +22,7 @@ from trimtab.providers.openai import (
 from trimtab.serving.generation import Answer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from trimtab.calls.formats.translation import StreamReader
     from trimtab.releases.model import CompiledRelease
@@ -42,7 +43,7 @@ class ChatTranslation:
         messages: list[dict[str, Any]] = request["messages"]
         return messages
 
-    def read(self, body: bytes) -> tuple[Answer, bytes]:
+    def read(self, body: bytes, sent: Mapping[str, Any] = NOTHING_SENT) -> tuple[Answer, bytes]:  # noqa: ARG002 - the protocol's
         if self._steps:
             try:
                 body = adapt_completion(body, self._steps)
@@ -73,7 +74,7 @@ class EmbeddingsTranslation(ChatTranslation):
     def recorded(self, request: dict[str, Any]) -> list[dict[str, Any]]:  # noqa: ARG002 - the protocol's
         return []
 
-    def read(self, body: bytes) -> tuple[Answer, bytes]:
+    def read(self, body: bytes, sent: Mapping[str, Any] = NOTHING_SENT) -> tuple[Answer, bytes]:  # noqa: ARG002 - the protocol's
         return read_embeddings(body), body
 
 
@@ -93,7 +94,7 @@ class MessagesTranslation:
     def recorded(self, request: dict[str, Any]) -> list[dict[str, Any]]:
         return anthropic.recorded_messages(request)
 
-    def read(self, body: bytes) -> tuple[Answer, bytes]:
+    def read(self, body: bytes, sent: Mapping[str, Any] = NOTHING_SENT) -> tuple[Answer, bytes]:  # noqa: ARG002 - the protocol's
         body = anthropic.adapt_answer(body, self._steps)
         return anthropic.read_answer(body), body
 
@@ -117,7 +118,7 @@ class ResponsesTranslation:
     def recorded(self, request: dict[str, Any]) -> list[dict[str, Any]]:
         return responses.recorded_messages(request)
 
-    def read(self, body: bytes) -> tuple[Answer, bytes]:
+    def read(self, body: bytes, sent: Mapping[str, Any] = NOTHING_SENT) -> tuple[Answer, bytes]:  # noqa: ARG002 - the protocol's
         body = responses.adapt_answer(body, self._steps)
         return responses.read_answer(body), body
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import msgspec
 
 from trimtab.calls.formats.native import ChatTranslation
+from trimtab.calls.formats.translation import NOTHING_SENT
 from trimtab.core.errors import InputError
 from trimtab.providers import anthropic, responses
 from trimtab.providers.openai import StreamAssembler, answer_of_error, error_message
@@ -50,9 +51,10 @@ class _Dialect(NamedTuple):
     from_chat_request: Callable[[dict[str, Any]], dict[str, Any]]
     recorded: Callable[[dict[str, Any]], list[Any]]
     to_chat_completion: Callable[[bytes], bytes]
-    from_chat_completion: Callable[[bytes], bytes]
+    from_chat_completion: Callable[[bytes, Mapping[str, Any]], bytes]
+    """A chat completion, and what of the request an answer repeats."""
     to_chat_stream: Callable[[], _Pipe]
-    from_chat_stream: Callable[[], _OutwardPipe]
+    from_chat_stream: Callable[[Mapping[str, Any]], _OutwardPipe]
     read_error: Callable[[bytes, int], tuple[str, str] | None]
     error_body: Callable[..., bytes]
 
@@ -65,6 +67,14 @@ def _chunks_of_messages() -> anthropic.ToChatStream:
     return anthropic.ToChatStream(created=int(time.time()))
 
 
+def _message_of_completion(body: bytes, _repeated: Mapping[str, Any]) -> bytes:
+    return anthropic.from_chat_completion(body)
+
+
+def _messages_of_chunks(_repeated: Mapping[str, Any]) -> anthropic.FromChatStream:
+    return anthropic.FromChatStream()
+
+
 _MESSAGES = _Dialect(
     b"/messages",
     anthropic.to_chat_request,
@@ -72,9 +82,9 @@ _MESSAGES = _Dialect(
     anthropic.from_chat_request,
     anthropic.recorded_messages,
     _completion_of_message,
-    anthropic.from_chat_completion,
+    _message_of_completion,
     _chunks_of_messages,
-    anthropic.FromChatStream,
+    _messages_of_chunks,
     anthropic.read_error,
     anthropic.error_body,
 )
@@ -89,6 +99,14 @@ def _openai_error_body(*, kind: str, message: str, param: str | None, code: str,
     return msgspec.json.encode({"error": {"message": message, "type": kind, "param": param, "code": code}})
 
 
+def _response_of_completion(body: bytes, repeated: Mapping[str, Any]) -> bytes:
+    return responses.from_chat_completion(body, request=repeated)
+
+
+def _response_of_chunks(repeated: Mapping[str, Any]) -> responses.FromChatStream:
+    return responses.FromChatStream(request=repeated)
+
+
 _RESPONSES = _Dialect(
     b"/responses",
     responses.to_chat_request,
@@ -96,9 +114,9 @@ _RESPONSES = _Dialect(
     responses.from_chat_request,
     responses.recorded_messages,
     responses.to_chat_completion,
-    responses.from_chat_completion,
+    _response_of_completion,
     responses.ToChatStream,
-    responses.FromChatStream,
+    _response_of_chunks,
     _read_openai_error,
     _openai_error_body,
 )
@@ -121,6 +139,7 @@ class PivotTranslation:
         self._steps: Sequence[str] = release.adapter.output if release.adapter else ()
         self._caller = _CALLERS.get(caller)
         self._upstream = DIALECTS[wire]
+        self._echo = responses.RequestEcho(release) if caller == "responses" else None
         self.path = self._chat.path if self._upstream is None else self._upstream.path
 
     def request(self, prompt: Sequence[dict[str, Any]], body: dict[str, Any]) -> dict[str, Any]:
@@ -140,11 +159,13 @@ class PivotTranslation:
     def recorded(self, request: dict[str, Any]) -> list[dict[str, Any]]:
         return self._chat.recorded(request) if self._upstream is None else self._upstream.recorded(request)
 
-    def read(self, body: bytes) -> tuple[Answer, bytes]:
+    def read(self, body: bytes, sent: Mapping[str, Any] = NOTHING_SENT) -> tuple[Answer, bytes]:
         if self._upstream is not None:
             body = self._upstream.to_chat_completion(body)
         answer, body = self._chat.read(body)
-        return answer, body if self._caller is None else self._caller.from_chat_completion(body)
+        if self._caller is None:
+            return answer, body
+        return answer, self._caller.from_chat_completion(body, self._repeated(sent))
 
     def stream(self, body: dict[str, Any]) -> StreamReader:
         # A caller of another format gets its usage within its last events, so the chunk that has it must come by.
@@ -152,7 +173,7 @@ class PivotTranslation:
             self._chat.stream(body) if self._caller is None else StreamAssembler(keep_usage=True, steps=self._steps)
         )
         inward = self._upstream.to_chat_stream() if self._upstream else None
-        outward = self._caller.from_chat_stream() if self._caller else None
+        outward = self._caller.from_chat_stream(self._repeated(body)) if self._caller else None
         return _PipedStream(inward, reader, outward)
 
     def error(self, status: int, body: bytes) -> tuple[Answer, bytes] | None:
@@ -163,6 +184,9 @@ class PivotTranslation:
         tell = _openai_error_body if self._caller is None else self._caller.error_body
         told = tell(kind="upstream_error", message=message, param=None, code=code, status=status)
         return Answer(error_code=code), told
+
+    def _repeated(self, sent: Mapping[str, Any]) -> Mapping[str, Any]:
+        return NOTHING_SENT if self._echo is None else self._echo.of(sent)
 
     def _sent(self, upstream: _Dialect, merged: dict[str, Any], sent: dict[str, Any], *, first: int) -> dict[str, Any]:
         """Return the upstream's request. `first`: the message with which those of the caller begin."""

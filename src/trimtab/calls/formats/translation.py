@@ -8,14 +8,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from trimtab.serving.generation import Answer
 
-__all__ = ["Format", "StreamReader", "Translation"]
+__all__ = ["NOTHING_SENT", "Format", "StreamReader", "Translation"]
 
 Format = Literal["chat", "embeddings", "responses", "messages"]
 """How a caller speaks: OpenAI's chat completions, embeddings and Responses, Anthropic's Messages."""
+
+NOTHING_SENT: Mapping[str, Any] = {}
 
 
 class StreamReader(Protocol):
@@ -63,8 +65,11 @@ class Translation(Protocol):
         """Return the messages of an upstream's request, as they are written to the journal."""
         ...
 
-    def read(self, body: bytes) -> tuple[Answer, bytes]:
-        """Return the facts of a complete answer and what the caller gets; raises `UpstreamError` where it is none."""
+    def read(self, body: bytes, sent: Mapping[str, Any] = NOTHING_SENT) -> tuple[Answer, bytes]:
+        """Return the facts of a complete answer and what the caller gets; raises `UpstreamError` where it is none.
+
+        `sent`: the caller's own body, which answers of some formats repeat.
+        """
         ...
 
     def stream(self, body: dict[str, Any]) -> StreamReader:

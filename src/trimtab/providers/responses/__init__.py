@@ -7,6 +7,7 @@ nothing is translated (`merge_request`, `ResponsesAssembler`).
 from trimtab.providers.responses.answer import adapt_answer, read_answer
 from trimtab.providers.responses.assembler import ResponsesAssembler
 from trimtab.providers.responses.completion import to_chat_completion
+from trimtab.providers.responses.echo import RequestEcho
 from trimtab.providers.responses.errors import stream_error
 from trimtab.providers.responses.fields import CHAT_NAMES, RESPONSES_FIELDS
 from trimtab.providers.responses.native import (
@@ -26,6 +27,7 @@ __all__ = [
     "CHAT_NAMES",
     "RESPONSES_FIELDS",
     "FromChatStream",
+    "RequestEcho",
     "ResponsesAssembler",
     "ResponsesRequestBuilder",
     "ToChatStream",

@@ -23,7 +23,14 @@ if TYPE_CHECKING:
     from trimtab.artifacts.model import ToolsContent
     from trimtab.releases.model import CompiledRelease
 
-__all__ = ["ResponsesRequestBuilder", "merge_request", "recorded_messages", "responses_tools", "unit_of"]
+__all__ = [
+    "ResponsesRequestBuilder",
+    "merge_request",
+    "recorded_messages",
+    "responses_tools",
+    "unit_of",
+    "with_tools_and_schema",
+]
 
 _KNOWN = RESPONSES_FIELDS | {OURS}
 _RESERVED = (RESERVED_PARAMETERS - {"messages"}) | {"input", "instructions", "messages", "store"}
@@ -163,8 +170,9 @@ def _sent(body: Mapping[str, Any]) -> list[Any]:
     return [{"role": "user", "content": value}] if isinstance(value, str) else items_of(value, "input")
 
 
-def _pinned(release: CompiledRelease) -> dict[str, Any]:
-    pinned = responses_fields(pinned_parameters(release, _RESERVED), at="model.parameters.")
+def with_tools_and_schema(fields: Mapping[str, Any], release: CompiledRelease) -> dict[str, Any]:
+    """Return fields of a request with those that say a release's tools and schema."""
+    pinned = dict(fields)
     if release.tools is not None:
         pinned["tools"] = responses_tools(release.tools)
     if release.schema is not None:
@@ -172,3 +180,8 @@ def _pinned(release: CompiledRelease) -> dict[str, Any]:
         wanted = {"type": "json_schema", "name": schema.name, "schema": schema.schema, "strict": schema.strict}
         pinned["text"] = {**pinned.get("text", {}), "format": wanted}
     return pinned
+
+
+def _pinned(release: CompiledRelease) -> dict[str, Any]:
+    fields = responses_fields(pinned_parameters(release, _RESERVED), at="model.parameters.")
+    return with_tools_and_schema(fields, release)

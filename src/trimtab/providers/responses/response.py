@@ -23,6 +23,7 @@ _ECHOED: dict[str, Any] = {
     "metadata": {},
     "parallel_tool_calls": True,
     "prompt_cache_key": None,
+    "prompt_cache_retention": None,
     "reasoning": {"effort": None, "summary": None},
     "safety_identifier": None,
     "temperature": None,
