@@ -36,7 +36,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "rollout": ("rollout", "Start, watch and steer rollouts."),
     "running": ("running", "Which version is running right now: declared, and as traffic saw it."),
     "server": ("server", "Run the control plane: controller, API and console."),
-    "sim": ("sim", "Run a seeded OpenAI-compatible upstream."),
+    "sim": ("sim", "Run a seeded upstream for trying things."),
     "trace": ("trace", "What one request met: release, prompt, model, scores."),
 }
 """Command -> (module under `trimtab.cli.commands`, one line of help)."""

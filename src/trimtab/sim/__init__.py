@@ -1,1 +1,1 @@
-"""An OpenAI-compatible upstream that costs nothing: seeded behaviours, or a replay of recorded generations."""
+"""An upstream that costs nothing and speaks as OpenAI and Anthropic do: seeded behaviours, or recorded generations."""

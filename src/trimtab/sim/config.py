@@ -68,7 +68,7 @@ class Rule(_Part, frozen=True, kw_only=True, rename="camel"):
     tool_call_rate: float = 0.0
     """Where the request has tools: calls the first (or the one `tool_choice` names) instead of answering."""
     error_rate: float = 0.0
-    """Answered with `error_status` and OpenAI's error shape."""
+    """Answered with `error_status` and an error in the shape of the API that was called."""
     error_status: int = 500
     latency: Latency = Latency()
 

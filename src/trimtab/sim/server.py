@@ -10,18 +10,21 @@ from urllib.parse import unquote
 
 import msgspec
 
-from trimtab.core.errors import NotFoundError
+from trimtab.core.errors import InputError, NotFoundError
 from trimtab.providers.http import HttpServer, ServerLimits
 from trimtab.providers.http.message import JSON_CONTENT, Refusal, header
 from trimtab.providers.openai import UNREADABLE
-from trimtab.sim.behaviour import ChatRequest, SimAnswer, answer
+from trimtab.sim.apis import CHAT, MODEL_APIS
+from trimtab.sim.behaviour import SimAnswer, answer
 from trimtab.sim.embedding import as_base64, embed
-from trimtab.sim.wire import completion, completion_chunks, count_tokens, error_body, usage_of
+from trimtab.sim.wire import count_tokens, error_body, usage_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from trimtab.providers.http import Exchange, Request
+    from trimtab.sim.apis import Api
+    from trimtab.sim.behaviour import ChatRequest
     from trimtab.sim.config import SimConfig
     from trimtab.sim.replay import ReplaySource
 
@@ -48,7 +51,7 @@ class _Embeddings(msgspec.Struct, frozen=True):
 
 
 class SimApplication:
-    """OpenAI's chat completions, embeddings and models, as configured or as recorded."""
+    """OpenAI's chat completions, Responses, embeddings and models and Anthropic's Messages, by rules or a recording."""
 
     def __init__(self, config: SimConfig, *, replay: ReplaySource | None = None, replay_speed: float = 1.0) -> None:
         self._config = config
@@ -58,11 +61,11 @@ class SimApplication:
         self.aborted = 0
         """Answers whose caller went away."""
         self.served = 0
-        """Chat answers begun."""
+        """Answers of models begun."""
 
     def admit(self, request: Request) -> Refusal | None:
         """Refuse unknown paths and wrong methods by the head alone."""
-        wanted = b"POST" if request.path in {b"/v1/chat/completions", b"/v1/embeddings"} else b"GET"
+        wanted = b"POST" if request.path in MODEL_APIS or request.path == b"/v1/embeddings" else b"GET"
         known = wanted == b"POST" or request.path in {b"/healthz", b"/v1/models"} or _model_of(request.path)
         if not known:
             return Refusal(404, "unknown_url", f"there is no {request.path.decode(errors='replace')} here")
@@ -71,14 +74,17 @@ class SimApplication:
         return None
 
     def refuse(self, exchange: Exchange, refusal: Refusal) -> None:
-        """Say why, in OpenAI's shape."""
-        exchange.respond(refusal.status, error_body(refusal.message, code=refusal.code), JSON_CONTENT + refusal.headers)
+        """Say why, in the shape of the API that was called: OpenAI's where it is none."""
+        api = MODEL_APIS.get(exchange.request.path, CHAT)
+        body = api.error_body(refusal.message, status=refusal.status, code=refusal.code)
+        exchange.respond(refusal.status, body, JSON_CONTENT + refusal.headers)
 
     def handle(self, exchange: Exchange) -> None:
         """Answer, in a task where it takes time."""
         path = exchange.request.path
-        if path == b"/v1/chat/completions":
-            self._spawn(exchange)
+        api = MODEL_APIS.get(path)
+        if api is not None:
+            self._spawn(exchange, api)
         elif path == b"/v1/embeddings":
             self._embed(exchange)
         elif path == b"/healthz":
@@ -86,24 +92,30 @@ class SimApplication:
         else:
             self._list_models(exchange)
 
-    # --- chat ---------------------------------------------------------------------------------------------------
+    # --- models' answers ----------------------------------------------------------------------------------------
 
-    def _spawn(self, exchange: Exchange) -> None:
+    def _spawn(self, exchange: Exchange, api: Api) -> None:
+        def refuse(status: int, message: str, code: str, **more: Any) -> None:  # noqa: ANN401 - the APIs' keywords
+            exchange.respond(status, api.error_body(message, status=status, code=code, **more))
+
         try:
-            request = msgspec.json.decode(exchange.request.body, type=ChatRequest)
+            request = api.read(exchange.request.body)
         except UNREADABLE as error:
-            exchange.respond(400, error_body(f"the body is no chat completions request: {error}", code="invalid_body"))
+            refuse(400, f"the body is no {api.asks} request: {error}", "invalid_body")
+            return
+        except InputError as error:
+            refuse(400, error.message, error.code, param=error.param)
             return
         try:
             said = self._recorded(request) if self._replay is not None else answer(self._config, request)
         except NotFoundError as error:
-            exchange.respond(404, error_body(str(error), code=error.code, param=error.param))
+            refuse(404, str(error), error.code, param=error.param)
             return
         except Exception as error:  # noqa: BLE001 - a rule's template is the user's code
-            exchange.respond(500, error_body(f"a rule failed: {error}", code="rule_failed", kind="server_error"))
+            refuse(500, f"a rule failed: {error}", "rule_failed", kind="server_error")
             return
         self.served += 1
-        task = asyncio.get_running_loop().create_task(self._answer(exchange, request, said))
+        task = asyncio.get_running_loop().create_task(self._answer(exchange, api, request, said))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         exchange.on_abort = self._on_abort(task)
@@ -121,24 +133,23 @@ class SimApplication:
         delay = one.latency_seconds * 1000 / self._replay_speed
         return SimAnswer(text=one.answer, latency_ms=delay, rule="replay")
 
-    async def _answer(self, exchange: Exchange, request: ChatRequest, said: SimAnswer) -> None:
+    async def _answer(self, exchange: Exchange, api: Api, request: ChatRequest, said: SimAnswer) -> None:
         if said.latency_ms > 0:
             await asyncio.sleep(said.latency_ms / 1000)
-        lines = header(b"x-request-id", f"req_sim_{self.served}") + header(
-            b"openai-processing-ms", f"{said.latency_ms:.0f}"
-        )
-        if said.error_status:
-            again = b"retry-after: 1\r\n" if said.error_status == _RETRY_STATUS else b""
-            body = error_body(said.error_message, code=said.error_code, kind="server_error")
-            exchange.respond(said.error_status, body, JSON_CONTENT + lines + again)
+        lines = api.lines(f"req_sim_{self.served}", said.latency_ms)
+        status = said.error_status
+        if status:
+            again = b"retry-after: 1\r\n" if status == _RETRY_STATUS else b""
+            body = api.error_body(said.error_message, status=status, code=said.error_code, kind="server_error")
+            exchange.respond(status, body, JSON_CONTENT + lines + again)
             return
         spoken = said.tool_call[1] if said.tool_call else said.text
         usage = usage_of(request, spoken, tokens_per_word=self._config.tokens_per_word)
         if not request.stream:
-            exchange.respond(200, completion(request, said, usage=usage), JSON_CONTENT + lines)
+            exchange.respond(200, api.whole(request, said, usage=usage), JSON_CONTENT + lines)
             return
         exchange.start(200, _EVENT_STREAM + lines)
-        for event in completion_chunks(request, said, usage=usage):
+        for event in api.events(request, said, usage=usage):
             exchange.write(event)
             if self._config.chunk_gap_ms > 0:
                 await asyncio.sleep(self._config.chunk_gap_ms / 1000)

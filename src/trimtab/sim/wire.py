@@ -1,4 +1,4 @@
-"""The simulator's answers in OpenAI's wire format."""
+"""The simulator's answers in the wire format of OpenAI's chat completions, and what all of its formats share."""
 
 from __future__ import annotations
 
@@ -11,9 +11,20 @@ import msgspec
 if TYPE_CHECKING:
     from trimtab.sim.behaviour import ChatRequest, SimAnswer
 
-__all__ = ["completion", "completion_chunks", "count_tokens", "error_body", "usage_of"]
+__all__ = [
+    "CREATED",
+    "answer_id",
+    "completion",
+    "completion_chunks",
+    "count_tokens",
+    "error_body",
+    "halves",
+    "shortest",
+    "usage_of",
+    "words",
+]
 
-_CREATED = 1_750_000_000
+CREATED = 1_750_000_000
 """A fixed time: the same request must give the same bytes."""
 _encode = msgspec.json.encode
 
@@ -35,6 +46,30 @@ def usage_of(request: ChatRequest, said: str, *, tokens_per_word: float) -> dict
     )
     output = count_tokens(said, tokens_per_word=tokens_per_word)
     return {"prompt_tokens": prompt, "completion_tokens": output, "total_tokens": prompt + output}
+
+
+def answer_id(request: ChatRequest, answer: SimAnswer) -> str:
+    """Return what the ids of an answer are made of: the same for the same request."""
+    return hashlib.sha256(_encode([request.model, request.messages, answer.text, answer.tool_call])).hexdigest()[:24]
+
+
+def words(text: str) -> list[str]:
+    """Return a text word by word, as it is streamed."""
+    words = text.split(" ")
+    return [word if index == 0 else f" {word}" for index, word in enumerate(words)] if text else []
+
+
+def shortest(content: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """Return content as chat has it: a single text as its string, so that either way of saying it is answered alike."""
+    if isinstance(content, list) and len(content) == 1:
+        text = content[0].get("text") if isinstance(content[0], dict) else None
+        return text if isinstance(text, str) else content
+    return "" if content is None else content
+
+
+def halves(text: str) -> tuple[str, str]:
+    """Return a text in the two pieces in which the arguments of a call are streamed."""
+    return text[: len(text) // 2], text[len(text) // 2 :]
 
 
 def completion(request: ChatRequest, answer: SimAnswer, *, usage: dict[str, int]) -> bytes:
@@ -60,14 +95,13 @@ def completion_chunks(request: ChatRequest, answer: SimAnswer, *, usage: dict[st
         arguments = call["function"]["arguments"]
         call["function"]["arguments"] = ""
         events.append(_event(envelope, {"tool_calls": [{"index": 0, **call}]}))
-        half = len(arguments) // 2
         events += [
-            _event(envelope, {"tool_calls": [{"index": 0, "function": {"arguments": part}}]})
-            for part in (arguments[:half], arguments[half:])
+            _event(envelope, {"tool_calls": [{"index": 0, "function": {"arguments": half}}]})
+            for half in halves(arguments)
         ]
     else:
         field = "refusal" if answer.refused else "content"
-        events += [_event(envelope, {field: word}) for word in _words(answer.text)]
+        events += [_event(envelope, {field: word}) for word in words(answer.text)]
     events.append(_event(envelope, {}, finish=_finish(answer)))
     if (request.stream_options or {}).get("include_usage"):
         events.append(b"data: " + _encode({**envelope, "choices": [], "usage": usage}) + b"\n\n")
@@ -82,9 +116,9 @@ def _event(envelope: dict[str, Any], delta: dict[str, Any], *, finish: str | Non
 
 def _envelope(request: ChatRequest, answer: SimAnswer, kind: str) -> dict[str, Any]:
     return {
-        "id": f"chatcmpl-{_hash(request, answer)}",
+        "id": f"chatcmpl-{answer_id(request, answer)}",
         "object": kind,
-        "created": _CREATED,
+        "created": CREATED,
         "model": request.model,
         "system_fingerprint": "fp_simulated",
     }
@@ -93,7 +127,7 @@ def _envelope(request: ChatRequest, answer: SimAnswer, kind: str) -> dict[str, A
 def _tool_call(request: ChatRequest, answer: SimAnswer) -> dict[str, Any]:
     name, arguments = answer.tool_call or ("", "")
     return {
-        "id": f"call_{_hash(request, answer)}",
+        "id": f"call_{answer_id(request, answer)}",
         "type": "function",
         "function": {"name": name, "arguments": arguments},
     }
@@ -101,12 +135,3 @@ def _tool_call(request: ChatRequest, answer: SimAnswer) -> dict[str, Any]:
 
 def _finish(answer: SimAnswer) -> str:
     return "tool_calls" if answer.tool_call is not None else "stop"
-
-
-def _hash(request: ChatRequest, answer: SimAnswer) -> str:
-    return hashlib.sha256(_encode([request.model, request.messages, answer.text, answer.tool_call])).hexdigest()[:24]
-
-
-def _words(text: str) -> list[str]:
-    words = text.split(" ")
-    return [word if index == 0 else f" {word}" for index, word in enumerate(words)] if text else []

@@ -21,7 +21,7 @@ __all__ = ["command"]
     "--replay-speed", type=click.FloatRange(min=0, min_open=True), default=1.0, show_default=True, help="Times as fast."
 )
 def command(port: int, seed: int | None, behaviour: Path | None, replay: Path | None, replay_speed: float) -> None:
-    """Run a seeded OpenAI-compatible upstream on loopback: to try things without a provider, or replay recordings."""
+    """Run a seeded upstream on loopback that speaks as OpenAI and Anthropic do: to try things, or replay recordings."""
     import uvloop
 
     from trimtab.sim.config import SimConfig, load_sim_config
