@@ -131,13 +131,7 @@ class ModelCall(RecordedCall):
                 guard.budget.deposit()
             else:
                 self._recovery.succeeded()
-            reader = self._reader
-            if reader is not None and reader.streaming:
-                self._end_stream(outcome, opened=reader.opened)
-            else:
-                self._answer(outcome)
-            if self._decision.mirror is not None:
-                self._mirror()
+            self._give(outcome)
         except Exception as error:  # noqa: BLE001 - a surface: the caller must hear something
             self._break(error)
 
@@ -198,20 +192,14 @@ class ModelCall(RecordedCall):
             self._stamp += self._recovery.last_word(outcome)
         error = outcome.error
         status = outcome.status or (status_of(error) if error else 500)
-        answer = outcome.answer
-        self.write_event("error" if answer.error_code else "ok", answer, status)
+        self.write_event(outcome.answer, status)
         body = outcome.body if error is None else error_body(error, self.format)
-        headers = outcome.headers
-        if b"x-request-id: " in headers:
-            self._exchange.respond(status, body, headers + self._stamp)
-        else:
-            self._exchange.respond(status, body, self._headers(headers))
+        self._exchange.respond(status, body, self._headers(outcome.headers))
 
     def _end_stream(self, outcome: Outcome, *, opened: bool) -> None:
         if not opened:
             self.on_begin(outcome.status, outcome.headers)
-        answer = outcome.answer
-        self.write_event("error" if answer.error_code else "ok", answer, outcome.status)
+        self.write_event(outcome.answer, outcome.status)
         if outcome.error is not None:
             self._exchange.write(stream_error(outcome.error, self.format))
         else:
@@ -249,11 +237,11 @@ class ModelCall(RecordedCall):
         partial = reader.partial if reader is not None else Answer()
         if reader is not None:
             reader.cancel()
-        self.write_event("aborted", partial, 0)
+        self.write_event(partial, 0, aborted=True)
 
     def _break(self, error: Exception) -> None:
         _log.error("a call failed in Trimtab itself", exc_info=error)
-        self.write_event("error", Answer(error_code="internal_error"), 500)
+        self.write_event(Answer(error_code="internal_error"), 500)
         self._exchange.respond(500, error_body(internal_error(error), self.format))
 
     def _mirror(self) -> None:

@@ -55,10 +55,11 @@ class RecordedCall:
         caller = self.caller
         return f"traceparent: 00-{caller.trace}-{self.record.id[-16:]}-{caller.trace_flags}\r\n".encode()
 
-    def write_event(self, status: Literal["ok", "error", "aborted"], answer: Answer, http_status: int) -> None:
+    def write_event(self, answer: Answer, http_status: int, *, aborted: bool = False) -> None:
         """Write the event of a call that ended, well or not, or whose caller went away; the first time."""
         if self._ended:
             return
+        status: Literal["ok", "error", "aborted"] = "aborted" if aborted else "error" if answer.error_code else "ok"
         self._ended = True
         caller = self.caller
         answered_by = self.answered_by

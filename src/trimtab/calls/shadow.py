@@ -87,7 +87,7 @@ class ShadowCall:
         if self._reader is not None and self._recorded is not None:
             partial = self._reader.partial
             self._reader.cancel()
-            self._recorded.write_event("aborted", partial, 0)
+            self._recorded.write_event(partial, 0, aborted=True)
         self._finish()
 
     def on_begin(self, status: int, headers: bytes) -> None:
@@ -104,7 +104,7 @@ class ShadowCall:
         try:
             if self._recorded is not None:
                 status = outcome.status or (status_of(outcome.error) if outcome.error else 0)
-                self._recorded.write_event("error" if outcome.answer.error_code else "ok", outcome.answer, status)
+                self._recorded.write_event(outcome.answer, status)
         except Exception:  # noqa: BLE001 - a surface: mirrors must not take calls down
             _log.exception("a mirrored call could not be recorded")
         self._finish()

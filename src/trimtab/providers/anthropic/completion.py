@@ -12,6 +12,7 @@ import msgspec
 
 from trimtab.core.errors import UpstreamError
 from trimtab.providers.anthropic.wire import UNREADABLE, Message, Usage, decode_message, tool_call
+from trimtab.providers.openai.usage import ChatUsage
 
 __all__ = [
     "FINISH_REASONS",
@@ -39,24 +40,6 @@ _STOP_REASONS = {
     "tool_calls": "tool_use",
 }
 _encode = msgspec.json.Encoder().encode
-
-
-class _PromptDetails(msgspec.Struct, frozen=True, gc=False):
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
-
-
-class _CompletionDetails(msgspec.Struct, frozen=True, gc=False):
-    reasoning_tokens: int | None = None
-
-
-class ChatUsage(msgspec.Struct, frozen=True, gc=False):
-    """Tokens as chat completions count them: cached input among the rest."""
-
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    prompt_tokens_details: _PromptDetails | None = None
-    completion_tokens_details: _CompletionDetails | None = None
 
 
 class _Function(msgspec.Struct, frozen=True, gc=False):
@@ -183,17 +166,15 @@ def chat_usage(usage: Usage) -> dict[str, Any]:
 
 def messages_usage(usage: ChatUsage) -> dict[str, Any]:
     """Return usage as the Messages API gives it."""
-    details = usage.prompt_tokens_details or _PromptDetails()
-    cached, written = details.cached_tokens or 0, details.cache_write_tokens or 0
+    cached, written = usage.cached_tokens, usage.cache_write_tokens
     told: dict[str, Any] = {
         "input_tokens": max(0, usage.prompt_tokens - cached - written),
         "cache_creation_input_tokens": written,
         "cache_read_input_tokens": cached,
         "output_tokens": usage.completion_tokens,
     }
-    reasoning = usage.completion_tokens_details and usage.completion_tokens_details.reasoning_tokens
-    if reasoning is not None:
-        told["output_tokens_details"] = {"thinking_tokens": reasoning}
+    if usage.reasoning_tokens is not None:
+        told["output_tokens_details"] = {"thinking_tokens": usage.reasoning_tokens}
     return told
 
 

@@ -9,13 +9,12 @@ import msgspec
 from trimtab.core.errors import UpstreamError
 from trimtab.providers.openai.adapters import apply_output_adapters
 from trimtab.providers.openai.answer import UNREADABLE, Answer, Usage
+from trimtab.providers.sse import EventSplitter, data_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = ["StreamAssembler"]
-
-_MAX_EVENT_BYTES = 16 * 1024 * 1024
 
 
 class _Delta(msgspec.Struct):
@@ -50,11 +49,11 @@ class StreamAssembler:
 
     __slots__ = (
         "_adapted",
-        "_buffer",
         "_held",
         "_keep_usage",
         "_model",
         "_refused",
+        "_splitter",
         "_steps",
         "_text",
         "_tools",
@@ -69,7 +68,7 @@ class StreamAssembler:
     def __init__(self, *, keep_usage: bool, steps: Sequence[str] = ()) -> None:
         self._keep_usage = keep_usage
         self._steps = steps
-        self._buffer = b""
+        self._splitter = EventSplitter()
         self._text: list[str] = []
         self._held: dict[int, list[str]] = {}
         self._adapted = ""
@@ -91,21 +90,8 @@ class StreamAssembler:
 
         Raises `UpstreamError` (`upstream_malformed`) for what is no stream of chat completion chunks.
         """
-        buffer = self._buffer + data if self._buffer else data
-        if b"\r" in buffer:
-            buffer = buffer.replace(b"\r\n", b"\n")
-        end = buffer.rfind(b"\n\n")
-        if end < 0:
-            if len(buffer) > _MAX_EVENT_BYTES:
-                raise UpstreamError("upstream_malformed", f"an event of the stream exceeds {_MAX_EVENT_BYTES} bytes")
-            self._buffer = buffer
-            return b""
-        self._buffer = buffer[end + 2 :]
-        events = buffer[:end].split(b"\n\n")
-        kept = [forward for event in events if (forward := self._event(event))]
-        if len(kept) == len(events) and all(map(_is, kept, events)):
-            return buffer[: end + 2]
-        return b"".join(event + b"\n\n" for event in kept)
+        events = self._splitter.feed(data)
+        return b"".join([forward + b"\n\n" for event in events if (forward := self._event(event))])
 
     def end(self) -> bytes:
         """Nothing is left to say where an upstream closes after its finish reason."""
@@ -126,7 +112,7 @@ class StreamAssembler:
 
     def _event(self, event: bytes) -> bytes | None:
         """Return what of one event goes to the caller, `None` for nothing."""
-        data = event[6:] if event.startswith(b"data: ") and b"\n" not in event else _data_of(event)
+        data = event[6:] if event.startswith(b"data: ") and b"\n" not in event else data_of(event)
         if data is None:
             return event  # a comment: keep-alive of the provider
         if data == b"[DONE]":
@@ -190,15 +176,6 @@ class StreamAssembler:
         if _says_something(chunk):
             parts.append(b"data: " + msgspec.json.encode(chunk))
         return b"\n\n".join(parts) or None
-
-
-def _is(one: bytes, other: bytes) -> bool:
-    return one is other
-
-
-def _data_of(event: bytes) -> bytes | None:
-    lines = [line[5:].removeprefix(b" ") for line in event.split(b"\n") if line.startswith(b"data:")]
-    return b"\n".join(lines) if lines else None
 
 
 def _error_code(error: Any) -> str:  # noqa: ANN401 - whatever the provider sent

@@ -137,15 +137,14 @@ def _output(said: ChatMessage, response_id: str, logprobs: list[dict[str, Any]] 
 
 
 def _usage(usage: ChatUsage) -> dict[str, Any]:
-    given, spent = usage.prompt_tokens_details, usage.completion_tokens_details
     total = usage.prompt_tokens + usage.completion_tokens if usage.total_tokens is None else usage.total_tokens
     return {
         "input_tokens": usage.prompt_tokens,
         "input_tokens_details": {
-            "cached_tokens": (given and given.cached_tokens) or 0,
-            "cache_write_tokens": (given and given.cache_write_tokens) or 0,
+            "cached_tokens": usage.cached_tokens,
+            "cache_write_tokens": usage.cache_write_tokens,
         },
         "output_tokens": usage.completion_tokens,
-        "output_tokens_details": {"reasoning_tokens": (spent and spent.reasoning_tokens) or 0},
+        "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens or 0},
         "total_tokens": total,
     }

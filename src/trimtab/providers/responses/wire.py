@@ -8,6 +8,7 @@ import msgspec
 
 from trimtab.core.errors import UpstreamError
 from trimtab.providers.openai.answer import UNREADABLE
+from trimtab.providers.openai.usage import ChatUsage
 
 __all__ = [
     "ChatUsage",
@@ -105,25 +106,6 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     code: str | int | None = None
     message: str | None = None
     error: Any = None
-
-
-class _PromptDetails(msgspec.Struct, frozen=True, gc=False):
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
-
-
-class _CompletionDetails(msgspec.Struct, frozen=True, gc=False):
-    reasoning_tokens: int | None = None
-
-
-class ChatUsage(msgspec.Struct, frozen=True, gc=False):
-    """Tokens as chat completions count them."""
-
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    total_tokens: int | None = None
-    prompt_tokens_details: _PromptDetails | None = None
-    completion_tokens_details: _CompletionDetails | None = None
 
 
 class _Function(msgspec.Struct, gc=False):
