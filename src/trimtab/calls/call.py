@@ -13,6 +13,7 @@ from trimtab.calls.recovery import Recovery
 from trimtab.calls.shadow import ShadowCall
 from trimtab.calls.stamp import stamp
 from trimtab.core.errors import TrimtabError
+from trimtab.providers.http.message import JSON_CONTENT
 from trimtab.serving.generation import Answer, begin
 
 if TYPE_CHECKING:
@@ -241,8 +242,15 @@ class ModelCall(RecordedCall):
 
     def _break(self, error: Exception) -> None:
         _log.error("a call failed in Trimtab itself", exc_info=error)
-        self.write_event(Answer(error_code="internal_error"), 500)
-        self._exchange.respond(500, error_body(internal_error(error), self.format))
+        reader, told = self._reader, internal_error(error)
+        if reader is not None and reader.opened:
+            # A second answer inside the first would be read as its text, or as the next request's.
+            self.write_event(Answer(error_code=told.code), 200)
+            self._exchange.write(stream_error(told, self.format))
+            self._exchange.cut()
+            return
+        self.write_event(Answer(error_code=told.code), 500)
+        self._exchange.respond(500, error_body(told, self.format), self._headers(JSON_CONTENT))
 
     def _mirror(self) -> None:
         forwarded = forwarded_headers(self._exchange.request.headers)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
+from trimtab.calls.errors import internal_error
 from trimtab.calls.formats import StreamReader, Translation
 from trimtab.calls.headers import is_event_stream, passed_headers
 from trimtab.core.errors import TrimtabError, UpstreamError
@@ -26,6 +28,7 @@ _STATUS_CODE = re.compile("[45][0-9][0-9]")
 _KEY_REFUSED = frozenset({401, 403})
 _SNIPPET_BYTES = 200
 _encode = msgspec.json.Encoder().encode
+_log = logging.getLogger("trimtab.calls")
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):
@@ -123,7 +126,10 @@ class AnswerReader(msgspec.Struct, eq=False):
 
     def on_data(self, data: bytes) -> None:
         if self.streaming:
-            self._feed(data)
+            try:
+                self._feed(data)
+            except Exception as error:  # noqa: BLE001 - a surface: the caller must hear something
+                self._break(error)
             return
         self._body_bytes += len(data)
         if self._body_bytes > self.limit_bytes:
@@ -136,6 +142,12 @@ class AnswerReader(msgspec.Struct, eq=False):
             self._parts.append(data)
 
     def on_end(self) -> None:
+        try:
+            self._end()
+        except Exception as error:  # noqa: BLE001 - as above
+            self._break(error)
+
+    def _end(self) -> None:
         if self.streaming:
             self._end_stream()
             return
@@ -217,6 +229,15 @@ class AnswerReader(msgspec.Struct, eq=False):
         # A caller that has heard nothing yet is told with the status of an error, not in a broken stream.
         status = self._status if self.opened else 0
         self._finish(Outcome(status, answer, JSON_CONTENT, b"", error, self.opened, failed))
+
+    def _break(self, error: Exception) -> None:
+        """Give up an answer that our own code cannot take; not the upstream's failure, and not tried again."""
+        _log.error("an answer could not be read by Trimtab itself", exc_info=error)
+        if self.call is not None:
+            self.call.cancel()
+        told = internal_error(error)
+        answer = Answer(error_code=told.code)
+        self._finish(Outcome(self._status if self.opened else 0, answer, JSON_CONTENT, b"", told, self.opened))
 
     def _finish(self, outcome: Outcome) -> None:
         # The call knows this reader, and the listener does: both are let go of, so that nothing waits for the

@@ -41,8 +41,14 @@ class Exchange(msgspec.Struct, eq=False):
     _chunked: bool = False
 
     def respond(self, status: int, body: bytes, headers: bytes = JSON_CONTENT) -> None:
-        """Answer at once. `headers` are complete lines; length and connection are added."""
+        """Answer at once. `headers` are complete lines; length and connection are added.
+
+        Where a streamed answer has begun, the connection is cut instead: it has no place for another.
+        """
         if self.done:
+            return
+        if self.started:
+            self.cut()
             return
         request = self.request
         if request.keep_alive and not request.http_1_0 and request.method != b"HEAD" and status not in _NO_BODY:
