@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from trimtab.providers.http import Exchange, Refusal, Request, ServerLimits
 from trimtab.providers.http.connection import ServerConnection
+from trimtab.providers.http.known_heads import KnownHeads
 
 if TYPE_CHECKING:
     from trimtab.providers.http.application import Application
@@ -93,6 +94,7 @@ class Server:
 
     application: Application
     limits = LIMITS
+    heads = KnownHeads(max_body_bytes=LIMITS.max_body_bytes)  # of all of them: what one learned is another's shortcut
     draining = False
 
     def __init__(self, application: Application) -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from trimtab.providers.http import ClientLimits
 from trimtab.providers.http.upstream import UpstreamConnection
+from trimtab.providers.http.whole_answer import WholeAnswers
 
 if TYPE_CHECKING:
     from trimtab.core.errors import UpstreamError
@@ -88,6 +89,7 @@ class Pool:
     """Takes connections back, each at most once a call."""
 
     limits = ClientLimits(max_head_bytes=8_000)  # more than is generated
+    whole = WholeAnswers(max_head_bytes=8_000)
 
     def __init__(self) -> None:
         self.free: list[UpstreamConnection] = []

@@ -13,6 +13,7 @@ import msgspec
 
 from trimtab.core.errors import UpstreamError
 from trimtab.providers.http.upstream import UpstreamConnection
+from trimtab.providers.http.whole_answer import WholeAnswers
 
 if TYPE_CHECKING:
     import ssl
@@ -64,6 +65,7 @@ class ConnectionPool:
 
     def __init__(self, origin: Origin, limits: ClientLimits) -> None:
         self.limits = limits
+        self.whole = WholeAnswers(max_head_bytes=limits.max_head_bytes)
         self.idle: list[UpstreamConnection] = []
         """The last one used comes last, and is used first."""
         self._origin = origin

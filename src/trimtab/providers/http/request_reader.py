@@ -13,6 +13,7 @@ from trimtab.providers.http.rules import examine, without_upgrade
 
 if TYPE_CHECKING:
     from trimtab.providers.http.application import Application, ServerLimits
+    from trimtab.providers.http.known_heads import KnownHeads
 
 __all__ = ["RequestReader", "Serving"]
 
@@ -37,6 +38,7 @@ class Serving(Protocol):
 
     application: Application
     limits: ServerLimits
+    heads: KnownHeads
     draining: bool
 
 
@@ -45,6 +47,7 @@ class RequestReader(asyncio.Protocol):
 
     __slots__ = (
         "_body_bytes",
+        "_complete",
         "_deadline",
         "_headers",
         "_host",
@@ -64,6 +67,8 @@ class RequestReader(asyncio.Protocol):
         self._server = server
         self._parser = httptools.HttpRequestParser(self)
         self._incoming: Request | None = None
+        self._complete: Request | None = None
+        """The last request that the parser saw the end of."""
         self._headers: dict[bytes, bytes] = {}
         self._parts: list[bytes] = []
         self._target = b""
@@ -104,6 +109,21 @@ class RequestReader(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._stopped:
             return
+        if self._message_bytes:
+            self._parse(data)
+            return
+        server = self._server
+        request = None if self._last or server.draining else server.heads.read(data)
+        if request is not None:
+            request.refusal = server.application.admit(request)
+            self._take(request)
+            return
+        self._complete = None
+        self._parse(data)
+        if self._complete is not None and not self._message_bytes:
+            server.heads.learn(data, self._complete)
+
+    def _parse(self, data: bytes) -> None:
         self._packet_bytes = size = len(data)
         self._message_bytes += size
         try:
@@ -190,6 +210,7 @@ class RequestReader(asyncio.Protocol):
         parts = self._parts
         request.body = parts[0] if len(parts) == 1 else b"".join(parts)
         self._parts = []
+        self._complete = request
         self._take(request)
 
     # --- decisions ----------------------------------------------------------------------------------------------
@@ -254,4 +275,4 @@ class RequestReader(asyncio.Protocol):
         parser = self._parser
         head = without_upgrade(parser.get_method(), self._target, parser.get_http_version(), self._headers)
         self._parser = httptools.HttpRequestParser(self)
-        self.data_received(head + rest)
+        self._parse(head + rest)

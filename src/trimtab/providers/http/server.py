@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from trimtab.providers.http.application import Application, ServerLimits
 from trimtab.providers.http.connection import ServerConnection
+from trimtab.providers.http.known_heads import KnownHeads
 
 if TYPE_CHECKING:
     import socket
@@ -29,6 +30,7 @@ class HttpServer:
     def __init__(self, application: Application, limits: ServerLimits | None = None) -> None:
         self.application = application
         self.limits = limits or ServerLimits()
+        self.heads = KnownHeads(max_body_bytes=self.limits.max_body_bytes)
         self.draining = False
         self._connections: set[ServerConnection] = set()
         self._server: asyncio.Server | None = None

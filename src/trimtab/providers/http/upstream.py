@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 import httptools
 
 from trimtab.core.errors import UpstreamError
+
+if TYPE_CHECKING:
+    from trimtab.providers.http.whole_answer import WholeAnswers
 
 __all__ = ["ConnectionOwner", "Listener", "UpstreamConnection"]
 
@@ -57,6 +60,8 @@ class ConnectionOwner(Protocol):
 
     @property
     def limits(self) -> Limits: ...
+    @property
+    def whole(self) -> WholeAnswers: ...
 
     def released(self, connection: UpstreamConnection) -> None: ...
     def lost(self, connection: UpstreamConnection) -> None: ...
@@ -156,8 +161,13 @@ class UpstreamConnection(asyncio.Protocol):
         if self._listener is None:
             self.close()  # nobody asked: whatever this is, it must not become the next call's answer
             return
-        self._received = True
         self.active = time.monotonic()
+        if not (self._received or self._bodiless):
+            answer = self._owner.whole.read(data)
+            if answer is not None:
+                self._take_whole(*answer)
+                return
+        self._received = True
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserCallbackError:
@@ -174,6 +184,20 @@ class UpstreamConnection(asyncio.Protocol):
         if self._completed and self._transport is not None and not self._transport.is_closing():
             # Only now: what else these bytes held was sent before the next request, and must not answer it.
             self._completed = False
+            self._owner.released(self)
+
+    def _take_whole(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        """Hand over an answer that came in one piece; the parser has seen nothing of it, and is as it was."""
+        self._received = True
+        listener, sink = self._listener, self._sink
+        sink.on_head(status, headers)
+        if self._listener is not None and body:
+            sink.on_data(body)
+        if self._listener is None or listener is None:
+            return  # the call was given up, and the connection with it
+        self._listener = None
+        listener.on_end()
+        if self._transport is not None and not self._transport.is_closing():
             self._owner.released(self)
 
     def eof_received(self) -> None:

@@ -1,0 +1,84 @@
+"""Answers that arrive whole: head and body in one piece, framed by one Content-Length. Most complete answers are.
+
+The lines of a head are judged once and remembered, for an upstream sends most of them again with every answer. What is
+not beyond doubt (RFC 9112 §5 and §6: any transfer coding, any connection option but keep-alive, a content coding, an
+interim or bodiless status, a line that is no field) is left to the parser, which either reads it or says what is wrong.
+"""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["WholeAnswers"]
+
+_END = b"\r\n\r\n"
+_END_BYTES = len(_END)
+_LENGTH = b"content-length"
+_STATUS = re.compile(rb"HTTP/1\.1 (20[0-3])(?: [\t\x20-\x7e\x80-\xff]*)?")
+_FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[\t ]*([^\x00-\x08\x0a-\x1f\x7f]*)")
+_DIGITS = re.compile(rb"[0-9]{1,15}")
+_INTERPRETED = frozenset({b"transfer-encoding", b"content-encoding", b"connection", b"upgrade", b"trailer", b"te"})
+_HARMLESS = frozenset({(b"connection", b"keep-alive"), (b"content-encoding", b"identity")})
+_MOST_LINES = 1024
+
+
+class WholeAnswers:
+    """Reads whole answers of one upstream."""
+
+    __slots__ = ("_largest_head", "_lines", "_statuses")
+
+    def __init__(self, *, max_head_bytes: int) -> None:
+        self._largest_head = max_head_bytes
+        self._statuses: dict[bytes, int] = {}
+        self._lines: dict[bytes, tuple[bytes, bytes]] = {}
+
+    def read(self, data: bytes) -> tuple[int, list[tuple[bytes, bytes]], bytes] | None:
+        """Return status, headers (names in lower case) and body, where `data` is one whole answer and no more."""
+        end = data.find(_END, 0, self._largest_head)
+        lines = data[:end].split(b"\r\n")
+        status = self._statuses.get(lines[0]) or self._status(lines[0])
+        if end < 0 or not status:
+            return None
+        known = self._lines
+        headers = []
+        length = None
+        for line in lines[1:]:
+            field = known.get(line) or self._field(line)
+            if field is None:
+                return None
+            if field[0] is _LENGTH:
+                if length is not None:
+                    return None
+                length = field[1]
+            headers.append(field)
+        body = data[end + _END_BYTES :]
+        return (status, headers, body) if length is not None and len(body) == int(length) else None
+
+    def _status(self, line: bytes) -> int:
+        """Return the status in a status line, 0 where the parser has to look at it."""
+        match = _STATUS.fullmatch(line)
+        if match is None:
+            return 0
+        self._make_room(self._statuses)
+        self._statuses[line] = status = int(match[1])
+        return status
+
+    def _field(self, line: bytes) -> tuple[bytes, bytes] | None:
+        """Return name and value of a field line, `None` where the parser has to look at it."""
+        match = _FIELD.fullmatch(line)
+        if match is None:
+            return None
+        name, value = match[1].lower(), match[2].rstrip(b"\t ")
+        if name in _INTERPRETED and (name, value.lower()) not in _HARMLESS:
+            return None
+        if name == _LENGTH:
+            if not _DIGITS.fullmatch(value):
+                return None
+            name = _LENGTH  # this very object: that is how it is told from others
+        self._make_room(self._lines)
+        self._lines[line] = field = (name, value)
+        return field
+
+    def _make_room(self, memory: dict[bytes, object] | dict[bytes, int] | dict[bytes, tuple[bytes, bytes]]) -> None:
+        if len(memory) >= _MOST_LINES:
+            memory.clear()  # what is sent with every answer is back after the next one

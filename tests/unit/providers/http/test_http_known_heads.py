@@ -1,0 +1,78 @@
+"""Known heads: the same bytes mean the same request, and nothing else does."""
+
+from __future__ import annotations
+
+import pytest
+
+from trimtab.providers.http.known_heads import KnownHeads
+from trimtab.providers.http.message import Request
+
+HEAD = b"POST /v1/chat HTTP/1.1\r\nhost: a\r\n%s\r\nx-a: 1\r\n\r\n"
+
+
+def learned(length: bytes = b"content-length: 2", body: bytes = b"{}", **request: object) -> KnownHeads:
+    heads = KnownHeads(max_body_bytes=100)
+    headers = {b"host": b"a", b"content-length": b"2", b"x-a": b"1"}
+    heads.learn(HEAD % length + body, Request(b"POST", b"/v1/chat", headers, b"/v1/chat", body, **request))  # type: ignore[arg-type]
+    return heads
+
+
+def test_a_head_that_was_read_before_is_known_with_a_body_of_any_length() -> None:
+    request = learned().read(HEAD % b"content-length: 5" + b"[1,2]")
+    assert request is not None
+    assert (request.method, request.path, request.body) == (b"POST", b"/v1/chat", b"[1,2]")
+    assert request.keep_alive
+    assert request.refusal is None
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        HEAD % b"content-length: 5" + b"[1,2",
+        HEAD % b"content-length: 5" + b"[1,2]G",
+        HEAD % b"content-length: +5" + b"[1,2]",
+        HEAD % b"content-length: 5 " + b"[1,2]",
+        HEAD % "content-length: \uff15".encode() + b"[1,2]",
+        HEAD % b"content-length: " + b"",
+        HEAD % b"content-length: 5\r\nx-b: 2" + b"[1,2]",
+        HEAD % b"content-length: 5\r\ncontent-length: 5" + b"[1,2]",
+        HEAD % b"Content-length: 5" + b"[1,2]",
+        HEAD % b"content-length: 101" + b"x" * 101,
+        HEAD[:-2] % b"content-length: 5",
+        b"",
+        b"\r\n\r\n",
+    ],
+    ids=lambda data: data[40:60].decode("latin-1"),
+)
+def test_whatever_differs_is_left_to_the_parser(data: bytes) -> None:
+    assert learned().read(data) is None
+
+
+def test_a_length_is_only_what_stands_on_a_line_of_its_own() -> None:
+    """Else a caller could say how long its body is in a header that nobody else reads so, and smuggle the rest."""
+    heads = KnownHeads(max_body_bytes=100)
+    data = b"POST / HTTP/1.1\r\nhost: a\r\nx-content-length: 2\r\ncontent-length: 2\r\n\r\n{}"
+    headers = {b"host": b"a", b"x-content-length": b"2", b"content-length": b"2"}
+    heads.learn(data, Request(b"POST", b"/", headers, b"/", b"{}"))
+    assert heads.read(data) is None
+    assert heads.read(data.replace(b"x-content-length: 2", b"x-content-length: 5")[:-2] + b"[1,2]") is None
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [{"keep_alive": False}, {"http_1_0": True}, {"expects_continue": True}],
+    ids=str,
+)
+def test_what_needs_care_is_never_learned(request_: dict[str, bool]) -> None:
+    heads = learned(**request_)  # type: ignore[arg-type]
+    assert heads.read(HEAD % b"content-length: 2" + b"{}") is None
+
+
+def test_memory_is_bounded() -> None:
+    heads = KnownHeads(max_body_bytes=100)
+    for number in range(3000):
+        target = b"/%d" % number
+        data = b"POST %s HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\n{}" % target
+        heads.learn(data, Request(b"POST", target, {b"host": b"a", b"content-length": b"2"}, target, b"{}"))
+        assert heads.read(data) is not None
+    assert len(heads._heads) <= 1024
