@@ -21,11 +21,11 @@ _MOST_HEADS = 1024
 _LARGEST_HEAD = 4096
 """Bytes. Larger ones carry what changes from request to request, mostly."""
 _END = b"\r\n\r\n"
-_LENGTH = b"ontent-length: "
-"""Whichever case it begins with."""
+_LENGTH = b"ength: "
+"""The end of Content-Length, as all clients spell it that differ in case."""
 _LENGTH_BYTES = len(_LENGTH)
-_LINE_BREAK = ord("\n")
-_FIRST_LETTERS = b"cC"
+_LINE = b"\ncontent-length: "
+_LINE_BYTES = len(_LINE)
 _MOST_DIGITS = 15
 _INTERPRETED = frozenset({b"transfer-encoding", b"expect", b"upgrade"})
 
@@ -72,11 +72,9 @@ class KnownHeads:
         start = data.find(_LENGTH, 0, end) + _LENGTH_BYTES
         stop = data.find(b"\r", start, end + 1)
         digits = data[start:stop]
-        begin = start - _LENGTH_BYTES - 1
         if (
-            0 < begin < end <= _LARGEST_HEAD
-            and data[begin - 1] == _LINE_BREAK
-            and data[begin] in _FIRST_LETTERS
+            _LINE_BYTES < start < end <= _LARGEST_HEAD
+            and data[start - _LINE_BYTES : start].lower() == _LINE
             and digits.isdigit()
             and digits == headers.get(b"content-length")
             and len(data) == end + len(_END) + int(digits)

@@ -25,6 +25,13 @@ def test_a_head_that_was_read_before_is_known_with_a_body_of_any_length() -> Non
     assert request.refusal is None
 
 
+@pytest.mark.parametrize("name", [b"content-length", b"Content-Length", b"Content-length"])
+def test_clients_differ_in_how_they_spell_it(name: bytes) -> None:
+    request = learned(b"%s: 2" % name).read(HEAD % (b"%s: 5" % name) + b"[1,2]")
+    assert request is not None
+    assert request.body == b"[1,2]"
+
+
 @pytest.mark.parametrize(
     "data",
     [
