@@ -1,4 +1,6 @@
-"""Fuzz for as long as you like, from the root of the repository: `python -m tests.fuzz {server,upstream} --minutes N`.
+"""Fuzz for as long as you like, from the root of the repository: `python -m tests.fuzz TARGET --minutes N`.
+
+Targets: any bytes at the HTTP `server` or `upstream`; damaged `requests`, `answers` and `streams` of every format.
 
 What fails is shown shrunk, and kept in `.hypothesis`, so that the next run, and the tests, try it first.
 """
@@ -10,19 +12,18 @@ import sys
 import time
 
 from hypothesis import HealthCheck, settings
-from tests.fuzz import test_fuzz_http_server, test_fuzz_http_upstream
+from tests.fuzz.targets import TARGETS
 
-_TARGETS = {"server": test_fuzz_http_server.TARGET, "upstream": test_fuzz_http_upstream.TARGET}
 _ROUND = 5_000
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__.splitlines()[0])
-    parser.add_argument("target", choices=sorted(_TARGETS))
+    parser.add_argument("target", choices=sorted(TARGETS))
     parser.add_argument("--minutes", type=float, default=1.0)
     arguments = parser.parse_args()
     target = settings(max_examples=_ROUND, deadline=None, suppress_health_check=list(HealthCheck))(
-        _TARGETS[arguments.target]
+        TARGETS[arguments.target]
     )
     deadline = time.monotonic() + arguments.minutes * 60
     rounds = 0

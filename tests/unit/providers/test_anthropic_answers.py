@@ -247,7 +247,13 @@ def test_output_adapters_work_on_every_text_block_and_leave_the_rest_as_it_is() 
     assert adapt_answer(body, ["strip_code_fence"]) is body
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"\xff", b"<html>", b"{}", b'{"content": 3}', b'{"content": [{}]}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"", b"[]", b"\xff", b"<html>", b"{}", b'{"content": 3}', b'{"content": [{}]}'),
+        b'{"content": [{"type": "text", "text": 7}], "usage": {}}',
+    ],
+)
 def test_what_is_no_message_is_an_upstream_error(body: bytes) -> None:
     for read in (read_answer, to_chat_completion, lambda data: adapt_answer(data, ["trim"])):
         with pytest.raises(UpstreamError) as caught:

@@ -76,6 +76,14 @@ def test_the_native_path_refuses_what_the_release_decides(
     assert refusal(merge_request, release(parameters), [], {"messages": [QUESTION], **body}) == refused
 
 
+@pytest.mark.parametrize(
+    ("system", "param"), [(3, "system"), ({}, "system"), (["Be brief."], "system[0]"), ([{}, None], "system[1]")]
+)
+def test_a_system_prompt_that_is_none_is_named(system: Any, param: str) -> None:
+    body = {"messages": [QUESTION], "system": system}
+    assert refusal(merge_request, release({"max_tokens": 1}), [], body) == ("invalid_type", param)
+
+
 def test_a_callers_ceiling_that_the_release_keeps_anyway_is_met() -> None:
     assert without_met_ceiling({"max_tokens": 300, "top_p": 1}, {"max_tokens": 300}) == {"top_p": 1}
     assert without_met_ceiling({"max_tokens": 300}, {"max_completion_tokens": 200}) == {}

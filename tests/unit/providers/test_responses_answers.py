@@ -177,7 +177,13 @@ def test_what_is_no_response_is_malformed(body: bytes) -> None:
         assert caught.value.code == "upstream_malformed"
 
 
-@pytest.mark.parametrize("body", [b"", b"{}", b"[]", b'{"output":7}', b'{"output":[7]}', b"\xff"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"", b"{}", b"[]", b'{"output":7}', b'{"output":[7]}', b"\xff"),
+        b'{"output":[{"type":"message","content":[{"type":"output_text","text":7}]}]}',
+    ],
+)
 def test_what_is_no_response_cannot_be_adapted(body: bytes) -> None:
     with pytest.raises(UpstreamError) as caught:
         adapt_answer(body, ["trim"])

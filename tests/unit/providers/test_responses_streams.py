@@ -325,6 +325,10 @@ def test_what_comes_whole_without_deltas_is_said_once() -> None:
         b'data: {"type":3}\n\n',
         b'data: {"type":"response.completed"}\n\n',
         sse({"type": "response.created", "response": CREATED}, {"type": "response.output_text.delta", "delta": {}}),
+        sse(
+            {"type": "response.created", "response": CREATED},
+            {"type": "response.output_item.done", "item": {"type": "function_call", "arguments": 7}},
+        ),
     ],
 )
 def test_what_is_no_stream_of_responses_is_malformed(data: bytes) -> None:

@@ -52,6 +52,6 @@ def adapt_answer(body: bytes, steps: Sequence[str]) -> bytes:
             if block["type"] == "text" and (adapted := apply_output_adapters(block["text"], steps)) != block["text"]:
                 block["text"] = adapted
                 changed = True
-    except (*UNREADABLE, KeyError, TypeError) as error:
+    except (*UNREADABLE, AttributeError, KeyError, TypeError) as error:
         raise UpstreamError("upstream_malformed", f"the upstream's answer is no message: {error}") from error
     return msgspec.json.encode(message) if changed else body

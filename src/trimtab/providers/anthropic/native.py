@@ -54,6 +54,7 @@ class MessagesRequestBuilder:
         system, turns = turns_from_chat(prompt, at="prompt.messages")
         pinned = {**self._pinned, "system": system} if system else self._pinned
         self._check(body, pinned)
+        _check_system(body.get("system"))
         sent = body.get("messages")
         messages = [*turns, *(() if sent is None else items_of(sent, "messages"))]
         if not messages:
@@ -146,6 +147,13 @@ def unit_of(body: Mapping[str, Any]) -> str:
     metadata = body.get("metadata")
     user = None if metadata is None else object_of(metadata, "metadata").get("user_id")
     return "" if user is None else text_of(user, "metadata.user_id")
+
+
+def _check_system(system: Any) -> None:  # noqa: ANN401 - any JSON value
+    if system is None or isinstance(system, str):
+        return
+    for index, block in enumerate(items_of(system, "system")):
+        object_of(block, f"system[{index}]")
 
 
 def _pinned(release: CompiledRelease) -> dict[str, Any]:

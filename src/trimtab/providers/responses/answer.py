@@ -56,7 +56,7 @@ def adapt_answer(body: bytes, steps: Sequence[str]) -> bytes:
     try:
         response: dict[str, Any] = msgspec.json.decode(body)
         changed = adapt_output(response["output"], steps)
-    except (*UNREADABLE, KeyError, TypeError) as error:
+    except (*UNREADABLE, AttributeError, KeyError, TypeError) as error:
         raise UpstreamError("upstream_malformed", f"the upstream's answer is no response: {error}") from error
     return msgspec.json.encode(response) if changed else body
 

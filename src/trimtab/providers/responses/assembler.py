@@ -159,6 +159,8 @@ class ResponsesAssembler:
                     self._take((event.output_index, index), part.text or part.refusal, refusal=part.type == "refusal")
         if item is not None and item.type == "function_call":
             self.started = True
+            if not isinstance(item.arguments, str | None):
+                raise UpstreamError("upstream_malformed", "the stream holds a call whose arguments are no text")
             function = {"name": item.name or "", "arguments": item.arguments or ""}
             self._tools[event.output_index] = {
                 "id": item.call_id or item.id or "",
@@ -229,8 +231,8 @@ class ResponsesAssembler:
         told = msgspec.json.decode(data)
         try:
             changed = adapt(told)
-        except (KeyError, TypeError) as error:
-            raise UpstreamError("upstream_malformed", f"the stream's `{event.type}` lacks {error}") from error
+        except (AttributeError, KeyError, TypeError) as error:
+            raise UpstreamError("upstream_malformed", f"the stream's `{event.type}` is malformed: {error}") from error
         return event_bytes(event.type.encode(), _encode(told)).removesuffix(b"\n\n") if changed else raw
 
 
