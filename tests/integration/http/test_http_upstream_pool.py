@@ -199,8 +199,11 @@ def test_what_cannot_be_reached_fails_every_call_that_waits_and_leaks_no_place(
                     assert (len(results), codes) == (5, {"upstream_unreachable"})
                 taken.close()
                 async with listening(port=port) as here:
-                    replies = await asyncio.gather(*(fetch(one, b"GET", b"/") for _ in range(5)))
-                    assert [reply.body for reply in replies] == [b"ok"] * 5
+                    here.gate.clear()  # until both places are taken: one alone could answer all five
+                    calls = [asyncio.ensure_future(fetch(one, b"GET", b"/")) for _ in range(5)]
+                    await until(lambda: len(here.requests) == 2)
+                    here.gate.set()
+                    assert [reply.body for reply in await asyncio.gather(*calls)] == [b"ok"] * 5
                     assert here.connections == 2
                     await one.close()
 
