@@ -82,6 +82,26 @@ def test_a_pipelining_caller_is_not_read_further_than_it_is_answered(play: Calla
     play(story)
 
 
+def test_bodies_that_wait_for_their_turn_are_not_piled_up(play: Callable[..., Recorder]) -> None:
+    large = b"POST /large HTTP/1.1\r\nhost: here\r\ncontent-length: 3000000\r\n\r\n" + b"x" * 3_000_000
+
+    async def story(caller: Caller) -> None:
+        await caller.send(LATER)
+        await caller.until(lambda: caller.application.waiting)
+        caller.writer.write(large * 8)
+        left = -1
+        while left != (left := caller.writer.transport.get_write_buffer_size()):  # until nothing more is taken
+            await asyncio.sleep(0.1)
+        # The one that is answered, one that waits, and perhaps the head that came with its last bytes.
+        assert len(caller.application.admitted) <= 3
+        assert left > 10_000_000
+        caller.application.waiting[0].respond(200, b"first")
+        await caller.until(lambda: len(caller.application.handled) == 9)
+        assert all(len(request.body) == 3_000_000 for request in caller.application.handled[1:])
+
+    play(story)
+
+
 @pytest.mark.parametrize("stock_loop", [False, True])
 def test_a_caller_that_shut_down_its_sending_side_gets_every_answer(
     play: Callable[..., Recorder], *, stock_loop: bool

@@ -37,12 +37,15 @@ class ServerConnection(RequestReader):
         "_reading_paused",
         "_transport",
         "_unsent",
+        "_waiting_bytes",
     )
 
     def __init__(self, server: Server) -> None:
         super().__init__(server)
         self._transport: asyncio.Transport | None = None
         self._queue: deque[Request] = deque()
+        self._waiting_bytes = 0
+        """Bodies of the requests in the queue."""
         self._exchange: Exchange | None = None
         self._patience = 0.0
         """Until when a caller that reads nothing of its answer is waited for."""
@@ -63,7 +66,7 @@ class ServerConnection(RequestReader):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio.Protocol
         self._server.closed(self)
         self._stopped = True
-        self._queue.clear()
+        self._drop_queue()
         if self._exchange:
             self._exchange.abort()
             self._exchange = None
@@ -129,7 +132,7 @@ class ServerConnection(RequestReader):
 
     def broken_off(self) -> None:
         self._exchange = None
-        self._queue.clear()
+        self._drop_queue()
         self._close()
 
     def cut(self) -> None:
@@ -209,20 +212,31 @@ class ServerConnection(RequestReader):
             self._begin(request)
             return
         self._queue.append(request)
-        if len(self._queue) >= self._server.limits.max_pipelined:
+        self._waiting_bytes += len(request.body)
+        if self._reads_ahead():
             self._hold_reading()
 
     def _next(self) -> None:
         if not self._queue or self._exchange is not None:
             return
         request = self._queue.popleft()
+        self._waiting_bytes -= len(request.body)
         if self._reading_paused and not self._queue:
             self._hold_reading()
         self._begin(request)
 
+    def _reads_ahead(self) -> bool:
+        """Whether as much waits for its turn as one connection may have waiting."""
+        limits = self._server.limits
+        return len(self._queue) >= limits.max_pipelined or self._waiting_bytes > limits.max_pipelined_bytes
+
+    def _drop_queue(self) -> None:
+        self._queue.clear()
+        self._waiting_bytes = 0
+
     def _hold_reading(self) -> None:
         """Read on, or not: not while answers pile up or a run of pipelined requests waits for its turn."""
-        pause = bool(self._unsent) or len(self._queue) >= self._server.limits.max_pipelined
+        pause = bool(self._unsent) or self._reads_ahead()
         if pause == self._reading_paused or self._transport is None or self._transport.is_closing():
             return
         self._reading_paused = pause
@@ -256,7 +270,7 @@ class ServerConnection(RequestReader):
         RFC 9112 §9.6: end the sending side, drop what comes, close when the caller has or `linger_seconds` are over.
         """
         self._stopped = True
-        self._queue.clear()
+        self._drop_queue()
         self._deadline = time.monotonic() + self._server.limits.linger_seconds
         self._hold_reading()
         if self._transport is None or self._transport.is_closing():
