@@ -19,6 +19,7 @@ _STATUS_BY_CODE = {
     "upstream_timeout": 504,
     "upstream_connect_timeout": 504,
     "upstream_circuit_open": 503,
+    "gateway_exhausted": 503,
     "provider_key_missing": 500,
     "unknown_provider": 500,
     "reserved_parameter": 500,

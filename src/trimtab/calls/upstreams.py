@@ -30,7 +30,8 @@ class Upstreams:
     ) -> None:
         """`tls` replaces the verifying context (private certificate authorities)."""
         self._clients = {
-            name: UpstreamClient(endpoint.base_url, limits=limits, tls=tls) for name, endpoint in endpoints.items()
+            name: UpstreamClient(endpoint.base_url, name=f"provider `{name}`", limits=limits, tls=tls)
+            for name, endpoint in endpoints.items()
         }
         self._endpoints = dict(endpoints)
 

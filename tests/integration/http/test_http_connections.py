@@ -90,7 +90,7 @@ def test_bodies_that_wait_for_their_turn_are_not_piled_up(play: Callable[..., Re
         await caller.until(lambda: caller.application.waiting)
         caller.writer.write(large * 8)
         left = -1
-        while left != (left := caller.writer.transport.get_write_buffer_size()):  # until nothing more is taken
+        while left != (left := caller.writer.transport.get_write_buffer_size()):  # noqa: ASYNC110 - until none is taken
             await asyncio.sleep(0.1)
         # The one that is answered, one that waits, and perhaps the head that came with its last bytes.
         assert len(caller.application.admitted) <= 3

@@ -2,12 +2,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import resource
 from typing import TYPE_CHECKING
 
 import pytest
+import uvloop
 
 from trimtab.core.errors import InputError, UpstreamError
 from trimtab.providers.http import ClientLimits, UpstreamClient, fetch
+from trimtab.providers.resilience import AttemptResult
+from trimtab.providers.resilience.failure import classify
+from trimtab.providers.resilience.policy import RetryPolicy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -144,15 +150,44 @@ def test_a_connection_that_went_stale_is_replaced_without_the_caller_noticing() 
     asyncio.run(story())
 
 
-def test_an_upstream_that_is_not_there_is_named() -> None:
+def test_an_upstream_that_is_not_there_is_named(caplog: pytest.LogCaptureFixture) -> None:
     async def story() -> None:
-        client = UpstreamClient("http://127.0.0.1:9/v1")
-        with pytest.raises(UpstreamError, match="cannot connect") as raised:
-            await fetch(client, b"POST", b"/")
-        assert raised.value.code == "upstream_unreachable"
+        client = UpstreamClient("http://127.0.0.1:9/v1", name="provider `mine`")
+        for _ in range(2):
+            with pytest.raises(UpstreamError) as raised:
+                await fetch(client, b"POST", b"/")
+            assert raised.value.code == "upstream_unreachable"
+            assert raised.value.message == "cannot connect to provider `mine`: Connection refused"
         await client.close()
 
     asyncio.run(story())
+    (line,) = caplog.messages  # where it is stands in the log alone, and not once for each call
+    assert line.startswith("provider `mine` at http://127.0.0.1:9/v1: ")
+
+
+@pytest.mark.parametrize("loop_factory", [uvloop.new_event_loop, asyncio.new_event_loop])
+def test_a_process_without_descriptors_blames_no_upstream(
+    loop_factory: Callable[[], asyncio.AbstractEventLoop],
+) -> None:
+    async def story() -> None:
+        async with upstream() as (client, _here):
+            await asyncio.get_running_loop().getaddrinfo("127.0.0.1", 9)  # its thread is there
+            soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+            probe = os.dup(0)
+            os.close(probe)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (probe, hard))
+            try:
+                with pytest.raises(UpstreamError) as raised:
+                    await fetch(client, b"POST", b"/")
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            assert raised.value.code == "gateway_exhausted"
+            result = AttemptResult(code=raised.value.code)
+            assert classify(result, RetryPolicy()).blame == "nobody"
+            assert (await fetch(client, b"POST", b"/")).body == b"ok"
+
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(story())
 
 
 @pytest.mark.parametrize("limits", [ClientLimits(total_seconds=0.1), ClientLimits(read_seconds=0.1)])
@@ -222,3 +257,10 @@ def test_closing_the_client_fails_what_is_in_flight() -> None:
 def test_a_base_url_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(InputError, match="base URL"):
         UpstreamClient(url)
+
+
+@pytest.mark.parametrize("url", ["http://svc:s3cret@10.0.0.9/v1", "http:svc:s3cret@10.0.0.9/v1", "//svc:s3cret@h"])
+def test_a_base_url_with_a_password_is_refused_without_repeating_it(url: str) -> None:
+    with pytest.raises(InputError, match="base URL") as raised:
+        UpstreamClient(url)
+    assert "s3cret" not in str(raised.value)

@@ -53,12 +53,17 @@ class UpstreamClient:
         self,
         base_url: str,
         *,
+        name: str = "the upstream",
         headers: bytes = b"",
         limits: ClientLimits | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        """`headers` are complete lines sent with every request; `tls` replaces the default verifying context."""
-        origin, path, host = _read_url(base_url, tls)
+        """`headers` are complete lines sent with every request; `tls` replaces the default verifying context.
+
+        `name` is what errors call it: they reach callers, who are not to learn where it is. Raises `InputError`
+        (`malformed_url`).
+        """
+        origin, path, host = _read_url(base_url, name, tls)
         self.limits = limits or ClientLimits()
         self.base_url = base_url
         self._path = path
@@ -219,7 +224,7 @@ class UpstreamCall(msgspec.Struct, eq=False):
             self._client.withdraw(self)
 
 
-def _read_url(base_url: str, tls: ssl.SSLContext | None) -> tuple[Origin, bytes, bytes]:
+def _read_url(base_url: str, name: str, tls: ssl.SSLContext | None) -> tuple[Origin, bytes, bytes]:
     """Return where an upstream is, the path that every request's begins with, and what it is called in Host."""
     try:
         parts = urlsplit(base_url)
@@ -227,15 +232,21 @@ def _read_url(base_url: str, tls: ssl.SSLContext | None) -> tuple[Origin, bytes,
     except ValueError:
         host, port = None, None
     plain = _VISIBLE.fullmatch(base_url) and not ("?" in base_url or "#" in base_url)
+    if "@" in base_url.partition("://")[2].partition("/")[0]:
+        raise InputError(
+            "malformed_url",
+            f"the base URL of {name} holds a user or password",
+            hint="keys are sent as headers: name the variable or the file that holds the provider's key",
+        )
     if not host or not plain or parts.scheme not in _DEFAULT_PORTS:
         raise InputError(
             "malformed_url",
-            f"`{base_url}` is not the base URL of an upstream",
+            f"`{base_url.rpartition('@')[2]}` is not the base URL of an upstream",
             hint="give scheme, host and path, like https://api.openai.com/v1",
         )
     context = (tls or _verifying_context()) if parts.scheme == "https" else None
-    origin = Origin(base_url, host, port or _DEFAULT_PORTS[parts.scheme], context)
-    return origin, parts.path.rstrip("/").encode(), parts.netloc.rpartition("@")[2].encode()
+    origin = Origin(base_url, host, port or _DEFAULT_PORTS[parts.scheme], context, name)
+    return origin, parts.path.rstrip("/").encode(), parts.netloc.encode()
 
 
 def _verifying_context() -> ssl.SSLContext:

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 
-from trimtab.core.errors import UpstreamError
+from trimtab.providers.http.connect_failure import ConnectFailures
 from trimtab.providers.http.upstream import UpstreamConnection
 from trimtab.providers.http.whole_answer import WholeAnswers
 
 if TYPE_CHECKING:
     import ssl
+
+    from trimtab.core.errors import UpstreamError
 
 __all__ = ["ClientLimits", "ConnectionPool", "Origin"]
 
@@ -45,12 +47,13 @@ class ClientLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Origin(NamedTuple):
-    """Where an upstream is."""
+    """Where an upstream is, and what callers may call it."""
 
     base_url: str
     host: str
     port: int
     tls: ssl.SSLContext | None
+    name: str = "the upstream"
 
 
 class Waiter(Protocol):
@@ -69,6 +72,7 @@ class ConnectionPool:
         self.idle: list[UpstreamConnection] = []
         """The last one used comes last, and is used first."""
         self._origin = origin
+        self._failures = ConnectFailures(origin.name, origin.base_url)
         self._waiting: OrderedDict[Waiter, None] = OrderedDict()
         self._connecting: set[asyncio.Task[None]] = set()
         self._open: set[UpstreamConnection] = set()
@@ -149,15 +153,15 @@ class ConnectionPool:
             self._connecting.add(task)
 
     async def _connect(self) -> None:
-        seconds, url = self.limits.connect_seconds, self._origin.base_url
+        seconds = self.limits.connect_seconds
         connection, error = None, None
         try:
             async with asyncio.timeout(seconds):
                 connection = await self._open_any()
         except TimeoutError:
-            error = UpstreamError("upstream_connect_timeout", f"no connection to {url} within {seconds:g} s")
+            error = self._failures.timed_out(seconds)
         except (OSError, UnicodeError) as cause:
-            error = UpstreamError("upstream_unreachable", f"cannot connect to {url}: {cause}")
+            error = self._failures.failed(cause)
         finally:
             task = asyncio.current_task()
             if task is not None:
@@ -170,13 +174,13 @@ class ConnectionPool:
         elif len(self._waiting) > len(self._connecting):
             # Whoever waits longest hears of it, not whoever the connection was opened for.
             call, _ = self._waiting.popitem(last=False)
-            call.fail(error or UpstreamError("upstream_disconnected", f"{url} closed the connection at once"))
+            call.fail(error or self._failures.closed())
         self._grow()
 
     async def _open_any(self) -> UpstreamConnection:
         """Try every address of the name, each with its share of the time; those that failed lately come last."""
         loop = asyncio.get_running_loop()
-        host, port, tls = self._origin[1:]
+        _, host, port, tls, _ = self._origin
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         recently = time.monotonic() - _AVOID_SECONDS
         self._avoided = {at: failed for at, failed in self._avoided.items() if failed > recently}
