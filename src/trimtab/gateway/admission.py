@@ -25,7 +25,7 @@ _METHODS: dict[bytes, tuple[bytes, ...]] = {
     b"/readyz": (b"GET", b"HEAD"),
 }
 _OPEN = frozenset({b"/healthz", b"/readyz"})
-"""Probes hold no key; these say nothing but how the process fares."""
+"""Probes hold no key; without one they are told only whether the process fares well (`Admission.sees_all`)."""
 _SCHEME = b"bearer "
 _KEYS_REMEMBERED = 4096
 _LOOPBACK_NAMES = frozenset({b"localhost", b"127.0.0.1", b"[::1]"})
@@ -76,6 +76,10 @@ class Admission:
         if self._keyed or self._trust_network or path in _OPEN:
             return None
         return _foreign_page(request)
+
+    def sees_all(self, request: Request) -> bool:
+        """Return whether a request for what probes ask for may be told everything: with a key, where any exists."""
+        return not self._keyed or self._team(request.headers) is not None
 
     def _follow(self) -> None:
         """A new snapshot: keys may have been made or revoked."""

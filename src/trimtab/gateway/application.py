@@ -12,7 +12,7 @@ from trimtab.calls.circuits import log_circuit
 from trimtab.calls.errors import error_body, internal_error, refusal_body
 from trimtab.calls.mirror import MirrorQueue
 from trimtab.gateway.admission import Admission
-from trimtab.gateway.catalogue import answer_health, answer_models, answer_ready
+from trimtab.gateway.catalogue import answer_health, answer_models, answer_ready, condition, health
 from trimtab.gateway.config import may_be_open
 from trimtab.gateway.feedback import answer_feedback
 from trimtab.gateway.start import start_call
@@ -52,9 +52,8 @@ class GatewayApplication:
         self.limits = TeamLimits(config.limits, plane.directory.usage)
         self.mirrors = MirrorQueue(concurrency=config.mirror_concurrency, waiting=config.mirror_queue)
         self.draining = False
-        self.admit: Callable[[Request], Refusal | None] = Admission(
-            plane, always_key=not may_be_open(config), trust_network=config.trust_network
-        ).judge
+        self._admission = Admission(plane, always_key=not may_be_open(config), trust_network=config.trust_network)
+        self.admit: Callable[[Request], Refusal | None] = self._admission.judge
         """Judge a request by its head."""
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -82,8 +81,13 @@ class GatewayApplication:
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
             case b"/healthz":
-                answer_health(exchange, self.plane, self.mirrors, self.guards, self.limits)
+                told = health(self.plane, self.mirrors, self.guards, self.limits) if self._tells(exchange) else {}
+                answer_health(exchange, told)
             case b"/readyz":
-                answer_ready(exchange, self.plane, self.mirrors, draining=self.draining)
+                told = condition(self.plane, self.mirrors) if self._tells(exchange) else {}
+                answer_ready(exchange, self.plane, told, draining=self.draining)
             case _:
                 answer_models(exchange, self.plane)
+
+    def _tells(self, exchange: Exchange) -> bool:
+        return self._admission.sees_all(exchange.request)

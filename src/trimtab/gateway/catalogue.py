@@ -13,13 +13,15 @@ from trimtab.core.errors import NotFoundError
 from trimtab.gateway.admission import MODEL_PATH
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from trimtab.calls.mirror import MirrorQueue
     from trimtab.providers.http import Exchange
     from trimtab.providers.resilience import Guards
     from trimtab.serving.limits import TeamLimits
     from trimtab.serving.runtime import DataPlane
 
-__all__ = ["answer_health", "answer_models", "answer_ready"]
+__all__ = ["answer_health", "answer_models", "answer_ready", "condition", "health"]
 
 _SECONDS = 1e-9
 
@@ -41,22 +43,32 @@ def answer_models(exchange: Exchange, plane: DataPlane) -> None:
     exchange.respond(404, error_body(error))
 
 
-def answer_health(
-    exchange: Exchange, plane: DataPlane, mirrors: MirrorQueue, guards: Guards, limits: TeamLimits
-) -> None:
-    """Answer 200: the process lives. The body says how well."""
-    now_ms = plane.clock.now_ms()
-    used = [{"team": m.team, "spent_usd_today": m.spent_usd(now_ms), "problem": m.problem} for m in limits.meters]
-    health = {**_condition(plane, mirrors), "models": _models_health(plane, guards), "limits": used}
-    exchange.respond(200, msgspec.json.encode({"status": "ok", **health}))
+def answer_health(exchange: Exchange, told: Mapping[str, Any]) -> None:
+    """Answer 200: the process lives. `told` is what else the caller may know."""
+    exchange.respond(200, msgspec.json.encode({"status": "ok", **told}))
 
 
-def answer_ready(exchange: Exchange, plane: DataPlane, mirrors: MirrorQueue, *, draining: bool) -> None:
-    """Answer 200 where requests can be served now, 503 with the reason where not."""
+def answer_ready(exchange: Exchange, plane: DataPlane, told: Mapping[str, Any], *, draining: bool) -> None:
+    """Answer 200 where requests can be served now, 503 with the reason where not; `told` as in `answer_health`."""
     status, code = ("ready", 200) if plane.table is not None else ("no_snapshot", 503)
     if draining:
         status, code = "draining", 503
-    exchange.respond(code, msgspec.json.encode({"status": status, **_condition(plane, mirrors)}))
+    exchange.respond(code, msgspec.json.encode({"status": status, **told}))
+
+
+def health(plane: DataPlane, mirrors: MirrorQueue, guards: Guards, limits: TeamLimits) -> dict[str, Any]:
+    """Return how well the process, the models and the teams fare."""
+    now_ms = plane.clock.now_ms()
+    used = [{"team": m.team, "spent_usd_today": m.spent_usd(now_ms), "problem": m.problem} for m in limits.meters]
+    return {**condition(plane, mirrors), "models": _models_health(plane, guards), "limits": used}
+
+
+def condition(plane: DataPlane, mirrors: MirrorQueue) -> dict[str, Any]:
+    """Return how well the process fares."""
+    return {
+        **plane.health(),
+        "mirrors": {"sent": mirrors.sent, "pending": mirrors.pending, "dropped": mirrors.dropped},
+    }
 
 
 def _models(plane: DataPlane) -> dict[str, dict[str, Any]]:
@@ -88,10 +100,3 @@ def _models_health(plane: DataPlane, guards: Guards) -> list[dict[str, Any]]:
         }
         for one in guards.health(plane.clock.monotonic_ns() * _SECONDS)
     ]
-
-
-def _condition(plane: DataPlane, mirrors: MirrorQueue) -> dict[str, Any]:
-    return {
-        **plane.health(),
-        "mirrors": {"sent": mirrors.sent, "pending": mirrors.pending, "dropped": mirrors.dropped},
-    }

@@ -14,6 +14,8 @@ import pytest
 from trimtab.core.errors import InputError
 from trimtab.events import Feedback, Generation
 from trimtab.gateway.config import GatewayConfig, check_bind
+from trimtab.policy.keys import hash_key
+from trimtab.serving.limits import TeamLimit
 from trimtab.serving.snapshot import RolloutRoute
 from trimtab.sim.config import Latency, Rule, SimConfig, When
 
@@ -335,6 +337,20 @@ def test_probes(stack: Callable[..., Any]) -> None:
     here = stack()
     status, _, body = call(here, "GET", "/readyz")
     assert (status, json.loads(body)["status"], json.loads(body)["revision"]) == (200, "ready", 1)
+
+
+def test_where_keys_exist_probes_without_one_are_told_nothing_but_the_status(stack: Callable[..., Any]) -> None:
+    here = stack(keys={hash_key("tk-good"): "support"}, limits={"*": TeamLimit(concurrent=9)})
+    key = {"authorization": "Bearer tk-good"}
+    assert call(here, "POST", "/v1/chat/completions", BODY, key)[0] == 200
+    for path, told in (("/healthz", {"status": "ok"}), ("/readyz", {"status": "ready"})):
+        for sent in ({}, {"authorization": "Bearer tk-bad"}, {"x-api-key": "tk-bad"}):
+            status, _, body = call(here, "GET", path, None, sent)
+            assert (status, json.loads(body)) == (200, told)
+        assert json.loads(call(here, "GET", path, None, key)[2])["revision"] == 1
+    page = json.loads(call(here, "GET", "/healthz", None, {"x-api-key": "tk-good"})[2])
+    assert [one["team"] for one in page["limits"]] == ["support"]
+    assert [one["provider"] for one in page["models"]] == ["openai"]
 
 
 def test_listening_off_loopback_needs_a_key_or_a_word() -> None:
