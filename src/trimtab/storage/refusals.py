@@ -27,6 +27,9 @@ __all__ = [
     "version_conflict",
 ]
 
+_CLOCK_SKEW_MS = 60_000
+"""By how much clocks of machines that share a store may differ."""
+
 
 def check_move(move: PointerMove, pointer: Pointer | None, *, release_known: bool) -> None:
     """Raise unless a move follows where the pointer stands and leads to a stored release."""
@@ -87,12 +90,16 @@ def version_conflict(rollout: Rollout, expected_version: int) -> FencedError:
 
 
 def next_lease(stored: Lease | None, name: str, *, holder: str, now_ms: int, ttl_ms: int) -> Lease | None:
-    """Return the lease a holder gets now, `None` while it is somebody else's. Only a change of hands is a new epoch."""
+    """Return the lease a holder gets now, `None` while it is somebody else's. Only a change of hands is a new epoch.
+
+    A lease that runs out later than any clock near ours could have said was given before the clock was set back:
+    waiting for it would leave everything without a leader for as long as that. Epochs fence its holder.
+    """
     if stored is None:
         return Lease(name=name, holder=holder, epoch=1, expires_at_ms=now_ms + ttl_ms)
     if stored.holder == holder and stored.expires_at_ms > 0:
         return msgspec.structs.replace(stored, expires_at_ms=now_ms + ttl_ms)
-    if stored.expires_at_ms > now_ms:
+    if now_ms < stored.expires_at_ms <= now_ms + ttl_ms + _CLOCK_SKEW_MS:
         return None
     return Lease(name=name, holder=holder, epoch=stored.epoch + 1, expires_at_ms=now_ms + ttl_ms)
 

@@ -108,6 +108,15 @@ def test_a_lease_changes_hands_only_when_it_ran_out_or_was_given_back(store: Con
         assert again.epoch == taken.epoch + 1
 
 
+def test_a_clock_set_back_leaves_nobody_waiting_for_a_lease_of_the_future(store: ControlStore) -> None:
+    with store.write() as tx:
+        tx.acquire_lease("c", holder="a", now_ms=NOW_MS, ttl_ms=1000)
+        assert tx.acquire_lease("c", holder="b", now_ms=NOW_MS - 30_000, ttl_ms=1000) is None
+        heir = tx.acquire_lease("c", holder="b", now_ms=NOW_MS - 3_600_000, ttl_ms=1000)
+        assert heir is not None
+        assert (heir.holder, heir.epoch) == ("b", 2)
+
+
 def test_evidence_cursors_and_units_commit_together_or_not_at_all(store: ControlStore) -> None:
     cursor = Cursor(consumer="c", process="p", segment="0", offset=1, sequence=2)
     with store.write() as tx:

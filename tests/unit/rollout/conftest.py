@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from trimtab.rollout.effects import CommandKind, Notify
     from trimtab.rollout.model import Rollout, Transition
-    from trimtab.rollout.ports import ControlStore, Cursor, EventBatch
+    from trimtab.rollout.ports import ControlStore, ControlTransaction, Cursor, EventBatch
     from trimtab.serving.snapshot import RolloutRoute, Snapshot
 
 FEATURE, ENVIRONMENT = "f", "e"
@@ -161,6 +161,7 @@ class World:
         self.told = Told()
         self.stable, self.candidate = synthetic_release(FEATURE, 1), synthetic_release(FEATURE, 2)
         self.sent: list[Generation] = []
+        self.attempts = 0
         self._controllers: dict[str, Controller] = {}
         with self.store.write() as tx:
             tx.put_feature(Feature(name=FEATURE, team="t"))
@@ -181,12 +182,30 @@ class World:
             request = RolloutRequest(
                 feature=FEATURE, environment=ENVIRONMENT, candidate=self.candidate.digest, actor="ann", plan=plan
             )
-            rollout = start_rollout(tx, request, now_ms=self.clock.now_ms())
-            self.id = rollout.id
-            tx.save_rollout(
-                msgspec.structs.replace(rollout, salt=salt, version=rollout.version + 1),
-                expected_version=rollout.version,
-            )
+            self.id = self._start(tx, request, salt)
+
+    def _start(self, tx: ControlTransaction, request: RolloutRequest, salt: str) -> str:
+        """Start an attempt whose salt is not drawn at random, so that a failing run can be repeated."""
+        rollout = start_rollout(tx, request, now_ms=self.clock.now_ms())
+        salted = msgspec.structs.replace(rollout, salt=salt, version=rollout.version + 1)
+        tx.save_rollout(salted, expected_version=rollout.version)
+        self.attempts += 1
+        return rollout.id
+
+    def start_again(self, *, supersede: bool = False, plan: RolloutPlan = PLAN) -> None:
+        """Begin another attempt, from whatever is stable now to the other release."""
+        if self.pointer() == self.candidate.digest:
+            self.stable, self.candidate = self.candidate, self.stable
+        request = RolloutRequest(
+            feature=FEATURE,
+            environment=ENVIRONMENT,
+            candidate=self.candidate.digest,
+            actor="ann",
+            plan=plan,
+            supersede=supersede,
+        )
+        with self.store.write() as tx:
+            self.id = self._start(tx, request, f"salt {self.attempts}")
 
     def controller(self, holder: str = "a") -> Controller:
         if holder not in self._controllers:

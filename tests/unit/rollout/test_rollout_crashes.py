@@ -3,15 +3,10 @@ is counted twice, and a crash leaves no trace in the evidence. `world` is in con
 
 from __future__ import annotations
 
-import itertools
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
-
-from trimtab.core.errors import ConflictError
-from trimtab.rollout.machine import TERMINAL_STATES
 
 if TYPE_CHECKING:
     from tests.unit.rollout.conftest import World
@@ -152,93 +147,3 @@ def test_an_abort_just_after_publication_is_not_called_done_before_routing_follo
     made.tick()
     assert made.rollout().state == "rolled_back"
     assert made.route() is None
-
-
-class Chaos(RuleBasedStateMachine):
-    make: ClassVar[Any]
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.world: World = self.make()
-        self.world.tick()
-
-    @rule(holder=st.sampled_from("ab"), countdowns=st.lists(st.integers(0, 60), max_size=2))
-    def tick(self, holder: str, countdowns: list[int]) -> None:
-        self.world.tick_through_crashes(countdowns, holder)
-
-    @rule(holder=st.sampled_from("ab"))
-    def die(self, holder: str) -> None:
-        self.world.kill(holder)
-
-    @rule(unit=st.integers(0, 60), bad=st.booleans(), late_ms=st.sampled_from([0, 0, 1500, 60_000]))
-    def send(self, unit: int, bad: bool, late_ms: int) -> None:  # noqa: FBT001 - hypothesis passes by name
-        self.world.send(unit, bad=bad, late_ms=late_ms)
-
-    @rule(first=st.integers(0, 60), bad=st.sampled_from([False, False, True]))
-    def burst(self, first: int, bad: bool) -> None:  # noqa: FBT001 - hypothesis passes by name
-        for unit in range(first, first + 25):
-            self.world.send(unit, bad=bad)
-
-    @rule(first=st.integers(0, 60), bad=st.sampled_from([False, False, False, True]), holder=st.sampled_from("aab"))
-    def busy_second(self, first: int, bad: bool, holder: str) -> None:  # noqa: FBT001 - hypothesis passes by name
-        for unit in range(first, first + 40):
-            self.world.send(unit, bad=bad)
-        self.world.clock.advance(1)
-        self.world.tick(holder)
-
-    @rule(index=st.integers(0, 500))
-    def repeat(self, index: int) -> None:
-        self.world.repeat(index)
-
-    @rule(seconds=st.sampled_from([1, 2, 3, 3, 11, -20]))
-    def advance(self, seconds: int) -> None:
-        self.world.clock.advance(seconds)
-
-    @precondition(lambda self: len(self.world.sent) > 40)
-    @rule(kind=st.sampled_from(["pause", "resume", "resume", "abort", "promote"]))
-    def command(self, kind: Any) -> None:
-        try:
-            self.world.command(kind)
-        except ConflictError:
-            assert self.world.rollout().state not in {"shadowing", "progressing", "baking"} or kind == "resume"
-
-    @invariant()
-    def ends_once(self) -> None:
-        states = [transition.to_state for transition in self.world.transitions()]
-        ended = [state for state in states if state in TERMINAL_STATES]
-        event(ended[0] if ended else "live")
-        assert len(ended) <= 1
-        assert states[-1] == ended[0] if ended else True
-        assert states[-1] == self.world.rollout().state
-
-    @invariant()
-    def serves_what_history_says(self) -> None:
-        state = self.world.rollout().state
-        promoted = state == "promoted"
-        assert self.world.pointer() == (self.world.candidate if promoted else self.world.stable).digest
-        if state == "rolled_back":
-            assert self.world.route() is None
-            assert "rolled_back" in self.world.told.states
-
-    @invariant()
-    def advances_only_on_traffic_of_both_arms(self) -> None:
-        history = self.world.transitions()
-        for left, entered in itertools.pairwise(history):
-            if entered.actor == "controller" and entered.stage > left.stage >= 0 and left.stage != WEIGHT_STAGE:
-                met = {generation.arm for generation in self.world.sent if generation.stage == left.stage}
-                assert met & {"candidate", "shadow"}
-                assert "matched_control" in met
-
-    @invariant()
-    def counts_each_unit_once(self) -> None:
-        evidence = self.world.evidence()
-        if evidence is None:
-            return
-        live = {g.unit for g in self.world.sent if g.arm != "shadow"}
-        units = evidence.phases["live"].units
-        assert units.control + units.candidate <= len(live)
-
-
-def test_two_controllers_survive_anything_in_any_order(world: type[World]) -> None:
-    chaos = type("Chaos", (Chaos,), {"make": world})
-    run_state_machine_as_test(chaos, settings=settings(max_examples=60, stateful_step_count=40, deadline=None))
