@@ -34,6 +34,8 @@ class RolloutRunning(msgspec.Struct, frozen=True, kw_only=True):
     weight: float
     control_weight: float
     shadow: float
+    withdrawn_by: list[str] = []
+    """Ids of the processes that took the candidate out of service by themselves: they serve stable."""
 
 
 class FeatureRunning(msgspec.Struct, frozen=True, kw_only=True):

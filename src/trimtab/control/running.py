@@ -88,6 +88,7 @@ def _feature(snapshot: Snapshot, route: Route, statuses: Sequence[ProcessStatus]
             weight=rollout.weight,
             control_weight=rollout.control_weight,
             shadow=rollout.shadow,
+            withdrawn_by=sorted(status.process for status in statuses if rollout.id in status.withdrawn),
         ),
         seen=_seen(route.feature, statuses, since_ms),
     )

@@ -1,5 +1,15 @@
-"""What happened: exposures, generations, scores and feedback, as values that outlive the process that saw them."""
+"""What happened, as values that outlive the process that saw it: calls, scores, feedback, withdrawals."""
 
-from trimtab.events.model import Arm, Event, Exposure, Feedback, Generation, Score, decode_event, encode_event
+from trimtab.events.model import (
+    Arm,
+    Event,
+    Exposure,
+    Feedback,
+    Generation,
+    Score,
+    Withdrawal,
+    decode_event,
+    encode_event,
+)
 
-__all__ = ["Arm", "Event", "Exposure", "Feedback", "Generation", "Score", "decode_event", "encode_event"]
+__all__ = ["Arm", "Event", "Exposure", "Feedback", "Generation", "Score", "Withdrawal", "decode_event", "encode_event"]

@@ -1,4 +1,4 @@
-"""The four events. Fields are only ever added, with defaults, so that old journals open in new code.
+"""The five events. Fields are only ever added, with defaults, so that old journals open in new code.
 
 Encoded as MessagePack maps with defaults omitted; the tag is `k`. Construct them by keyword: the order of the fields
 is nobody's business, but for the one place (`serving.generation`) that makes one per request and cannot afford it.
@@ -23,6 +23,7 @@ __all__ = [
     "Feedback",
     "Generation",
     "Score",
+    "Withdrawal",
     "decode_event",
     "encode_event",
     "subject_id",
@@ -124,7 +125,19 @@ class Feedback(_Event, frozen=True, omit_defaults=True, tag="feedback", gc=False
     comment: str = ""
 
 
-Event = Exposure | Generation | Score | Feedback
+class Withdrawal(_Event, frozen=True, omit_defaults=True, tag="withdrawal", gc=False):
+    """A process took a rollout's candidate out of service by itself, because its calls plainly failed there."""
+
+    rollout: str
+    process: str = ""
+    stage: int = -1
+    error_code: str = ""
+    """Of the candidate's last error."""
+    reason: str = ""
+    """What was seen, in words."""
+
+
+Event = Exposure | Generation | Score | Feedback | Withdrawal
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Event] = msgspec.msgpack.Decoder(Event)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from trimtab.analysis.evidence import Phase
     from trimtab.analysis.ledger import ScorerResult
     from trimtab.analysis.scorers import Meter, ScorerLibrary
-    from trimtab.events import Generation
+    from trimtab.events import Generation, Withdrawal
     from trimtab.releases.model import CompiledRelease
     from trimtab.rollout.model import Rollout
     from trimtab.rollout.ports import ControlTransaction
@@ -52,12 +52,17 @@ class Attempt:
         self.newly_counted: list[str] = []
         self.dirty = False
         """Whether evidence changed since the last commit."""
+        self._withdrawn = ""
         self._releases = releases
 
     def fold(self, generation: Generation, *, now_ms: int) -> None:
         """Take one generation into the evidence."""
         self.ledger.add(generation, self._releases.get(generation.release), now_ms=now_ms)
         self.dirty = True
+
+    def withdrawn(self, event: Withdrawal) -> None:
+        """Take a process's word that it serves the candidate no more. Decided upon in the commit that takes it."""
+        self._withdrawn = self._withdrawn or f"{event.process} took the candidate out of service: {event.reason}"
 
     def close_windows(self, now_ms: int) -> None:
         """Turn windows that are over into observations."""
@@ -83,6 +88,7 @@ class Attempt:
             control_generations=here.control,
             candidate_generations=here.candidate,
             problem=self.problem,
+            withdrawn=self._withdrawn,
         )
 
     def take_results(self) -> list[ScorerResult]:

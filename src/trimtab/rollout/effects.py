@@ -46,6 +46,8 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     """Generations in the step at hand."""
     problem: str = ""
     """Why nothing can be measured (a scorer that does not load, a release that is gone): no start, or a pause."""
+    withdrawn: str = ""
+    """Why a data-plane process took the candidate out of service by itself; empty where none did."""
 
 
 class Withdrawn(msgspec.Struct, frozen=True, kw_only=True):

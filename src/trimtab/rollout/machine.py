@@ -5,7 +5,8 @@ validating -> shadowing -> progressing(i) <-> paused -> baking -> promoted
 any live state -> rolling_back -> rolled_back         also: superseded, expired
 ```
 
-Order of precedence, strongest first: a proven harm rolls back; a pointer moved by hand supersedes; the deadline
+Order of precedence, strongest first: a proven harm, or a process that saw the
+candidate's calls plainly fail, rolls back; a pointer moved by hand supersedes; the deadline
 expires; a signal or a broken scorer pauses; only then may a step end. A step ends when its time is up, its units were
 measured, and traffic of both arms flowed *in that step*: without traffic nothing ever advances.
 """
@@ -78,6 +79,8 @@ def _end(rollout: Rollout, plan: RolloutPlan, seen: Observation, now_ms: int) ->
     """What ends an attempt in any live state, strongest first."""
     if seen.verdict is not None and seen.verdict.status == "failed":
         return _move(rollout, "rolling_back", now_ms, reason=seen.verdict.reason)
+    if seen.withdrawn:
+        return _move(rollout, "rolling_back", now_ms, reason=seen.withdrawn)
     if seen.stable != rollout.stable:
         reason = "the environment was pointed at another release while this rollout ran"
         return _move(rollout, "superseded", now_ms, reason=reason, notify=True)

@@ -65,6 +65,8 @@ class ProcessStatus(msgspec.Struct, frozen=True, kw_only=True):
     durable: int = 0
     dropped: int = 0
     traffic: list[TrafficCount] = []
+    withdrawn: list[str] = []
+    """Rollout attempts whose candidate it took out of service by itself."""
 
 
 def stale_reason(status: ProcessStatus, *, declared_revision: int, published_ms: int, now_ms: int) -> str:

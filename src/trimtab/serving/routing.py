@@ -67,8 +67,16 @@ class RoutingTable:
 
     __slots__ = ("_ready", "_releases", "snapshot")
 
-    def __init__(self, snapshot: Snapshot, *, reuse: Mapping[str, PreparedRelease] | None = None) -> None:
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        *,
+        reuse: Mapping[str, PreparedRelease] | None = None,
+        withdrawn: frozenset[str] = frozenset(),
+    ) -> None:
         """Prepare every release, taking those in `reuse` as they are.
+
+        The rollouts in `withdrawn` (ids) are not served: everybody meets stable, as if there were none.
 
         Raises `InputError` where a release cannot be compiled or a route names one that is not in the snapshot.
         """
@@ -77,9 +85,9 @@ class RoutingTable:
         self._releases = {
             digest: reuse.get(digest) or PreparedRelease(compiled) for digest, compiled in snapshot.releases.items()
         }
-        self._ready = {route.feature: self._make_ready(route) for route in snapshot.routes}
+        self._ready = {route.feature: self._make_ready(route, withdrawn) for route in snapshot.routes}
 
-    def _make_ready(self, route: Route) -> _ReadyRoute:
+    def _make_ready(self, route: Route, withdrawn: frozenset[str]) -> _ReadyRoute:
         for digest in (route.stable, route.rollout.candidate if route.rollout else route.stable):
             if digest not in self._releases:
                 raise InputError(
@@ -88,6 +96,8 @@ class RoutingTable:
                     param=digest,
                 )
         snapshot, rollout = self.snapshot, route.rollout
+        if rollout is not None and rollout.id in withdrawn:
+            rollout = None
         stable = (self._releases[route.stable], snapshot.prices.get(route.stable))
         served: dict[tuple[Arm, bool], _Served] = {
             (arm, False): (*stable, None, None) for arm in ("stable", "matched_control")

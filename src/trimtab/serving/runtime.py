@@ -20,6 +20,7 @@ from trimtab.serving.recordable import UNENCODABLE, encode_bare
 from trimtab.serving.redaction import Redaction
 from trimtab.serving.routing import Decision
 from trimtab.serving.snapshot_file import SnapshotFile
+from trimtab.serving.withdrawals import Withdrawals
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,9 +67,13 @@ class DataPlane:
         self._inherited = False
         self.process_id = f"{kind}-{os.getpid()}-{os.urandom(4).hex()}"
         self._snapshots = SnapshotFile(directory.snapshot(environment), environment=environment)
-        self._snapshots.poll()
-        self.table: RoutingTable | None = self._snapshots.table
+        self._withdrawals = Withdrawals()
+        self._serving = threading.Lock()
+        """Held while what is served changes."""
+        self.table: RoutingTable | None = None
         """The prepared snapshot in force; `None` before the first one. Replaced whole, never changed."""
+        if self._snapshots.poll():
+            self._serve()
         self._soon: deque[tuple[Callable[..., Event], tuple[Any, ...]]] = deque()
         self._making = threading.Lock()
         self._journal = JournalWriter(directory.journals / self.process_id, before_flush=self._make_events)
@@ -167,7 +172,10 @@ class DataPlane:
             self._without_content += 1
         if isinstance(event, _ROUTED):
             self._traffic.add(event.at_ms, event.feature, event.release, event.release_number, event.arm)
-            return journal.append(data, event.at_ms)  # their ids are made at that very millisecond
+            taken = journal.append(data, event.at_ms)  # their ids are made at that very millisecond
+            if event.rollout and isinstance(event, Generation) and self._withdrawals.note(event):
+                self._withdraw(event)
+            return taken
         return journal.append(data, subject_time_ms(event))
 
     def record_soon(self, make: Callable[..., Event], *arguments: object) -> None:
@@ -238,6 +246,7 @@ class DataPlane:
             "recorded": counters.recorded,
             "durable": counters.durable,
             "dropped": counters.dropped,
+            "withdrawn": self._withdrawals.rollouts,
             "without_content": self._without_content,
             "redaction_failures": self._redaction.failures if self._redaction else 0,
             "redaction_problem": self._redaction.problem if self._redaction else "",
@@ -281,11 +290,22 @@ class DataPlane:
         while not self._stop.wait(_POLL_SECONDS):
             changed = self._snapshots.poll()
             if changed:
-                self.table = self._snapshots.table
+                self._serve()
             polls += 1
             if changed or polls >= _POLLS_PER_STATUS:
                 polls = 0
                 self._write_status()
+
+    def _serve(self) -> None:
+        """Put the newest snapshot in force, less the candidates that were taken out here."""
+        with self._serving:
+            table = self._snapshots.table
+            self.table = None if table is None else self._withdrawals.follow(table)
+
+    def _withdraw(self, last: Generation) -> None:
+        """Serve stable instead of a rollout's candidate from now on, and tell the control plane."""
+        self._serve()
+        self.record(self._withdrawals.event(last, process=self.process_id, at_ms=self._clock.now_ms()))
 
     def _write_status(self, *, stopped: bool = False) -> None:
         now_ms = self._clock.now_ms()
@@ -299,6 +319,7 @@ class DataPlane:
             durable=counters.durable,
             dropped=counters.dropped,
             traffic=self._traffic.recent(now_ms),
+            withdrawn=self._withdrawals.rollouts,
         )
 
 

@@ -66,6 +66,8 @@ def _print_feature(feature: FeatureRunning, window_minutes: int) -> None:
             f"            candidate {rollout.candidate} ({short_digest(rollout.candidate_digest)})"
             f" {rollout.state}: {split}"
         )
+        for process in rollout.withdrawn_by:
+            print(f"            withdrawn by {process}: its calls failed there, so stable serves")
     if not feature.seen:
         print(f"  observed  no traffic in the last {window_minutes} min")
         return
