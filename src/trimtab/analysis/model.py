@@ -53,6 +53,8 @@ class MetricSpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forb
     scorer: ScorerSpec | None = None
     direction: Direction | None = None
     """`higher` by default; `lower` for latency, tokens, cost and length."""
+    dry_run: bool = False
+    """Measured and reported, but decides nothing: it can neither roll back, pause nor hold a step."""
 
     def __post_init__(self) -> None:
         if self.scorer is None and self.name not in BUILTIN_METRICS:
@@ -109,4 +111,6 @@ class MetricEvidence(msgspec.Struct, frozen=True, kw_only=True):
     """Non-inferiority is proven: `non_inferior` reached `promotion_limit`."""
     cap: float | None = None
     """Where an unbounded metric is clipped, in its own unit; its scores are fractions of it."""
+    dry_run: bool = False
+    """It decides nothing; `failed` and `passed` say what it would have said."""
     words: str = ""

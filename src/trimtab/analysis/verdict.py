@@ -37,9 +37,12 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, metrics: Sequence[MetricSpec], *, alpha: float, phases: int) -> Limits:
-        """Return the limits of a plan with these metrics that observes in `phases` phases (1 or 2)."""
-        guardrails = sum(metric.role == "guardrail" for metric in metrics)
-        signals = sum(metric.role == "signal" for metric in metrics)
+        """Return the limits of a plan with these metrics that observes in `phases` phases (1 or 2).
+
+        Metrics in dry run raise no alarm, so they take no share of alpha from the others.
+        """
+        guardrails = sum(metric.role == "guardrail" and not metric.dry_run for metric in metrics)
+        signals = sum(metric.role == "signal" and not metric.dry_run for metric in metrics)
         return cls(
             rollback=max(1, guardrails) * phases / alpha, alarm=max(1, signals) * phases / alpha, promotion=1 / alpha
         )
@@ -70,10 +73,11 @@ def judge(
     """
     found = [_metric(state, spec, of, limits, unit) for of in state.phases for spec in metrics]
     here = [evidence for evidence in found if evidence.phase == phase or evidence.failed]
-    failed = [evidence for evidence in here if evidence.failed and evidence.role == "guardrail"]
-    alarms = sorted({evidence.name for evidence in here if evidence.failed and evidence.role == "signal"})
-    broken = _broken_scorers(state, metrics)
-    needed = [evidence for evidence in found if evidence.phase == "live" and evidence.role != "signal"]
+    heard = [evidence for evidence in here if not evidence.dry_run]
+    failed = [evidence for evidence in heard if evidence.failed and evidence.role == "guardrail"]
+    alarms = sorted({evidence.name for evidence in heard if evidence.failed and evidence.role == "signal"})
+    broken = _broken_scorers(state, [spec for spec in metrics if not spec.dry_run])
+    needed = [one for one in found if one.phase == "live" and one.role != "signal" and not one.dry_run]
     status: VerdictStatus = "inconclusive"
     if failed:
         status, reason = "failed", " ".join(evidence.words for evidence in failed)
@@ -82,7 +86,7 @@ def judge(
     elif phase == "live" and needed and all(evidence.passed for evidence in needed):
         status, reason = "successful", _success(needed, limits)
     else:
-        reason = _so_far([evidence for evidence in here if evidence.role != "signal"], phase, limits)
+        reason = _so_far([evidence for evidence in heard if evidence.role != "signal"], phase, limits)
     units = state.phases[phase].units
     return Verdict(
         status=status,
@@ -117,8 +121,17 @@ def _metric(state: EvidenceState, spec: MetricSpec, phase: Phase, limits: Limits
         failed=metric.harm.log_peak >= math.log(limit) and spec.role != "goal",
         passed=metric.non_inferior.log_peak >= math.log(limits.promotion),
         cap=learning.value if learning is not None and spec.learns_cap else spec.cap,
+        dry_run=spec.dry_run,
     )
-    return msgspec.structs.replace(evidence, words=describe(evidence, spec, unit))
+    words = describe(evidence, spec, unit)
+    if spec.dry_run:
+        words += " Dry run: it decides nothing." + _scorer_trouble(state, spec.name)
+    return msgspec.structs.replace(evidence, words=words)
+
+
+def _scorer_trouble(state: EvidenceState, name: str) -> str:
+    error = state.last_scorer_error.get(name)
+    return f" Its scorer failed on {state.scorer_errors.get(name, 0):,} generations; last: {error}" if error else ""
 
 
 def _broken_scorers(state: EvidenceState, metrics: Sequence[MetricSpec]) -> str:

@@ -2,141 +2,53 @@
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 
 from trimtab.analysis.model import MetricSpec
 from trimtab.core.canonical import canonical_json
-from trimtab.core.errors import InputError, IntegrityError
+from trimtab.core.errors import IntegrityError
+from trimtab.rollout.steps import (
+    AnalysisStep,
+    BakeStep,
+    Count,
+    Duration,
+    EnvironmentName,
+    GateStep,
+    PauseStep,
+    PlanPart,
+    ShadowStep,
+    Step,
+    seconds,
+)
 
 __all__ = [
     "DEFAULT_METRICS",
+    "SCHEMA_VERSION",
     "AnalysisStep",
     "BakeStep",
-    "Duration",
+    "GateStep",
+    "NotifyEvent",
+    "NotifyTarget",
     "PauseStep",
-    "PlanProblem",
+    "RollbackPolicy",
     "RolloutPlan",
     "ShadowStep",
+    "SrmCheck",
     "Step",
     "decode_plan",
     "default_plan",
     "encode_plan",
-    "find_problem",
     "plan_json_schema",
     "seconds",
 ]
 
-DURATION_PATTERN = r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)$"
-Duration = Annotated[str, msgspec.Meta(pattern=DURATION_PATTERN, description="A number and ms, s, m, h or d.")]
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_Percent = Annotated[float, msgspec.Meta(gt=0, le=100)]
-_Count = Annotated[int, msgspec.Meta(ge=0)]
+SCHEMA_VERSION = 1
+"""Of `rollout.yaml`: keys are only ever added within one version."""
 
-
-def seconds(duration: str) -> float:
-    """Return the seconds of a duration such as `90s`, `5m` or `1.5h`; raises `InputError`."""
-    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)", duration)
-    if match is None:
-        raise InputError("malformed_duration", f"`{duration}` is not a duration", hint="write 10s, 5m, 2h or 1d")
-    return float(match[1]) * _SECONDS[match[2]]
-
-
-class _Plan(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
-    """Base: camelCase in files, unknown keys are errors."""
-
-
-class ShadowStep(_Plan, frozen=True, kw_only=True):
-    """Mirror a share of the requests to the candidate: stable answers the user, the candidate's answer is judged."""
-
-    traffic: _Percent
-    """Per cent of units whose requests are mirrored. Every one costs a second model call."""
-    duration: Duration
-    min_units: _Count | None = None
-    """Units answered by both, at least, before the step may end."""
-
-
-class PauseStep(_Plan, frozen=True, kw_only=True):
-    """Stay at the weight in force while the guardrails watch."""
-
-    duration: Duration | None = None
-    """How long at least. Without duration and minUnits the step waits for `trimtab rollout resume`."""
-    min_units: _Count | None = None
-    """Units of each arm measured since users first met the candidate, at least, before the step may end."""
-    manual: bool = False
-    """Wait for `trimtab rollout resume`, whatever else is given."""
-
-    @property
-    def waits_for_people(self) -> bool:
-        """Whether only a person ends this step."""
-        return self.manual or (self.duration is None and self.min_units is None)
-
-
-class AnalysisStep(_Plan, frozen=True, kw_only=True):
-    """Stay at the weight in force until the evidence says yes."""
-
-    mode: Literal["noHarm", "nonInferior"] = "nonInferior"
-    """noHarm: enough units and no guardrail against it. nonInferior: every guardrail and goal proven no worse."""
-    min_units: _Count | None = None
-    max_duration: Duration = "1h"
-    """When the evidence is still inconclusive then, the rollout pauses for a person to decide."""
-
-
-class BakeStep(_Plan, frozen=True, kw_only=True):
-    """Serve the candidate to everybody but a small control group, before stable is replaced for good."""
-
-    duration: Duration
-    min_units: _Count | None = None
-    control_weight: Annotated[float, msgspec.Meta(gt=0, le=50)] = 5.0
-    """Per cent of units kept on stable, so that guardrails still have something to compare with."""
-
-
-class Step(_Plan, frozen=True, kw_only=True, omit_defaults=True):
-    """One step: exactly one of these keys."""
-
-    shadow: ShadowStep | None = None
-    set_weight: _Percent | None = None
-    """Per cent of units on the candidate; an equal share of stable's units becomes the matched control."""
-    pause: PauseStep | None = None
-    analysis: AnalysisStep | None = None
-    bake: BakeStep | None = None
-
-    def __post_init__(self) -> None:
-        given = [
-            name for name in ("shadow", "set_weight", "pause", "analysis", "bake") if getattr(self, name) is not None
-        ]
-        if len(given) != 1:
-            raise ValueError("a step has exactly one of `shadow`, `setWeight`, `pause`, `analysis` and `bake`")
-
-    @property
-    def min_units(self) -> int | None:
-        """The step's own demand for units."""
-        part = self.shadow or self.pause or self.analysis or self.bake
-        return None if part is None else part.min_units
-
-    @property
-    def text(self) -> str:
-        """The step in words."""
-        if self.shadow is not None:
-            return f"shadow {self.shadow.traffic:g} % for {self.shadow.duration}{_units(self.min_units)}"
-        if self.pause is not None:
-            if self.pause.waits_for_people:
-                return "wait for a person to resume"
-            spell = f" for {self.pause.duration}" if self.pause.duration else ""
-            return f"pause{spell}{_units(self.min_units)}"
-        if self.analysis is not None:
-            what = "non-inferiority" if self.analysis.mode == "nonInferior" else "no harm"
-            return f"analysis of {what}, at most {self.analysis.max_duration}{_units(self.min_units)}"
-        if self.bake is not None:
-            return f"bake for {self.bake.duration} with {self.bake.control_weight:g} % control{_units(self.min_units)}"
-        return f"weight {self.set_weight:g} %"
-
-
-def _units(count: int | None) -> str:
-    return f", at least {count:,} units" if count else ""
-
+NotifyEvent = Literal["paused", "promoted", "rolled_back", "superseded", "expired", "no_data"]
+"""What people are told of. `no_data`: nobody met both arms, and the plan says `onNoData: warn`."""
 
 DEFAULT_METRICS = (
     MetricSpec(name="error", margin=0.02),
@@ -148,7 +60,37 @@ DEFAULT_METRICS = (
 """Metrics of a plan that names none."""
 
 
-class RolloutPlan(_Plan, frozen=True, kw_only=True):
+class SrmCheck(PlanPart, frozen=True, kw_only=True):
+    """Watch whether the arms get the units they should: a broken ratio means that the comparison lies."""
+
+    enabled: bool = True
+    alpha: Annotated[float, msgspec.Meta(gt=0, le=0.5)] = 0.001
+    """Chance, at most, that a sound assignment is ever called broken in one attempt."""
+
+
+class RollbackPolicy(PlanPart, frozen=True, kw_only=True):
+    """What follows from proven harm."""
+
+    mode: Literal["auto", "pause"] = "auto"
+    """auto: the candidate is withdrawn at once. pause: a person decides; until then users stay with the candidate."""
+    cooldown: Duration = "0s"
+    """How long the same candidate may not be tried again after it was rolled back for proven harm."""
+
+
+class NotifyTarget(PlanPart, frozen=True, kw_only=True):
+    """Somebody to tell, by HTTP POST. Delivered at least once; every delivery of one message has the same id."""
+
+    url_env: EnvironmentName
+    """Name of the environment variable, where the server runs, that holds the URL: secrets stand in no plan."""
+    format: Literal["json", "slack"] = "json"
+    """json: all that is known. slack: `{"text": ...}`, which Slack and whatever speaks like it take."""
+    on: Annotated[list[NotifyEvent], msgspec.Meta(min_length=1)] = msgspec.field(
+        default_factory=lambda: list(get_args(NotifyEvent))
+    )
+    """Which events to tell; all by default."""
+
+
+class RolloutPlan(PlanPart, frozen=True, kw_only=True):
     """How a candidate replaces stable."""
 
     unit: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_-]{0,31}$")] = "user"
@@ -157,16 +99,22 @@ class RolloutPlan(_Plan, frozen=True, kw_only=True):
     """How long a unit's generations are averaged into its one observation."""
     alpha: Annotated[float, msgspec.Meta(gt=0, le=0.5)] = 0.05
     """Chance, at most, that an unchanged candidate is ever rolled back by the guardrails of one attempt."""
-    min_units: _Count = 20
+    min_units: Count = 20
     """Units of each arm for steps that name no number of their own."""
-    on_no_data: Literal["hold", "rollback"] = "hold"
-    """What a step does when its time is up and nobody met the candidate in it."""
+    on_no_data: Literal["hold", "rollback", "warn"] = "hold"
+    """What a step does when its time is up and nobody met both arms in it. None of them advances."""
     deadline: Duration = "7d"
     """When the rollout has not ended then, it expires and stable stays."""
     metrics: Annotated[list[MetricSpec], msgspec.Meta(min_length=1)] = msgspec.field(
         default_factory=lambda: list(DEFAULT_METRICS)
     )
     steps: Annotated[list[Step], msgspec.Meta(min_length=1, max_length=50)]
+    srm: SrmCheck = SrmCheck()
+    """Sample-ratio mismatch: on by default; it pauses."""
+    rollback: RollbackPolicy = RollbackPolicy()
+    """What follows from proven harm."""
+    notify: Annotated[list[NotifyTarget], msgspec.Meta(max_length=20)] = []
+    """Who is told of it."""
 
     @property
     def window_ms(self) -> int:
@@ -184,55 +132,6 @@ class RolloutPlan(_Plan, frozen=True, kw_only=True):
         return 2 if 0 < len(self.shadow_stages) < len(self.steps) else 1
 
 
-class PlanProblem(msgspec.Struct, frozen=True):
-    """What is wrong with a plan whose fields are each right."""
-
-    path: tuple[str | int, ...]
-    message: str
-    hint: str
-
-
-def find_problem(plan: RolloutPlan) -> PlanProblem | None:
-    """Return the first contradiction between the parts of a plan, if there is one."""
-    names: set[str] = set()
-    for index, metric in enumerate(plan.metrics):
-        if metric.name in names:
-            return PlanProblem(("metrics", index), f"metric `{metric.name}` is named twice", "give each its own name")
-        names.add(metric.name)
-    if not any(metric.role == "guardrail" for metric in plan.metrics):
-        return PlanProblem(
-            ("metrics",), "no metric is a guardrail, so nothing could roll back", "give at least one `role: guardrail`"
-        )
-    return _step_problem(plan)
-
-
-def _step_problem(plan: RolloutPlan) -> PlanProblem | None:
-    weight = 0.0
-    for index, step in enumerate(plan.steps):
-        where = ("steps", index)
-        if step.shadow is not None and weight:
-            return PlanProblem(where, "`shadow` after `setWeight`", "shadow first: users meet the candidate already")
-        if step.analysis is not None and not weight:
-            return PlanProblem(
-                where, "`analysis` before any `setWeight`", "put `setWeight` before it: nobody is served"
-            )
-        if step.set_weight is not None:
-            if step.set_weight < weight:
-                return PlanProblem(
-                    where,
-                    f"the weight falls from {weight:g} to {step.set_weight:g}",
-                    "weights only grow: users who met the candidate stay with it until it is rolled back",
-                )
-            weight = step.set_weight
-        if step.bake is not None and index != len(plan.steps) - 1:
-            return PlanProblem(where, "`bake` is not the last step", "move it to the end: after it comes promotion")
-        if step.bake is not None and 100 - step.bake.control_weight < weight:
-            room = 100 - weight
-            hint = f"use at most {room:g}" if room else "drop `setWeight: 100`: `bake` serves all but control"
-            return PlanProblem(where, "`controlWeight` would take users away from the candidate", hint)
-    return None
-
-
 def default_plan() -> RolloutPlan:
     """Return the plan of a feature without a `rollout.yaml`."""
     return RolloutPlan(
@@ -248,10 +147,29 @@ def default_plan() -> RolloutPlan:
     )
 
 
+_FIRST_KEYS = frozenset({"unit", "window", "alpha", "min_units", "on_no_data", "deadline", "metrics", "steps"})
+_FIRST_METRIC_KEYS = frozenset({"name", "role", "margin", "cap", "scorer", "direction"})
+
+
 def encode_plan(plan: RolloutPlan) -> bytes:
-    """Return the canonical JSON that a rollout freezes: defaults written out, so that later versions read the same."""
+    """Return the canonical JSON that a rollout freezes: defaults written out, so that later versions read the same.
+
+    Keys younger than the first version are left out where they say nothing, so that a plan keeps its digest. Their
+    defaults must therefore never change.
+    """
+    written = _written(plan, _FIRST_KEYS)
     metrics = [msgspec.structs.replace(metric, margin=metric.tolerance) for metric in plan.metrics]
-    return canonical_json(msgspec.structs.replace(plan, metrics=metrics))
+    written["metrics"] = [_written(metric, _FIRST_METRIC_KEYS) for metric in metrics]
+    return canonical_json(written)
+
+
+def _written(value: msgspec.Struct, always: frozenset[str]) -> dict[str, Any]:
+    plain: dict[str, Any] = msgspec.to_builtins(value)
+    for field in msgspec.structs.fields(value):
+        default = field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
+        if field.name not in always and getattr(value, field.name) == default:
+            del plain[field.encode_name]
+    return plain
 
 
 def decode_plan(data: bytes) -> RolloutPlan:
@@ -266,12 +184,13 @@ def plan_json_schema() -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of `rollout.yaml`, generated from these types, for editors."""
     schema: dict[str, Any] = msgspec.json.schema(RolloutPlan)
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    schema["title"] = "Trimtab rollout plan"
-    for name in ("Step", "ScorerSpec"):
+    schema["$id"] = f"urn:trimtab:rollout-plan:{SCHEMA_VERSION}"
+    schema["title"] = f"Trimtab rollout plan, version {SCHEMA_VERSION}"
+    for name in ("Step", "GateStep", "ScorerSpec"):
         for field in schema["$defs"][name]["properties"].values():
             if "anyOf" in field:  # `null` is how Python says "not this key"; in the file the key is just absent
                 field["anyOf"] = [kind for kind in field["anyOf"] if kind != {"type": "null"}]
                 field.pop("default", None)
-    step = schema["$defs"]["Step"]
-    step.update({"minProperties": 1, "maxProperties": 1})
+    schema["$defs"]["Step"].update({"minProperties": 1, "maxProperties": 1})
+    schema["$defs"]["GateStep"]["oneOf"] = [{"required": ["url"]}, {"required": ["urlEnv"]}]
     return schema

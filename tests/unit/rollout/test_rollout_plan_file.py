@@ -8,8 +8,10 @@ import msgspec
 import pytest
 
 from trimtab.core.errors import InputError, IntegrityError, SourceError
+from trimtab.core.ids import digest_of
+from trimtab.rollout.plan_check import plan_problems, plan_warnings
 from trimtab.rollout.plan_file import parse_plan
-from trimtab.rollout.spec import decode_plan, default_plan, encode_plan, find_problem, plan_json_schema, seconds
+from trimtab.rollout.spec import decode_plan, default_plan, encode_plan, plan_json_schema, seconds
 
 GOOD = b"""\
 unit: session
@@ -64,8 +66,17 @@ def test_a_frozen_plan_writes_its_defaults_out_and_reads_back() -> None:
         decode_plan(b"{}")
 
 
+def test_plans_of_the_first_version_keep_their_digests() -> None:
+    digests = [digest_of(encode_plan(plan)) for plan in (default_plan(), parse_plan(GOOD))]
+    assert digests == [
+        "sha256:7bc5d7ccdcca40ccc665559369be46d58f3354089cc6237912edcb9fb6fa842f",
+        "sha256:5cb0c9e1844a3ec3fe366bc0149d962698bf3b79c043595dd6ef055aec15895b",
+    ]
+
+
 def test_the_built_in_plan_is_sound_and_survives_storage() -> None:
-    assert find_problem(default_plan()) is None
+    assert list(plan_problems(default_plan())) == []
+    assert list(plan_warnings(default_plan())) == []
     assert decode_plan(encode_plan(default_plan())) == default_plan()
 
 

@@ -1,0 +1,93 @@
+"""Keys that people bring along from Argo Rollouts and Flagger, and what says the same here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["foreign_hint"]
+
+_MANIFEST = "a plan is no Kubernetes object: write what stands under `spec.strategy.canary` or `spec.analysis` here"
+_NO_PODS = "releases are served by every process at once: there are no pods to scale, leave it out"
+_NO_MESH = "requests are split where they are served: there is no ingress or mesh to configure, leave it out"
+_METRICS_HERE = "metrics stand in the plan itself, under `metrics`, and are measured in every step"
+_ONE_PROOF = "the evidence decides, not a count of checks: `alpha` says how seldom it errs, `margin` what is tolerated"
+
+_ANYWHERE = {
+    "apiVersion": _MANIFEST,
+    "kind": _MANIFEST,
+    "metadata": _MANIFEST,
+    "spec": _MANIFEST,
+    "strategy": _MANIFEST,
+    "canary": _MANIFEST,
+    "blueGreen": "shadow the candidate, then go to 100: `shadow`, `setWeight: 50`, `analysis`, `bake`",
+    "selector": _MANIFEST,
+    "targetRef": _MANIFEST,
+    "template": _MANIFEST,
+    "workloadRef": _MANIFEST,
+    "maxSurge": _NO_PODS,
+    "maxUnavailable": _NO_PODS,
+    "replicas": _NO_PODS,
+    "minReadySeconds": _NO_PODS,
+    "revisionHistoryLimit": _NO_PODS,
+    "setCanaryScale": _NO_PODS,
+    "scaleDownDelaySeconds": _NO_PODS,
+    "abortScaleDownDelaySeconds": "write `rollback: {cooldown: 30m}` to keep a candidate out for a while",
+    "canaryService": _NO_MESH,
+    "stableService": _NO_MESH,
+    "service": _NO_MESH,
+    "provider": _NO_MESH,
+    "trafficRouting": _NO_MESH,
+    "setHeaderRoute": _NO_MESH,
+    "setMirrorRoute": "write a step `shadow: {traffic: 5, duration: 10m}`",
+    "mirror": "write a step `shadow: {traffic: 5, duration: 10m}`",
+    "mirrorWeight": "write a step `shadow: {traffic: 5, duration: 10m}`",
+    "stepWeight": "write each weight as a step: `- setWeight: 5`, `- pause: {duration: 10m}`, `- setWeight: 10`",
+    "stepWeights": "write each weight as a step: `- setWeight: 5`, `- pause: {duration: 10m}`, `- setWeight: 10`",
+    "maxWeight": "write the largest weight as the last `setWeight`; `bake` then serves all but a small control",
+    "stepWeightPromotion": "write `bake` as the last step: after it the candidate becomes stable",
+    "skipAnalysis": "`trimtab rollout promote` skips what is left of a plan, and says so in the audit log",
+    "progressDeadlineSeconds": "write `deadline: 7d`",
+    "progressDeadlineAbort": "a rollout past its `deadline` always returns to stable",
+    "templates": _METRICS_HERE,
+    "templateName": _METRICS_HERE,
+    "clusterScope": _METRICS_HERE,
+    "args": _METRICS_HERE,
+    "iterations": _ONE_PROOF,
+    "threshold": _ONE_PROOF,
+    "failureLimit": _ONE_PROOF,
+    "consecutiveErrorLimit": _ONE_PROOF,
+    "inconclusiveLimit": "write `maxDuration` in the `analysis` step: undecided after it, the rollout pauses",
+    "count": "write `minUnits`: how many users (or whatever `unit` is) must be measured",
+    "successCondition": "write `margin`: how much worse than the concurrent control is still tolerated",
+    "failureCondition": "write `margin`: how much worse than the concurrent control is still tolerated",
+    "thresholdRange": "write `margin`: how much worse than the concurrent control is still tolerated",
+    "webhooks": "write a `gate` step to ask somebody, and `notify` to tell somebody",
+    "alerts": "write `notify: [{urlEnv: SLACK_WEBHOOK_URL, format: slack}]`",
+    "offlineEval": "evals are no step yet: run them where you do now, and let a `gate` step ask for the result",
+    "experiment": "not a step yet: `analysis: {mode: nonInferior}` with metrics of `role: goal` comes nearest",
+}
+_WITHIN = {
+    ("analysis", "interval"): "evidence is looked at all the time; write `maxDuration` for how long to wait for it",
+    ("analysis", "metrics"): _METRICS_HERE,
+    (
+        "metrics",
+        "interval",
+    ): "every metric is looked at all the time; `window` averages the requests of a unit",
+    ("metrics", "provider"): "metrics are computed from recorded generations: use a built-in name, or a `scorer`",
+    ("metrics", "query"): "metrics are computed from recorded generations: use a built-in name, or a `scorer`",
+    ("metrics", "templateRef"): "metrics are computed from recorded generations: use a built-in name, or a `scorer`",
+    ("metrics", "weight"): "metrics are not added up: each guardrail decides for itself",
+    ("pause", "untilApproved"): "write `pause: {}`: it waits for `trimtab rollout resume`",
+    ("notify", "url"): "write `urlEnv: NAME`, and set that variable where the server runs: the URL is a secret",
+    ("notify", "webhook"): "write `urlEnv: NAME`, and set that variable where the server runs: the URL is a secret",
+    ("notify", "slack"): "write `urlEnv: NAME` and `format: slack`",
+    ("gate", "type"): "a gate both confirms and may refuse; `onFailure` says what a refusal leads to",
+}
+
+
+def foreign_hint(key: str, keys: Sequence[str]) -> str | None:
+    """Return what to write instead of a key of another tool, found under `keys`; `None` for one nobody knows."""
+    return (_WITHIN.get((keys[-1], key)) if keys else None) or _ANYWHERE.get(key)

@@ -1,0 +1,119 @@
+"""Contradictions between the parts of a plan whose fields are each right, and what is allowed but cannot go well."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from trimtab.rollout.spec import seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from trimtab.rollout.spec import RolloutPlan, Step
+
+__all__ = ["PlanProblem", "plan_problems", "plan_warnings"]
+
+
+class PlanProblem(msgspec.Struct, frozen=True):
+    """What is wrong with a plan whose fields are each right."""
+
+    path: tuple[str | int, ...]
+    message: str
+    hint: str
+
+
+def plan_problems(plan: RolloutPlan) -> Iterator[PlanProblem]:
+    """Yield every contradiction between the parts of a plan."""
+    names: set[str] = set()
+    for index, metric in enumerate(plan.metrics):
+        if metric.name in names:
+            yield PlanProblem(("metrics", index), f"metric `{metric.name}` is named twice", "give each its own name")
+        names.add(metric.name)
+    if not any(metric.role == "guardrail" and not metric.dry_run for metric in plan.metrics):
+        yield PlanProblem(
+            ("metrics",),
+            "no metric is a guardrail, so nothing could roll back",
+            "give at least one `role: guardrail`, without `dryRun`",
+        )
+    weight = 0.0
+    for index, step in enumerate(plan.steps):
+        for message, hint in _step_problems(step, weight, is_last=index == len(plan.steps) - 1):
+            yield PlanProblem(("steps", index), message, hint)
+        weight = max(weight, step.set_weight or 0.0)
+
+
+def _step_problems(step: Step, weight: float, *, is_last: bool) -> Iterator[tuple[str, str]]:
+    """Yield (message, hint) for a step that begins at this weight."""
+    if step.shadow is not None and weight:
+        yield "`shadow` after `setWeight`", "shadow first: users meet the candidate already"
+    if step.analysis is not None and not weight:
+        yield "`analysis` before any `setWeight`", "put `setWeight` before it: nobody is served"
+    if step.set_weight is not None and step.set_weight < weight:
+        yield (
+            f"the weight falls from {weight:g} to {step.set_weight:g}",
+            "weights only grow: users who met the candidate stay with it until it is rolled back",
+        )
+    if step.bake is not None and not is_last:
+        yield "`bake` is not the last step", "move it to the end: after it comes promotion"
+    if step.bake is not None and 100 - step.bake.control_weight < weight:
+        room = 100 - weight
+        hint = f"use at most {room:g}" if room else "drop `setWeight: 100`: `bake` serves all but control"
+        yield "`controlWeight` would take users away from the candidate", hint
+
+
+def plan_warnings(plan: RolloutPlan) -> Iterator[PlanProblem]:
+    """Yield what is allowed but hardly meant: a plan that cannot end, cannot decide, or decides on nothing."""
+    needed = sum(_least_seconds(step) for step in plan.steps)
+    if needed >= seconds(plan.deadline):
+        yield PlanProblem(
+            ("deadline",),
+            f"the steps take {needed:g} s at least, and the rollout expires after {plan.deadline}",
+            "set a later `deadline`, or shorten the steps",
+        )
+    weight = 0.0
+    for index, step in enumerate(plan.steps):
+        for message, hint in _step_warnings(plan, step, weight):
+            yield PlanProblem(("steps", index), message, hint)
+        weight = max(weight, step.set_weight or 0.0)
+    if plan.steps[-1].set_weight is not None:
+        yield PlanProblem(
+            ("steps", len(plan.steps) - 1),
+            "the last step is a weight: the candidate is promoted in the moment in which it takes effect",
+            "let an `analysis` or a `bake` follow",
+        )
+    if plan.on_no_data == "rollback" and plan.rollback.mode == "pause":
+        yield PlanProblem(
+            ("onNoData",),
+            "want of traffic rolls back, proven harm only pauses",
+            "use `onNoData: hold`, or `mode: auto`",
+        )
+
+
+def _step_warnings(plan: RolloutPlan, step: Step, weight: float) -> Iterator[tuple[str, str]]:
+    window = seconds(plan.window)
+    pause, analysis = step.pause, step.analysis
+    if pause is not None and not weight and not pause.waits_for_people:
+        yield (
+            "nobody meets the candidate in this pause, and without traffic no step ends",
+            "put `setWeight` before it, or make it `pause: {}` for a person to resume",
+        )
+    if analysis is not None and seconds(analysis.max_duration) <= window:
+        yield (
+            f"the analysis ends after {analysis.max_duration}, before the first unit's window ({plan.window}) is over",
+            "set a longer `maxDuration`, or a shorter `window`",
+        )
+    timed = step.shadow or pause or step.bake
+    if timed is not None and timed.duration is not None and seconds(timed.duration) <= window and weight:
+        yield (
+            f"no unit's window ({plan.window}) that opens in this step is over within its {timed.duration}",
+            "harm that begins in it is seen later: lengthen the step, or shorten `window`",
+        )
+    if step.gate is not None and seconds(step.gate.interval) >= seconds(step.gate.timeout):
+        yield "the gate is asked once only: `interval` is not shorter than `timeout`", "shorten `interval`"
+
+
+def _least_seconds(step: Step) -> float:
+    timed = step.shadow or step.pause or step.bake
+    return 0.0 if timed is None or timed.duration is None else seconds(timed.duration)

@@ -1,0 +1,174 @@
+"""Steps of a plan, and durations."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+
+from trimtab.core.errors import InputError
+
+__all__ = [
+    "DURATION_PATTERN",
+    "AnalysisStep",
+    "BakeStep",
+    "Count",
+    "Duration",
+    "EnvironmentName",
+    "GateStep",
+    "PauseStep",
+    "Percent",
+    "PlanPart",
+    "ShadowStep",
+    "Step",
+    "seconds",
+]
+
+DURATION_PATTERN = r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)$"
+Duration = Annotated[str, msgspec.Meta(pattern=DURATION_PATTERN, description="A number and ms, s, m, h or d.")]
+URL_PATTERN = r"^https?://[\x21-\x7e]+$"
+EnvironmentName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+Percent = Annotated[float, msgspec.Meta(gt=0, le=100)]
+Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
+def seconds(duration: str) -> float:
+    """Return the seconds of a duration such as `90s`, `5m` or `1.5h`; raises `InputError`."""
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)", duration)
+    if match is None:
+        raise InputError("malformed_duration", f"`{duration}` is not a duration", hint="write 10s, 5m, 2h or 1d")
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+class PlanPart(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """Base: camelCase in files, unknown keys are errors."""
+
+
+class ShadowStep(PlanPart, frozen=True, kw_only=True):
+    """Mirror a share of the requests to the candidate: stable answers the user, the candidate's answer is judged."""
+
+    traffic: Percent
+    """Per cent of units whose requests are mirrored. Every one costs a second model call."""
+    duration: Duration
+    min_units: Count | None = None
+    """Units answered by both, at least, before the step may end."""
+
+    @property
+    def text(self) -> str:
+        """The step in words."""
+        return f"shadow {self.traffic:g} % for {self.duration}"
+
+
+class PauseStep(PlanPart, frozen=True, kw_only=True):
+    """Stay at the weight in force while the guardrails watch."""
+
+    duration: Duration | None = None
+    """How long at least. Without duration and minUnits the step waits for `trimtab rollout resume`."""
+    min_units: Count | None = None
+    """Units of each arm measured since users first met the candidate, at least, before the step may end."""
+    manual: bool = False
+    """Wait for `trimtab rollout resume`, whatever else is given."""
+
+    @property
+    def waits_for_people(self) -> bool:
+        """Whether only a person ends this step."""
+        return self.manual or (self.duration is None and self.min_units is None)
+
+    @property
+    def text(self) -> str:
+        """The step in words."""
+        if self.waits_for_people:
+            return "wait for a person to resume"
+        return f"pause for {self.duration}" if self.duration else "pause"
+
+
+class AnalysisStep(PlanPart, frozen=True, kw_only=True):
+    """Stay at the weight in force until the evidence says yes."""
+
+    mode: Literal["noHarm", "nonInferior"] = "nonInferior"
+    """noHarm: enough units and no guardrail against it. nonInferior: every guardrail and goal proven no worse."""
+    min_units: Count | None = None
+    max_duration: Duration = "1h"
+    """When the evidence is still inconclusive then, the rollout pauses for a person to decide."""
+
+    @property
+    def text(self) -> str:
+        """The step in words."""
+        what = "non-inferiority" if self.mode == "nonInferior" else "no harm"
+        return f"analysis of {what}, at most {self.max_duration}"
+
+
+class GateStep(PlanPart, frozen=True, kw_only=True):
+    """Ask somebody else whether to go on: a POST that tells where the rollout stands, until the answer says so."""
+
+    url: Annotated[str, msgspec.Meta(pattern=URL_PATTERN)] | None = None
+    """Who is asked. A URL that is a secret itself is named by `urlEnv` instead."""
+    url_env: EnvironmentName | None = None
+    """Name of the environment variable, where the server runs, that holds the URL."""
+    timeout: Duration = "1h"
+    """How long to ask before the gate counts as failed."""
+    interval: Duration = "10s"
+    """How long to wait before asking again."""
+    on_failure: Literal["pause", "rollback"] = "pause"
+    """What a refusal, or no approval within `timeout`, leads to."""
+
+    def __post_init__(self) -> None:
+        if (self.url is None) == (self.url_env is None):
+            raise ValueError("a gate takes exactly one of `url` and `urlEnv`")
+
+    @property
+    def asked(self) -> str:
+        """Who is asked, for people: the host, or the variable's name; no path and no password."""
+        return self.url_env or urlsplit(self.url or "").netloc.rpartition("@")[2]
+
+    @property
+    def text(self) -> str:
+        """The step in words."""
+        return f"gate {self.asked}, at most {self.timeout}"
+
+
+class BakeStep(PlanPart, frozen=True, kw_only=True):
+    """Serve the candidate to everybody but a small control group, before stable is replaced for good."""
+
+    duration: Duration
+    min_units: Count | None = None
+    control_weight: Annotated[float, msgspec.Meta(gt=0, le=50)] = 5.0
+    """Per cent of units kept on stable, so that guardrails still have something to compare with."""
+
+    @property
+    def text(self) -> str:
+        """The step in words."""
+        return f"bake for {self.duration} with {self.control_weight:g} % control"
+
+
+class Step(PlanPart, frozen=True, kw_only=True, omit_defaults=True):
+    """One step: exactly one of these keys."""
+
+    shadow: ShadowStep | None = None
+    set_weight: Percent | None = None
+    """Per cent of units on the candidate; an equal share of stable's units becomes the matched control."""
+    pause: PauseStep | None = None
+    analysis: AnalysisStep | None = None
+    gate: GateStep | None = None
+    bake: BakeStep | None = None
+
+    def __post_init__(self) -> None:
+        given = [name for name in self.__struct_fields__ if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError("a step has exactly one of `shadow`, `setWeight`, `pause`, `analysis`, `gate` and `bake`")
+
+    @property
+    def min_units(self) -> int | None:
+        """The step's own demand for units."""
+        part = self.shadow or self.pause or self.analysis or self.bake
+        return None if part is None else part.min_units
+
+    @property
+    def text(self) -> str:
+        """The step in words."""
+        part = self.shadow or self.pause or self.analysis or self.gate or self.bake
+        units = f", at least {self.min_units:,} units" if self.min_units else ""
+        return f"weight {self.set_weight:g} %" if part is None else part.text + units
