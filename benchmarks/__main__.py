@@ -9,7 +9,7 @@ import importlib
 import signal
 import sys
 
-OWN = ("analysis", "serving", "sdk", "gateway")
+OWN = ("analysis", "serving", "sdk", "gateway", "rollback")
 NAMED = ("peers", "soak")
 
 
