@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from trimtab.analysis.scorers import Meter, ScorerLibrary
     from trimtab.events import Generation, Withdrawal
     from trimtab.releases.model import CompiledRelease
-    from trimtab.rollout.model import Rollout
+    from trimtab.rollout.model import GateAnswer, Rollout
     from trimtab.rollout.ports import ControlTransaction
     from trimtab.rollout.spec import RolloutPlan
 
@@ -71,7 +71,7 @@ class Attempt:
             self.newly_counted += closed
             self.dirty = True
 
-    def observe(self, rollout: Rollout, *, stable: str) -> Observation:
+    def observe(self, rollout: Rollout, *, stable: str, gate: GateAnswer | None = None) -> Observation:
         """Return what the evidence shows for a rollout at the step it is in."""
         state = self.ledger.state
         phase: Phase = "shadow" if rollout.stage in self.plan.shadow_stages else "live"
@@ -89,6 +89,7 @@ class Attempt:
             candidate_generations=here.candidate,
             problem=self.problem,
             withdrawn=self._withdrawn,
+            gate=gate,
         )
 
     def take_results(self) -> list[ScorerResult]:
@@ -117,14 +118,21 @@ def load_attempt(tx: ControlTransaction, rollout: Rollout, library: ScorerLibrar
     problem = ""
     meters: list[Meter] = []
     try:
-        meters = library.meters(plan.metrics)
+        meters = library.meters([metric for metric in plan.metrics if not metric.dry_run])
     except InputError as error:
         problem = str(error)
     if len(releases) < 2:  # noqa: PLR2004 - stable and candidate
         problem = "the stable or the candidate release is not stored"
     stored = tx.evidence(rollout.id)
+    state = _decode(stored) if stored is not None else EvidenceState.start(margins_of(plan.metrics))
+    for metric in plan.metrics:
+        if metric.dry_run:  # one that cannot be measured is told of, and hinders nothing
+            try:
+                meters += library.meters([metric])
+            except InputError as error:
+                state.last_scorer_error[metric.name] = str(error)
     ledger = Ledger(
-        _decode(stored) if stored is not None else EvidenceState.start(margins_of(plan.metrics)),
+        state,
         meters=meters,
         window_ms=plan.window_ms,
         shadow_stages=plan.shadow_stages,

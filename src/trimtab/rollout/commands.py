@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -10,10 +11,11 @@ import msgspec
 from trimtab.core.errors import ConflictError, InputError, NotFoundError
 from trimtab.core.ids import new_id
 from trimtab.releases.model import PointerMove
-from trimtab.rollout.effects import AppendTransition, Command, MovePointer
+from trimtab.rollout.effects import AppendTransition, Command, MovePointer, Notify
 from trimtab.rollout.machine import step
 from trimtab.rollout.model import Rollout, Transition
-from trimtab.rollout.spec import RolloutPlan, decode_plan, default_plan, encode_plan
+from trimtab.rollout.outbox import message
+from trimtab.rollout.spec import RolloutPlan, decode_plan, default_plan, encode_plan, seconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from trimtab.rollout.ports import ControlTransaction
 
 __all__ = ["RolloutRequest", "command_rollout", "save_change", "start_rollout"]
+
+
+_ATTEMPTS_LOOKED_AT = 200
 
 
 class RolloutRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,16 +43,21 @@ class RolloutRequest(msgspec.Struct, frozen=True, kw_only=True):
     """By default the newest plan pushed with the feature, else the built-in one."""
     supersede: bool = False
     """End a rollout that is under way instead of refusing."""
+    force: bool = False
+    """Start although the candidate is cooling down after a rollback; the audit log says so."""
 
 
 def start_rollout(tx: ControlTransaction, request: RolloutRequest, *, now_ms: int) -> Rollout:
     """Store a new attempt in state `validating`; the controller takes it from there.
 
     Every attempt draws its users anew (a salt of its own) and has its own alpha. Raises `NotFoundError` for an unknown
-    release or a feature that the environment does not serve yet, `ConflictError` where the candidate is stable already
-    or another rollout is under way.
+    release or a feature that the environment does not serve yet, `ConflictError` where the candidate is stable already,
+    is cooling down after a rollback, or another rollout is under way.
     """
     pointer = _serveable(tx, request)
+    cooling = _cooling_until(tx, request, now_ms)
+    if cooling is not None and not request.force:
+        raise _cooling_down(request, cooling)
     _make_room(tx, request, now_ms)
     rollout = Rollout(
         id=new_id("ro", now_ms),
@@ -80,7 +90,9 @@ def start_rollout(tx: ControlTransaction, request: RolloutRequest, *, now_ms: in
         actor=request.actor,
         action="rollout.start",
         subject=rollout.id,
-        detail=_about(rollout) | {"stable": rollout.stable, "reason": rollout.reason},
+        detail=_about(rollout)
+        | {"stable": rollout.stable, "reason": rollout.reason}
+        | ({} if cooling is None else {"forced": f"cooling down until {_clock(cooling)}"}),
     )
     return rollout
 
@@ -110,6 +122,32 @@ def _serveable(tx: ControlTransaction, request: RolloutRequest) -> Pointer:
             hint="push a change first, or name another release",
         )
     return pointer
+
+
+def _cooling_until(tx: ControlTransaction, request: RolloutRequest, now_ms: int) -> int | None:
+    """Return until when this candidate may not be tried again, by the plan under which its harm was proven."""
+    until_ms = now_ms
+    for rollout in tx.rollouts(request.feature, limit=_ATTEMPTS_LOOKED_AT):
+        same = (rollout.environment, rollout.candidate) == (request.environment, request.candidate)
+        if same and rollout.state == "rolled_back" and rollout.verdict.get("status") == "failed":
+            ended_ms = min(rollout.ended_at_ms or now_ms, now_ms)  # a clock set back must not lengthen it
+            cooldown_ms = round(1000 * seconds(decode_plan(rollout.plan).rollback.cooldown))
+            until_ms = max(until_ms, ended_ms + cooldown_ms)
+    return until_ms if until_ms > now_ms else None
+
+
+def _cooling_down(request: RolloutRequest, until_ms: int) -> ConflictError:
+    return ConflictError(
+        "cooling_down",
+        f"this candidate was rolled back in `{request.environment}` for proven harm, and is cooling down until "
+        f"{_clock(until_ms)}",
+        param="candidate",
+        hint="push a release that mends it, wait, or start with --force, which the audit log will tell of",
+    )
+
+
+def _clock(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _make_room(tx: ControlTransaction, request: RolloutRequest, now_ms: int) -> None:
@@ -149,9 +187,9 @@ def command_rollout(tx: ControlTransaction, rollout_id: str, command: Command, *
 def save_change(
     tx: ControlTransaction, before: Rollout, after: Rollout, effects: Sequence[Effect], *, now_ms: int
 ) -> Rollout:
-    """Save a rollout with its history, pointer move and audit; returns it as saved.
+    """Save a rollout with its history, pointer move, audit and messages to people; returns it as saved.
 
-    Raises `FencedError` where somebody saved another version meanwhile. Publishing and notifying are the caller's.
+    Raises `FencedError` where somebody saved another version meanwhile. Publishing is the caller's.
     """
     saved = msgspec.structs.replace(after, version=before.version + 1, updated_at_ms=now_ms)
     tx.save_rollout(saved, expected_version=before.version)
@@ -161,9 +199,20 @@ def save_change(
                 _write_history(tx, after, effect.transition)
             case MovePointer():
                 _move_pointer(tx, after, effect, now_ms)
+            case Notify():
+                _tell(tx, after, effect, now_ms)
             case _:
                 pass
     return saved
+
+
+def _tell(tx: ControlTransaction, rollout: Rollout, notify: Notify, now_ms: int) -> None:
+    targets = [target for target in decode_plan(rollout.plan).notify if notify.event in target.on]
+    digests = (rollout.stable, rollout.candidate) if targets else ()
+    found = [release for digest in digests if (release := tx.release(digest)) is not None]
+    releases = {release.digest: f"{release.feature}#{release.number}" for release in found}
+    for target in targets:
+        tx.add_message(message(target, notify, rollout, releases=releases, now_ms=now_ms))
 
 
 def _write_history(tx: ControlTransaction, rollout: Rollout, transition: Transition) -> None:

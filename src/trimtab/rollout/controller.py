@@ -16,7 +16,7 @@ from trimtab.core.errors import FencedError
 from trimtab.events import Generation, Withdrawal
 from trimtab.rollout.attempt import Attempt, load_attempt, scores_of
 from trimtab.rollout.commands import save_change
-from trimtab.rollout.effects import AppendTransition, Notify, Withdrawn
+from trimtab.rollout.effects import AppendTransition, Withdrawn
 from trimtab.rollout.machine import step
 from trimtab.rollout.model import Transition
 from trimtab.rollout.publishing import compile_snapshot, no_prices, routing_fingerprint
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
         EventBatch,
         EventSource,
         Lease,
-        Notifier,
         ScoreSink,
         SnapshotPublisher,
     )
@@ -67,7 +66,6 @@ class ControllerPorts:
         clock: Clock,
         scorers: ScorerLibrary | None = None,
         scores: ScoreSink | None = None,
-        notifier: Notifier | None = None,
         prices: Callable[[CompiledRelease], Price | None] = no_prices,
     ) -> None:
         self.store = store
@@ -76,7 +74,6 @@ class ControllerPorts:
         self.clock = clock
         self.scorers = scorers or ScorerLibrary()
         self.scores = scores
-        self.notifier = notifier
         self.prices = prices
 
 
@@ -246,8 +243,6 @@ class Controller:
         for effect in effects:
             if isinstance(effect, AppendTransition):
                 report.transitions.append(effect.transition)
-            elif isinstance(effect, Notify) and self._ports.notifier is not None:
-                self._ports.notifier.notify(effect)
 
     def _publish(self, lease: Lease, report: TickReport, now_ms: int) -> None:
         """Publish every environment whose routing differs from what this controller last published there."""
@@ -270,7 +265,7 @@ class Controller:
             report.published.append(environment)
 
     def _finish_withdrawals(self, lease: Lease, report: TickReport, now_ms: int) -> None:
-        """Intent was committed and the routing without the candidate is published: tell, then write `rolled_back`."""
+        """Intent was committed and the routing without the candidate is published: write `rolled_back`, and tell."""
         with self._ports.store.read() as tx:
             leaving = [
                 rollout
@@ -279,10 +274,10 @@ class Controller:
             ]
         for rollout in leaving:
             changed, effects = step(rollout, decode_plan(rollout.plan), Withdrawn(), now_ms=now_ms)
-            self._report(effects, report)
             with self._ports.store.write() as tx:
                 tx.check_lease(lease, now_ms=now_ms)
                 save_change(tx, rollout, msgspec.structs.replace(changed, epoch=lease.epoch), effects, now_ms=now_ms)
+            self._report(effects, report)
 
     def _is_published(self, tx: ControlTransaction, environment: str) -> bool:
         """Whether what is stored now, perhaps an abort of a moment ago, is what was published."""
@@ -291,4 +286,9 @@ class Controller:
 
 def _observation(tx: ControlTransaction, rollout: Rollout, attempt: Attempt) -> Observation:
     pointer = tx.pointer(rollout.feature, rollout.environment)
-    return attempt.observe(rollout, stable="" if pointer is None else pointer.release)
+    at_gate = rollout.stage >= 0 and attempt.plan.steps[rollout.stage].gate is not None
+    return attempt.observe(
+        rollout,
+        stable="" if pointer is None else pointer.release,
+        gate=tx.gate_answer(rollout.id) if at_gate else None,
+    )

@@ -7,7 +7,8 @@ from typing import Literal
 import msgspec
 
 from trimtab.analysis.verdict import Verdict
-from trimtab.rollout.model import RolloutState, Transition
+from trimtab.rollout.model import GateAnswer, RolloutState, Transition
+from trimtab.rollout.spec import NotifyEvent
 
 __all__ = [
     "AppendTransition",
@@ -44,6 +45,10 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     control_generations: int = 0
     candidate_generations: int = 0
     """Generations in the step at hand."""
+    srm: str = ""
+    """Why the arms' sizes do not fit the shares they should have, in words; empty while they do."""
+    gate: GateAnswer | None = None
+    """What the gate said last, where the step at hand is one."""
     problem: str = ""
     """Why nothing can be measured (a scorer that does not load, a release that is gone): no start, or a pause."""
     withdrawn: str = ""
@@ -69,8 +74,9 @@ class Publish(msgspec.Struct, frozen=True):
 
 
 class Notify(msgspec.Struct, frozen=True, kw_only=True):
-    """Tell people."""
+    """Tell people: a message to each target of the plan that wants to hear of it, in the same transaction."""
 
+    event: NotifyEvent
     rollout: str
     feature: str
     state: RolloutState

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
-__all__ = ["LIVE_STATES", "Rollout", "RolloutState", "Transition"]
+__all__ = ["LIVE_STATES", "TERMINAL_STATES", "GateAnswer", "GateStatus", "Rollout", "RolloutState", "Transition"]
 
 RolloutState = Literal[
     "draft",
@@ -28,6 +28,11 @@ LIVE_STATES: frozenset[str] = frozenset(
 )
 """States of an active rollout; at most one per feature and environment."""
 
+TERMINAL_STATES: frozenset[str] = frozenset({"promoted", "rolled_back", "superseded", "expired"})
+"""States that nothing leads out of."""
+
+GateStatus = Literal["approved", "refused", "pending"]
+
 
 class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     """One attempt to replace the stable release of a feature by a candidate."""
@@ -46,13 +51,17 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     """Index of the step in force."""
     stage_entered_ms: int = 0
     pause_reason: str = ""
-    """`manual`, `signal`, `srm`, `no_data`, `inconclusive` while paused by other than a `pause` step."""
+    """`manual`, `signal`, `srm`, `no_data`, `inconclusive` or `harm`, while paused."""
     reason: str = ""
     """Why it is in this state, in words."""
     verdict: dict[str, Any] = {}
     """The evidence behind the last decision, for people and machines."""
     acknowledged: list[str] = []
-    """Signal metrics whose alarm a person saw and resumed past: they do not pause this attempt again."""
+    """Metrics whose alarm or proven harm a person saw and resumed past: they do not pause this attempt again."""
+    srm_acknowledged: bool = False
+    """Whether a person saw that the arms' sizes do not fit and resumed past it."""
+    warned_stage: int = -1
+    """The last step whose want of traffic was told of without pausing (`onNoData: warn`)."""
     version: int = 0
     """Counts saves; compare-and-swap."""
     epoch: int = 0
@@ -73,3 +82,15 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
     stage: int
     actor: str
     reason: str
+
+
+class GateAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What a gate said when it was last asked about a step."""
+
+    rollout: str
+    stage: int
+    entered_ms: int
+    """`stage_entered_ms` of the step it was asked about: what was said before a resume does not count after it."""
+    status: GateStatus
+    reason: str = ""
+    asked_at_ms: int

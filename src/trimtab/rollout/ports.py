@@ -1,4 +1,4 @@
-"""What the rollout engine needs of the world: a store, events, a way to publish, and somebody to tell.
+"""What the rollout engine needs of the world: a store, events, a way to publish, and somewhere to leave messages.
 
 Wealth and event offsets commit in one transaction.
 """
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from trimtab.events import Score
-    from trimtab.rollout.effects import Notify
-    from trimtab.rollout.model import Rollout, Transition
+    from trimtab.rollout.model import GateAnswer, Rollout, Transition
+    from trimtab.rollout.outbox import Message
     from trimtab.serving.snapshot import Snapshot
 
 __all__ = [
@@ -29,7 +29,6 @@ __all__ = [
     "EventBatch",
     "EventSource",
     "Lease",
-    "Notifier",
     "PlanVersion",
     "RolloutTransaction",
     "ScoreSink",
@@ -116,6 +115,28 @@ class RolloutTransaction(Protocol):
     def cursors(self, consumer: str) -> list[Cursor]: ...
     def save_cursors(self, cursors: Iterable[Cursor]) -> None: ...
 
+    def add_message(self, message: Message) -> None:
+        """Put a message into the outbox."""
+        ...
+
+    def save_message(self, message: Message) -> None:
+        """Replace a message."""
+        ...
+
+    def messages(self, rollout_id: str) -> list[Message]:
+        """Every message about a rollout, oldest first."""
+        ...
+
+    def due_messages(self, *, now_ms: int, limit: int) -> list[Message]:
+        """Messages that wait and are due, oldest first; due too is what a clock since set back put off too long."""
+        ...
+
+    def gate_answer(self, rollout_id: str) -> GateAnswer | None:
+        """What the gate of a rollout's step said last."""
+        ...
+
+    def save_gate_answer(self, answer: GateAnswer) -> None: ...
+
     def next_snapshot_revision(self, environment: str) -> int:
         """Count up; snapshots of one environment never share a revision."""
         ...
@@ -174,9 +195,3 @@ class ScoreSink(Protocol):
     """Where registered scorers' results go, so that a trace shows them. Ids repeat when a tick is repeated."""
 
     def record(self, scores: Sequence[Score]) -> None: ...
-
-
-class Notifier(Protocol):
-    """Somebody to tell. `rolled_back` is told at least once; other states once, unless the process dies just then."""
-
-    def notify(self, notification: Notify) -> None: ...

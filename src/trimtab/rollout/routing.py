@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trimtab.rollout.machine import weight_at
+from trimtab.rollout.moves import weight_at
 from trimtab.serving.snapshot import RolloutRoute
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Rollouts, leases, evidence and cursors in memory (`rollout.ports.RolloutTransaction`)."""
+"""Rollouts, leases, evidence, cursors and the outbox in memory (`rollout.ports.RolloutTransaction`)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from trimtab.core.errors import ConflictError
-from trimtab.rollout.model import LIVE_STATES, Rollout, Transition
+from trimtab.rollout.model import LIVE_STATES, GateAnswer, Rollout, Transition
+from trimtab.rollout.outbox import LONGEST_WAIT_MS, Message
 from trimtab.storage.memory_tables import MemoryTables
 from trimtab.storage.refusals import active_conflict, next_lease, require_lease, version_conflict
 
@@ -20,7 +21,7 @@ __all__ = ["MemoryRollouts"]
 
 
 class MemoryRollouts(MemoryTables):
-    """Rollouts, leases, evidence and cursors."""
+    """Rollouts, leases, evidence, cursors and the outbox."""
 
     def plan(self, feature: str) -> PlanVersion | None:
         found = [plan for key, plan in self.table("plan").items() if key[0] == feature]
@@ -111,6 +112,27 @@ class MemoryRollouts(MemoryTables):
         for cursor in cursors:
             self.put("cursor", (cursor.consumer, cursor.process), cursor)
 
+    def add_message(self, message: Message) -> None:
+        self.put("outbox", message.id, message)
+
+    def save_message(self, message: Message) -> None:
+        self.put("outbox", message.id, message)
+
+    def messages(self, rollout_id: str) -> list[Message]:
+        found = (message for message in self.table("outbox").values() if message.rollout == rollout_id)
+        return sorted(found, key=_age)
+
+    def due_messages(self, *, now_ms: int, limit: int) -> list[Message]:
+        waiting = (message for message in self.table("outbox").values() if message.status == "waiting")
+        due = [message for message in waiting if not now_ms < message.due_at_ms <= now_ms + LONGEST_WAIT_MS]
+        return sorted(due, key=_age)[:limit]
+
+    def gate_answer(self, rollout_id: str) -> GateAnswer | None:
+        return self.table("gate_answer").get(rollout_id)
+
+    def save_gate_answer(self, answer: GateAnswer) -> None:
+        self.put("gate_answer", answer.rollout, answer)
+
     def next_snapshot_revision(self, environment: str) -> int:
         revision = self.snapshot_revision(environment) + 1
         self.put("snapshot_revision", environment, revision)
@@ -119,3 +141,7 @@ class MemoryRollouts(MemoryTables):
     def snapshot_revision(self, environment: str) -> int:
         revision: int = self.table("snapshot_revision").get(environment, 0)
         return revision
+
+
+def _age(message: Message) -> tuple[int, str]:
+    return message.created_at_ms, message.id

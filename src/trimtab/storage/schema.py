@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 __all__ = ["APPEND_ONLY", "HEAD", "metadata"]
 
-HEAD = "0002"
+HEAD = "0003"
 """The revision this code needs; compared before alembic is imported, which costs most of a second."""
 
 APPEND_ONLY = ("artifact", "release", "pointer_move", "transition", "plan", "audit")
@@ -150,6 +150,26 @@ cursor = sa.Table(
     sa.Column("segment", sa.String(64), nullable=False),
     sa.Column("offset", sa.BigInteger, nullable=False),
     sa.Column("sequence", sa.BigInteger, nullable=False),
+)
+
+outbox = sa.Table(
+    "outbox",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("rollout", sa.String(64), nullable=False),
+    sa.Column("waiting", sa.Boolean, nullable=False),
+    sa.Column("created_at_ms", sa.BigInteger, nullable=False),
+    sa.Column("due_at_ms", sa.BigInteger, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Index("ix_outbox_rollout", "rollout"),
+    sa.Index("ix_outbox_due", "due_at_ms", sqlite_where=sa.text("waiting"), postgresql_where=sa.text("waiting")),
+)
+
+gate_answer = sa.Table(
+    "gate_answer",
+    metadata,
+    sa.Column("rollout", sa.String(64), primary_key=True),
+    sa.Column("body", sa.LargeBinary, nullable=False),
 )
 
 snapshot_revision = sa.Table(

@@ -12,6 +12,7 @@ from trimtab.core.errors import StorageError
 from trimtab.storage.migrate import current_revision, migrate
 from trimtab.storage.schema import HEAD
 from trimtab.storage.sql_errors import storage_error
+from trimtab.storage.sql_outbox import SqlOutbox
 from trimtab.storage.sql_registry import SqlRegistry
 from trimtab.storage.sql_rollouts import SqlRollouts
 from trimtab.storage.write_lock import WriteLock
@@ -27,7 +28,7 @@ __all__ = ["SqlTransaction", "SqliteStore", "open_sqlite"]
 _PRAGMAS = ("busy_timeout=10000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
 
 
-class SqlTransaction(SqlRegistry, SqlRollouts):
+class SqlTransaction(SqlRegistry, SqlRollouts, SqlOutbox):
     """All control state inside one transaction (`rollout.ports.ControlTransaction`)."""
 
 

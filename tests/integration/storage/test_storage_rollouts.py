@@ -9,7 +9,8 @@ import pytest
 
 from trimtab.core.errors import ConflictError, FencedError
 from trimtab.releases.model import Feature
-from trimtab.rollout.model import Rollout, Transition
+from trimtab.rollout.model import GateAnswer, Rollout, Transition
+from trimtab.rollout.outbox import Message
 from trimtab.rollout.ports import Cursor, PlanVersion
 
 if TYPE_CHECKING:
@@ -161,3 +162,49 @@ def test_snapshot_revisions_only_grow(store: ControlStore) -> None:
         assert tx.next_snapshot_revision("dev") == 1
     with store.read() as tx:
         assert (tx.snapshot_revision("production"), tx.snapshot_revision("none")) == (3, 0)
+
+
+def note(number: int, *, due_at_ms: int = NOW_MS, rollout: str = "ro_1") -> Message:
+    return Message(
+        id=f"msg_{number}",
+        rollout=rollout,
+        event="paused",
+        url_env="HOOK",
+        body=b"{}",
+        created_at_ms=NOW_MS + number,
+        due_at_ms=due_at_ms,
+    )
+
+
+def test_messages_wait_until_they_are_due_and_stay_on_record_once_settled(store: ControlStore) -> None:
+    with store.write() as tx:
+        for message in (note(2), note(1), note(3, due_at_ms=NOW_MS + 1000), note(4, rollout="ro_2")):
+            tx.add_message(message)
+    with store.read() as tx:
+        assert [one.id for one in tx.due_messages(now_ms=NOW_MS, limit=9)] == ["msg_1", "msg_2", "msg_4"]
+        assert [one.id for one in tx.due_messages(now_ms=NOW_MS, limit=1)] == ["msg_1"]
+        assert [one.id for one in tx.due_messages(now_ms=NOW_MS + 1000, limit=9)][2] == "msg_3"
+    done = msgspec.structs.replace(note(1), status="delivered", settled_at_ms=NOW_MS)
+    with store.write() as tx:
+        tx.save_message(done)
+    with store.read() as tx:
+        assert [one.id for one in tx.due_messages(now_ms=NOW_MS, limit=9)] == ["msg_2", "msg_4"]
+        assert tx.messages("ro_1") == [done, note(2), note(3, due_at_ms=NOW_MS + 1000)]
+
+
+def test_a_message_that_waits_for_a_time_before_the_clock_was_set_back_is_due(store: ControlStore) -> None:
+    with store.write() as tx:
+        tx.add_message(note(1, due_at_ms=NOW_MS + 1000))
+    with store.read() as tx:
+        assert tx.due_messages(now_ms=NOW_MS - 3_600_000, limit=9)
+
+
+def test_the_last_answer_of_a_gate_is_kept(store: ControlStore) -> None:
+    first = GateAnswer(rollout="ro_1", stage=1, entered_ms=5, status="pending", reason="503", asked_at_ms=6)
+    second = msgspec.structs.replace(first, status="approved", asked_at_ms=7)
+    with store.write() as tx:
+        assert tx.gate_answer("ro_1") is None
+        tx.save_gate_answer(first)
+        tx.save_gate_answer(second)
+    with store.read() as tx:
+        assert tx.gate_answer("ro_1") == second

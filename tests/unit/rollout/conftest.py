@@ -17,14 +17,14 @@ from trimtab.rollout.commands import RolloutRequest, command_rollout, start_roll
 from trimtab.rollout.controller import Controller, ControllerPorts, TickReport
 from trimtab.rollout.effects import Command
 from trimtab.rollout.simulation import EventQueue, SnapshotBoard, synthetic_release
-from trimtab.rollout.spec import AnalysisStep, BakeStep, PauseStep, RolloutPlan, ShadowStep, Step
+from trimtab.rollout.spec import AnalysisStep, BakeStep, NotifyTarget, PauseStep, RolloutPlan, ShadowStep, Step
 from trimtab.serving.assignment import assign
 from trimtab.storage.memory import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from trimtab.rollout.effects import CommandKind, Notify
+    from trimtab.rollout.effects import CommandKind
     from trimtab.rollout.model import Rollout, Transition
     from trimtab.rollout.ports import ControlStore, ControlTransaction, Cursor, EventBatch
     from trimtab.serving.snapshot import RolloutRoute, Snapshot
@@ -35,6 +35,7 @@ PLAN = RolloutPlan(
     alpha=0.5,
     min_units=3,
     deadline="1h",
+    notify=[NotifyTarget(url_env="HOOK")],
     metrics=[MetricSpec(name="error", margin=0.02)],
     steps=[
         Step(shadow=ShadowStep(traffic=60, duration="2s")),
@@ -139,16 +140,6 @@ class _FaultyBoard:
         return self._inner.published_revision(environment)
 
 
-class Told:
-    """A notifier that remembers."""
-
-    def __init__(self) -> None:
-        self.states: list[str] = []
-
-    def notify(self, notification: Notify) -> None:
-        self.states.append(notification.state)
-
-
 class World:
     """One environment with one rollout and the users who meet it."""
 
@@ -158,7 +149,6 @@ class World:
         self.queue = EventQueue()
         self.board = SnapshotBoard()
         self.faults = Faults()
-        self.told = Told()
         self.stable, self.candidate = synthetic_release(FEATURE, 1), synthetic_release(FEATURE, 2)
         self.sent: list[Generation] = []
         self.attempts = 0
@@ -214,7 +204,6 @@ class World:
                 events=_FaultyQueue(self.queue, self.faults),
                 publisher=_FaultyBoard(self.board, self.faults),
                 clock=self.clock,
-                notifier=self.told,
             )
             self._controllers[holder] = Controller(ports, holder=holder)
         return self._controllers[holder]
@@ -293,6 +282,11 @@ class World:
     def transitions(self) -> list[Transition]:
         with self.store.read() as tx:
             return tx.transitions(self.id)
+
+    def told(self) -> list[str]:
+        """What people were, or will be, told of this attempt."""
+        with self.store.read() as tx:
+            return [message.event for message in tx.messages(self.id)]
 
     def evidence(self) -> EvidenceState | None:
         with self.store.read() as tx:

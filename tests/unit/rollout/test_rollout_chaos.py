@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from trimtab.analysis.verdict import judge
 from trimtab.core.errors import ConflictError
 from trimtab.rollout.attempt import plan_limits
-from trimtab.rollout.machine import TERMINAL_STATES
+from trimtab.rollout.model import TERMINAL_STATES
 from trimtab.rollout.publishing import compile_snapshot, no_prices
 from trimtab.rollout.spec import decode_plan
 
@@ -133,6 +133,7 @@ class Chaos(RuleBasedStateMachine):
         assert len(ended) <= 1
         assert states[-1] == ended[0] if ended else True
         assert states[-1] == self.world.rollout().state
+        assert [told for told in self.world.told() if told != "paused"] == ended
 
     @invariant()
     def what_has_ended_stays_as_it_is(self) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -15,7 +16,7 @@ from trimtab.rollout.effects import Command
 from trimtab.rollout.ports import PlanVersion
 from trimtab.rollout.publishing import compile_snapshot, no_prices
 from trimtab.rollout.simulation import synthetic_release
-from trimtab.rollout.spec import decode_plan, default_plan, encode_plan
+from trimtab.rollout.spec import RollbackPolicy, RolloutPlan, decode_plan, default_plan, encode_plan
 from trimtab.serving.snapshot import Price
 
 if TYPE_CHECKING:
@@ -165,3 +166,59 @@ def test_a_lost_snapshot_is_published_again(world: type[World]) -> None:
     made.board.snapshots.clear()
     made.tick()
     assert made.route() is not None
+
+
+def rolled_back(made: World) -> World:
+    made.tick()
+    for unit in range(30):
+        made.send(unit, bad=True)
+    made.clock.advance(3)
+    made.tick()
+    assert made.rollout().state == "rolled_back"
+    return made
+
+
+def cooling(world: type[World]) -> World:
+    plan = msgspec.structs.replace(conftest_plan(world), rollback=RollbackPolicy(cooldown="30m"))
+    return rolled_back(world(plan=plan))
+
+
+def test_a_candidate_proven_harmful_cools_down_before_it_is_tried_again(world: type[World]) -> None:
+    made = cooling(world)
+    until = datetime.fromtimestamp((made.clock.now_ms() + 1_800_000) / 1000, UTC).strftime("%H:%M:%S UTC")
+    error = refusal(made, ConflictError)
+    assert error.code == "cooling_down"
+    assert until in error.message
+    assert "--force" in str(error)
+    with made.store.write() as tx:
+        tx.add_release(synthetic_release("f", 3))
+    other = start(made, candidate=synthetic_release("f", 3).digest)
+    with made.store.write() as tx:
+        command_rollout(tx, other, Command(kind="supersede", actor="ann"), now_ms=made.clock.now_ms())
+    made.clock.advance(1799)
+    assert refusal(made, ConflictError).code == "cooling_down"
+    made.clock.advance(1)
+    assert start(made)
+
+
+def test_a_cooldown_is_overridden_by_force_and_the_audit_log_tells(world: type[World]) -> None:
+    made = cooling(world)
+    again = start(made, force=True)
+    with made.store.read() as tx:
+        entry = next(one for one in tx.audit() if one.subject == again)
+    assert entry.action == "rollout.start"
+    assert entry.detail["forced"].startswith("cooling down until ")
+
+
+def test_force_that_was_not_needed_is_not_told_and_an_abort_cools_nothing_down(world: type[World]) -> None:
+    made = world(plan=msgspec.structs.replace(conftest_plan(world), rollback=RollbackPolicy(cooldown="30m")))
+    made.tick()
+    made.command("abort")
+    made.tick()
+    again = start(made, force=True)
+    with made.store.read() as tx:
+        assert "forced" not in next(one for one in tx.audit() if one.subject == again).detail
+
+
+def conftest_plan(world: type[World]) -> RolloutPlan:
+    return decode_plan(world().rollout().plan)

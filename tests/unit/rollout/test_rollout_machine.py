@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from trimtab.analysis.verdict import Verdict
 from trimtab.core.errors import ConflictError
 from trimtab.rollout.effects import AppendTransition, Command, Effect, MovePointer, Notify, Observation, Withdrawn
-from trimtab.rollout.machine import TERMINAL_STATES, step
-from trimtab.rollout.model import Rollout
+from trimtab.rollout.machine import step
+from trimtab.rollout.model import TERMINAL_STATES, Rollout
 from trimtab.rollout.routing import routing
 from trimtab.rollout.spec import (
     AnalysisStep,
