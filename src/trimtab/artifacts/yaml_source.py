@@ -32,6 +32,9 @@ _BASED = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 _NOT_JSON = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 _MAX_DIGITS = 20
+_TOO_DEEP = f"values are nested over {MAX_DEPTH} deep"
+_LIBYAML_TOO_DEEP = "exceeded maximum nesting depth"
+"""Newer builds of libyaml have a limit of their own, above ours, and meet it while they look ahead."""
 
 
 def parse_yaml(text: str, path: str, *, first_line: int = 1) -> Node:
@@ -61,6 +64,8 @@ def _malformed(error: yaml.YAMLError, text: str, path: str, shift: int) -> Sourc
         mark = error.problem_mark or error.context_mark
         line = None if mark is None else mark.line + 1 + shift
         problem = ": ".join(part for part in (error.context, error.problem) if part)
+        if _LIBYAML_TOO_DEEP in problem:
+            return SourceError("too_deep", _TOO_DEEP, path=path, line=line)
     elif isinstance(error, yaml.reader.ReaderError):
         line = text.count("\n", 0, error.position) + 1 + shift
         problem = f"character {error.character!r}: {error.reason}"
@@ -99,7 +104,7 @@ class _Reader:
 
     def _node(self, event: Any, field: str, depth: int) -> Node:  # noqa: ANN401 - events are untyped
         if depth > MAX_DEPTH:
-            raise self._error(event, "too_deep", f"values are nested over {MAX_DEPTH} deep")
+            raise self._error(event, "too_deep", _TOO_DEEP)
         self._grow(event, 1)
         if isinstance(event, yaml.AliasEvent):
             return self._alias(event, field)

@@ -140,8 +140,7 @@ class Place:
                 unit=unit,
                 rollout=decision.rollout,
                 stage=decision.stage,
-                status="error" if broken and decision.arm == "candidate" else "ok",
-                output="fine",
+                output="```\nfine\n```" if broken and decision.arm == "candidate" else "fine",
                 messages=[{"role": "user", "content": "?"}],
             )
         )
@@ -168,8 +167,8 @@ def in_canary(plane: DataPlane) -> bool:
     return plane.table is not None and plane.decide(FEATURE, "somebody").rollout != ""
 
 
-def test_a_broken_candidate_is_withdrawn_from_a_running_data_plane(tmp_path: Path, planes: list[DataPlane]) -> None:
-    place = Place(tmp_path)
+def test_a_worse_candidate_is_withdrawn_from_a_running_data_plane(tmp_path: Path, planes: list[DataPlane]) -> None:
+    place = Place(tmp_path, MetricSpec(name="format", margin=0.05))
     controller = place.controller()
     controller.tick()
     plane = DataPlane.open(place.directory, environment=ENVIRONMENT, kind="test")
@@ -189,7 +188,7 @@ def test_a_broken_candidate_is_withdrawn_from_a_running_data_plane(tmp_path: Pat
     wait(lambda: not in_canary(plane), "the routing to follow")
     assert time.monotonic() - began < 2.0
     assert place.serve(plane, "user-1") == "stable"
-    assert "requests without an error" in place.rollout().reason
+    assert "`format` fell from 100.0 % to 0.0 %" in place.rollout().reason
     with place.store.read() as tx:
         actions = [entry.action for entry in tx.audit()]
     assert actions[0] == "rollout.start"
