@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from trimtab.analysis.evidence import Arms, CapLearning, EvidenceState, Side, Window
 from trimtab.events import Generation
+from trimtab.stats import quantile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -163,7 +163,7 @@ class Ledger:
             learning.sample.append(value)
             learning.units.append(key)
             if len(learning.sample) >= LEARNING_UNITS:
-                learning.value = max(_quantile(learning.sample, _CAP_QUANTILE), _SMALLEST_CAP)
+                learning.value = max(quantile(learning.sample, _CAP_QUANTILE), _SMALLEST_CAP)
                 learning.sample, learning.units = [], []
 
     def close(self, now_ms: int) -> list[str]:
@@ -210,9 +210,3 @@ class Ledger:
 def margins_of(specs: Sequence[MetricSpec]) -> dict[str, float]:
     """Return δ by metric name."""
     return {spec.name: spec.tolerance for spec in specs}
-
-
-def _quantile(sample: Sequence[float], share: float) -> float:
-    """Return the smallest value that at least `share` of the sample does not exceed."""
-    ordered = sorted(sample)
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]

@@ -2,14 +2,21 @@
 
 from trimtab.stats.betting import Bet, PairedBetting, PendingPairs, betting_grid
 from trimtab.stats.intervals import Interval, Moments, mean_difference_sequence, wilson_interval
+from trimtab.stats.scores import RATIO_REACH, RatioScale, quantile, ratio_margin, ratio_scale, within
 
 __all__ = [
+    "RATIO_REACH",
     "Bet",
     "Interval",
     "Moments",
     "PairedBetting",
     "PendingPairs",
+    "RatioScale",
     "betting_grid",
     "mean_difference_sequence",
+    "quantile",
+    "ratio_margin",
+    "ratio_scale",
     "wilson_interval",
+    "within",
 ]
