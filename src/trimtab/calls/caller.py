@@ -21,3 +21,5 @@ class Caller(msgspec.Struct, frozen=True, gc=False):
     """W3C trace id, where the caller sent a valid `traceparent`; `parent_span` and `trace_flags` came with it."""
     parent_span: str = ""
     trace_flags: str = ""
+    session: str = ""
+    """Whom it speaks for where there is no unit, and the rollout's plan falls back on sessions."""

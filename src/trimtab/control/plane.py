@@ -17,6 +17,7 @@ from trimtab.releases.pointers import PointerRequest, rollback_pointer, set_poin
 from trimtab.releases.reference import find_release, require_feature
 from trimtab.rollout.commands import RolloutRequest, command_rollout, start_rollout
 from trimtab.rollout.effects import Command
+from trimtab.rollout.participation import HoldoutRequest, layer_statuses, set_holdout
 from trimtab.rollout.publishing import compile_snapshot, no_prices
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
     from trimtab.policy.model import ApiKey
     from trimtab.releases.model import AuditEntry, CompiledRelease, Pointer, PointerMove, Release
     from trimtab.rollout.effects import CommandKind
-    from trimtab.rollout.model import Rollout
+    from trimtab.rollout.model import Holdout, Rollout
+    from trimtab.rollout.participation import LayerStatus
     from trimtab.rollout.ports import ControlStore, ControlTransaction, SnapshotPublisher
     from trimtab.serving.directory import DataDirectory
     from trimtab.serving.snapshot import Price
@@ -178,6 +180,24 @@ class ControlPlane:
         """Return where a rollout (an id, or a feature's newest) stands, and why."""
         with self._store.read() as tx:
             return rollout_report(tx, self._find_rollout(tx, which))
+
+    def set_holdout(self, percent: float, *, feature: str = "", reason: str) -> Holdout:
+        """Keep a share of units on stable in rollouts that start from now on; of all features without a `feature`."""
+        with self._store.write() as tx:
+            wish = HoldoutRequest(
+                environment=self.environment, feature=feature, percent=percent, actor=self.actor, reason=reason
+            )
+            return set_holdout(tx, wish, now_ms=self._clock.now_ms())
+
+    def holdouts(self) -> list[Holdout]:
+        """Return the environment's holdouts."""
+        with self._store.read() as tx:
+            return tx.holdouts(self.environment)
+
+    def layers(self) -> list[LayerStatus]:
+        """Return who holds which slot of the environment's layers."""
+        with self._store.read() as tx:
+            return layer_statuses(tx.active_rollouts(self.environment))
 
     def running(self, feature: str | None = None, *, window_minutes: int = 5) -> RunningReport:
         """Return what is declared and what traffic saw."""

@@ -30,8 +30,8 @@ def read_caller(request: Request, format: Format) -> Caller:  # noqa: A002 - the
     """Return what a request says; raises `InputError` that names the field.
 
     Unit: header `x-trimtab-unit`, else what the format has for it (`user`, else `safety_identifier`; of Messages,
-    `metadata.user_id`); none is the empty unit. Variables: body `trimtab.variables`, or header `x-trimtab-variables`
-    (a JSON object), not both.
+    `metadata.user_id`); none is the empty unit, and then header `x-trimtab-session` is the session. Variables: body
+    `trimtab.variables`, or header `x-trimtab-variables` (a JSON object), not both.
     """
     try:
         body = _decode(request.body)
@@ -50,9 +50,10 @@ def read_caller(request: Request, format: Format) -> Caller:  # noqa: A002 - the
         unit = _unit(body, request, format)
     variables = _variables(body, request) if "trimtab" in body or b"x-trimtab-variables" in headers else {}
     streams = stream is True and format != "embeddings"
+    session = _session(request) if not unit and b"x-trimtab-session" in headers else ""
     if b"traceparent" not in headers:
-        return Caller(body, feature, unit, variables, streams)
-    return Caller(body, feature, unit, variables, streams, *_trace(headers))
+        return Caller(body, feature, unit, variables, streams, session=session)
+    return Caller(body, feature, unit, variables, streams, *_trace(headers), session)
 
 
 def read_json(body: bytes) -> dict[str, Any]:
@@ -92,6 +93,10 @@ def _unit(body: dict[str, Any], request: Request, format: Format) -> str:  # noq
             if value:
                 return _checked_unit(value, shown)
     return ""
+
+
+def _session(request: Request) -> str:
+    return _checked_unit(request.text_header(b"x-trimtab-session"), "x-trimtab-session")
 
 
 def _checked_unit(value: str, field: str) -> str:

@@ -30,7 +30,7 @@ def start_call(
     try:
         caller = read_caller(exchange.request, format)
         table = context.plane.table
-        decision = (table or context.plane).decide(caller.feature, caller.unit)
+        decision = (table or context.plane).decide(caller.feature, caller.unit, caller.session)
     except TrimtabError as error:
         if error.code == "unknown_feature":
             error = _unknown_model(error)

@@ -129,6 +129,7 @@ AuditAction = Literal[
     "release.create",
     "pointer.move",
     "plan.update",
+    "holdout.set",
     "rollout.start",
     "rollout.transition",
     "key.create",

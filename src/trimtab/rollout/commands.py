@@ -15,6 +15,7 @@ from trimtab.rollout.effects import AppendTransition, Command, MovePointer, Noti
 from trimtab.rollout.machine import step
 from trimtab.rollout.model import Rollout, Transition
 from trimtab.rollout.outbox import message
+from trimtab.rollout.participation import draw_bands
 from trimtab.rollout.spec import RolloutPlan, decode_plan, default_plan, encode_plan, seconds
 
 if TYPE_CHECKING:
@@ -52,20 +53,29 @@ def start_rollout(tx: ControlTransaction, request: RolloutRequest, *, now_ms: in
 
     Every attempt draws its users anew (a salt of its own) and has its own alpha. Raises `NotFoundError` for an unknown
     release or a feature that the environment does not serve yet, `ConflictError` where the candidate is stable already,
-    is cooling down after a rollback, or another rollout is under way.
+    is cooling down after a rollback, another rollout is under way, or the plan's layer has no room.
     """
     pointer = _serveable(tx, request)
     cooling = _cooling_until(tx, request, now_ms)
     if cooling is not None and not request.force:
         raise _cooling_down(request, cooling)
     _make_room(tx, request, now_ms)
+    plan = request.plan or _plan_of(tx, request.feature)
     rollout = Rollout(
         id=new_id("ro", now_ms),
         feature=request.feature,
         environment=request.environment,
         stable=pointer.release,
         candidate=request.candidate,
-        plan=encode_plan(request.plan or _plan_of(tx, request.feature)),
+        plan=encode_plan(plan),
+        bands=draw_bands(
+            tx,
+            plan,
+            feature=request.feature,
+            environment=request.environment,
+            actor=request.actor,
+            now_ms=now_ms,
+        ),
         salt=secrets.token_hex(16),
         state="validating",
         reason=request.reason or f"started by {request.actor}",

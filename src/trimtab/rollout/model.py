@@ -6,7 +6,18 @@ from typing import Any, Literal
 
 import msgspec
 
-__all__ = ["LIVE_STATES", "TERMINAL_STATES", "GateAnswer", "GateStatus", "Rollout", "RolloutState", "Transition"]
+from trimtab.serving.snapshot import Band
+
+__all__ = [
+    "LIVE_STATES",
+    "TERMINAL_STATES",
+    "GateAnswer",
+    "GateStatus",
+    "Holdout",
+    "Rollout",
+    "RolloutState",
+    "Transition",
+]
 
 RolloutState = Literal[
     "draft",
@@ -47,6 +58,8 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     """Canonical JSON of the frozen plan (`rollout.spec.RolloutPlan`)."""
     salt: str
     state: RolloutState
+    bands: list[Band] = []
+    """Who takes part: its slot of a layer and the holdouts in force when it started."""
     stage: int = -1
     """Index of the step in force."""
     stage_entered_ms: int = 0
@@ -82,6 +95,19 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
     stage: int
     actor: str
     reason: str
+
+
+class Holdout(msgspec.Struct, frozen=True, kw_only=True):
+    """Units that stay on stable whatever is rolled out: u in [0, percent / 100) under a salt that never changes."""
+
+    environment: str
+    feature: str
+    """Empty: of every feature in the environment."""
+    percent: float
+    """0: nobody, and the salt is kept."""
+    salt: str
+    set_at_ms: int
+    set_by: str
 
 
 class GateAnswer(msgspec.Struct, frozen=True, kw_only=True):

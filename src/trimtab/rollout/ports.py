@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from trimtab.events import Score
-    from trimtab.rollout.model import GateAnswer, Rollout, Transition
+    from trimtab.rollout.model import GateAnswer, Holdout, Rollout, Transition
     from trimtab.rollout.outbox import Message
     from trimtab.serving.snapshot import Snapshot
 
@@ -136,6 +136,14 @@ class RolloutTransaction(Protocol):
         ...
 
     def save_gate_answer(self, answer: GateAnswer) -> None: ...
+
+    def holdouts(self, environment: str) -> list[Holdout]:
+        """Holdouts of an environment, that of the whole environment (feature "") first."""
+        ...
+
+    def put_holdout(self, holdout: Holdout) -> None:
+        """Store or replace the holdout of an environment and feature."""
+        ...
 
     def next_snapshot_revision(self, environment: str) -> int:
         """Count up; snapshots of one environment never share a revision."""

@@ -39,5 +39,7 @@ def routing(rollout: Rollout, plan: RolloutPlan) -> RolloutRoute | None:
         state=rollout.state,
         weight=weight,
         control_weight=min(weight, 1.0 - weight),
+        bands=rollout.bands,
+        fallback=plan.fallback,
         shadow=0.0 if current.shadow is None else current.shadow.traffic / 100,
     )

@@ -16,6 +16,7 @@ from trimtab.rollout.steps import (
     Duration,
     EnvironmentName,
     GateStep,
+    LayerClaim,
     PauseStep,
     PlanPart,
     ShadowStep,
@@ -29,6 +30,7 @@ __all__ = [
     "AnalysisStep",
     "BakeStep",
     "GateStep",
+    "LayerClaim",
     "NotifyEvent",
     "NotifyTarget",
     "PauseStep",
@@ -95,6 +97,12 @@ class RolloutPlan(PlanPart, frozen=True, kw_only=True):
 
     unit: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_-]{0,31}$")] = "user"
     """What is randomised, for people (`user`, `session`, `tenant`): callers send it as the targeting key."""
+    fallback: Literal["", "session"] = ""
+    """What is randomised where a caller sends no targeting key; by default nothing is, and stable answers."""
+    layer: LayerClaim | None = None
+    """Take part with a slot of a layer only, so that rollouts of other features in it exclude this one."""
+    holdout: Annotated[float, msgspec.Meta(ge=0, lt=100)] | None = None
+    """Per cent of units that stay on stable in every rollout of the feature, from this one on; 0 ends it."""
     window: Duration = "5m"
     """How long a unit's generations are averaged into its one observation."""
     alpha: Annotated[float, msgspec.Meta(gt=0, le=0.5)] = 0.05
@@ -186,7 +194,7 @@ def plan_json_schema() -> dict[str, Any]:
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["$id"] = f"urn:trimtab:rollout-plan:{SCHEMA_VERSION}"
     schema["title"] = f"Trimtab rollout plan, version {SCHEMA_VERSION}"
-    for name in ("Step", "GateStep", "ScorerSpec"):
+    for name in ("RolloutPlan", "Step", "GateStep", "ScorerSpec"):
         for field in schema["$defs"][name]["properties"].values():
             if "anyOf" in field:  # `null` is how Python says "not this key"; in the file the key is just absent
                 field["anyOf"] = [kind for kind in field["anyOf"] if kind != {"type": "null"}]

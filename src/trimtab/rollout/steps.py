@@ -18,6 +18,7 @@ __all__ = [
     "Duration",
     "EnvironmentName",
     "GateStep",
+    "LayerClaim",
     "PauseStep",
     "Percent",
     "PlanPart",
@@ -45,6 +46,14 @@ def seconds(duration: str) -> float:
 
 class PlanPart(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """Base: camelCase in files, unknown keys are errors."""
+
+
+class LayerClaim(PlanPart, frozen=True, kw_only=True):
+    """A slot of a layer: no unit is in two slots of one layer, so rollouts in it never meet the same unit."""
+
+    name: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
+    share: Percent = 100
+    """Per cent of the layer's units; all weights of the plan are shares of them."""
 
 
 class ShadowStep(PlanPart, frozen=True, kw_only=True):

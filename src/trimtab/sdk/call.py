@@ -70,7 +70,7 @@ class FeatureCalls:
         options = options or CallOptions()
         unit = self.wire.unit(caller) if options.unit is None else options.unit
         plane = self.plane()
-        decision = plane.decide(model, unit)
+        decision = plane.decide(model, unit, options.session)
         if any(name.lower() == _RAW_RESPONSE_HEADER for name in caller.get("extra_headers") or ()):
             raise InputError(
                 "unsupported_call",

@@ -99,16 +99,16 @@ class Trimtab:
         """The environment whose releases are served."""
         return self._environment
 
-    def resolve(self, feature: str, *, unit: str = "", default: Fallback | None = None) -> Resolved:
+    def resolve(self, feature: str, *, unit: str = "", session: str = "", default: Fallback | None = None) -> Resolved:
         """Return the release that `unit` meets, and record that it did.
 
-        Without a unit nothing can be sticky, so the stable release is served. Raises `NotFoundError`
-        (`unknown_feature`) or `StorageError` (`no_snapshot`); with a `default` it returns that instead, with
-        `error_code`.
+        Without a unit nothing can be sticky, so the stable release is served; or what `session` meets, where the
+        rollout's plan falls back on sessions. Raises `NotFoundError` (`unknown_feature`) or `StorageError`
+        (`no_snapshot`); with a `default` it returns that instead, with `error_code`.
         """
         try:
             plane = self._process.plane()
-            decision = plane.decide(feature, unit)
+            decision = plane.decide(feature, unit, session)
             started_ns = plane.clock.monotonic_ns()
             plane.expose(decision)
         except TrimtabError as error:
@@ -122,6 +122,7 @@ class Trimtab:
         feature: str,
         *,
         unit: str = "",
+        session: str = "",
         variables: Mapping[str, Any] | None = None,
         default: Fallback | None = None,
     ) -> Rendered:
@@ -132,7 +133,7 @@ class Trimtab:
         default filled in, with `error_code`.
         """
         values = variables or {}
-        resolved = self.resolve(feature, unit=unit, default=default)
+        resolved = self.resolve(feature, unit=unit, session=session, default=default)
         try:
             return Rendered(resolved, values, resolved.messages(values))
         except TrimtabError as error:

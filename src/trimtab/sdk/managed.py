@@ -96,6 +96,7 @@ class AsyncCalls:
         feature: str,
         *,
         unit: str = "",
+        session: str = "",
         variables: Mapping[str, Any] | None = None,
         messages: Sequence[Mapping[str, Any]] = (),
         **fields: Any,  # noqa: ANN401 - as OpenAI's API takes them
@@ -108,7 +109,7 @@ class AsyncCalls:
         """
         if fields.get("stream"):
             raise InputError("invalid_type", "`chat` returns whole answers", param="stream", hint="call `stream`")
-        decision, caller = self._understand(feature, unit, variables, messages, fields)
+        decision, caller = self._understand(feature, (unit, session), variables, messages, fields)
         answered: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         port = WholePort(answered)
         call = ModelCall(self, port, caller, decision, "chat")
@@ -135,6 +136,7 @@ class AsyncCalls:
         feature: str,
         *,
         unit: str = "",
+        session: str = "",
         variables: Mapping[str, Any] | None = None,
         messages: Sequence[Mapping[str, Any]] = (),
         **fields: Any,  # noqa: ANN401 - as OpenAI's API takes them
@@ -144,7 +146,7 @@ class AsyncCalls:
         Leaving the loop early and closing the iterator gives the call up; it is recorded as aborted.
         """
         fields["stream"] = True
-        decision, caller = self._understand(feature, unit, variables, messages, fields)
+        decision, caller = self._understand(feature, (unit, session), variables, messages, fields)
         port = StreamPort()
         ModelCall(self, port, caller, decision, "chat").start()
         try:
@@ -165,7 +167,7 @@ class AsyncCalls:
     def _understand(
         self,
         feature: str,
-        unit: str,
+        who: tuple[str, str],
         variables: Mapping[str, Any] | None,
         messages: Sequence[Mapping[str, Any]],
         fields: dict[str, Any],
@@ -178,6 +180,7 @@ class AsyncCalls:
                     param=name,
                     hint="pass `variables=` and `unit=`, and leave it out",
                 )
-        decision = self.plane.decide(feature, unit)
+        unit, session = who
+        decision = self.plane.decide(feature, unit, session)
         fields["messages"] = plain(list(messages))
         return decision, Caller(fields, feature, unit, dict(variables or {}), fields.get("stream") is True)

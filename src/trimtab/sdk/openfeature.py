@@ -6,7 +6,8 @@
 | `<feature>` | object | the release: label, digest, model, parameters, message templates, tools, ... |
 | `<feature>.<field>` | by field | one entry of it, `support-reply.model`, `support-reply.parameters.temperature` |
 
-The targeting key is the unit. Nothing here raises into the application: OpenFeature wants the default and a code.
+The targeting key is the unit, the attribute `session` what a plan may fall back on without one. Nothing here raises
+into the application: OpenFeature wants the default and a code.
 """
 
 from __future__ import annotations
@@ -107,8 +108,9 @@ class TrimtabProvider(AbstractProvider):
         self, flag_key: str, default: _Value, context: EvaluationContext | None, *types: type
     ) -> FlagResolutionDetails[_Value]:
         unit = (context.targeting_key if context is not None else None) or ""
+        session = context.attributes.get("session") if context is not None else None
         try:
-            resolved, path = self._resolve(flag_key, unit)
+            resolved, path = self._resolve(flag_key, unit, session if isinstance(session, str) else "")
         except TrimtabError as error:
             return _failure(default, _code(error), str(error))
         value = _at(resolved, path, as_text=types == (str,))
@@ -123,15 +125,15 @@ class TrimtabProvider(AbstractProvider):
             value=value, variant=resolved.arm, reason=self._reason(resolved), flag_metadata=_metadata(resolved)
         )
 
-    def _resolve(self, flag_key: str, unit: str) -> tuple[Resolved, list[str]]:
+    def _resolve(self, flag_key: str, unit: str, session: str) -> tuple[Resolved, list[str]]:
         """Features may have dots in their names: the longest one that the key begins with is meant."""
         parts = flag_key.split(".")
         for cut in range(len(parts), 1, -1):
             try:
-                return self._tt.resolve(".".join(parts[:cut]), unit=unit), parts[cut:]
+                return self._tt.resolve(".".join(parts[:cut]), unit=unit, session=session), parts[cut:]
             except NotFoundError:
                 continue
-        return self._tt.resolve(parts[0], unit=unit), parts[1:]
+        return self._tt.resolve(parts[0], unit=unit, session=session), parts[1:]
 
     def _reason(self, resolved: Resolved) -> Reason:
         if self._tt.health()["snapshot_problem"]:

@@ -34,6 +34,8 @@ class CallOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Variables of the release's prompt."""
     unit: str | None = None
     """The targeting key; the provider's own user field where absent."""
+    session: str = ""
+    """What is randomised where there is no unit, and the rollout's plan says `fallback: session`."""
     trace: str = ""
     """W3C trace id of the caller."""
 
@@ -75,7 +77,7 @@ def take_options(arguments: dict[str, Any]) -> CallOptions | None:
             "invalid_options",
             f"`trimtab` is wrong: {error}",
             param="trimtab",
-            hint='it takes {"variables": {...}, "unit": "...", "trace": "..."}',
+            hint='it takes {"variables": {...}, "unit": "...", "session": "...", "trace": "..."}',
         ) from error
 
 

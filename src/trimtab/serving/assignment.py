@@ -2,8 +2,10 @@
 
 u = uint64(SHA-256(salt ‖ 0x1F ‖ unit)[:8], big-endian) / 2⁶⁴
 
-The candidate is [0, weight) and only ever grows; the matched control grows down from 1 and gives way to the candidate
-where both would overlap. The separator keeps ("ab", "c") and ("a", "bc") apart; 2⁶⁴ buckets make any weight exact.
+A unit takes part in a rollout where its u under the salt of each band (a slot of a layer, a holdout) lies in that band.
+Of those who take part, the candidate is [0, weight) and only ever grows; the matched control grows down from 1 and
+gives way to the candidate where both would overlap. The separator keeps ("ab", "c") and ("a", "bc") apart; 2⁶⁴ buckets
+make any weight exact.
 """
 
 from __future__ import annotations
@@ -12,10 +14,15 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from trimtab.events import Arm
-    from trimtab.serving.snapshot import RolloutRoute
+    from collections.abc import Iterable
 
-__all__ = ["arm_at", "assign", "bucket", "bucket_after", "salted"]
+    from trimtab.events import Arm
+    from trimtab.serving.snapshot import Band, RolloutRoute
+
+__all__ = ["RESERVED", "arm_at", "assign", "bucket", "bucket_after", "salted", "session_unit", "takes_part"]
+
+RESERVED = "\x1f"
+"""What no caller's own key may begin with: units that are no users' keys do."""
 
 _SEPARATOR = b"\x1f"
 _RESOLUTION = 2.0**64
@@ -41,12 +48,25 @@ def bucket_after(prefix: bytes, unit: str) -> float:
     return position if position < 1.0 else _LARGEST
 
 
+def session_unit(session: str) -> str:
+    """Return the unit that a session is where there is no user; never equal to a user's key."""
+    return f"{RESERVED}session{RESERVED}{session}"
+
+
+def takes_part(bands: Iterable[Band], unit: str) -> bool:
+    """Return whether a unit lies in every band."""
+    return all(band.start <= bucket(band.salt, unit) < band.end for band in bands)
+
+
 def assign(route: RolloutRoute, unit: str) -> tuple[Arm, bool]:
     """Return the arm of a unit and whether its request is mirrored to the candidate.
 
-    A unit without a key cannot be sticky, so it is never experimented on: always stable, never mirrored.
+    A unit without a key cannot be sticky, so it is never experimented on: always stable, never mirrored. Nor is one
+    outside the rollout's bands.
     """
-    return arm_at(route, bucket(route.salt, unit)) if unit else ("stable", False)
+    if not unit or not takes_part(route.bands, unit):
+        return "stable", False
+    return arm_at(route, bucket(route.salt, unit))
 
 
 def arm_at(route: RolloutRoute, position: float) -> tuple[Arm, bool]:

@@ -9,7 +9,7 @@ import msgspec
 
 from trimtab.core.errors import InputError, NotFoundError
 from trimtab.events import Arm
-from trimtab.serving.assignment import arm_at, bucket_after, salted
+from trimtab.serving.assignment import RESERVED, arm_at, bucket_after, salted, session_unit, takes_part
 from trimtab.serving.release import PreparedRelease
 from trimtab.serving.snapshot import Price, RolloutRoute, Route, Snapshot
 
@@ -60,6 +60,8 @@ class _ReadyRoute(msgspec.Struct, frozen=True, gc=False):
     """By arm, and whether the request is mirrored."""
     known: dict[str, Decision]
     """Decisions by unit: a user who comes back meets what it met, without being hashed again."""
+    sessions: dict[str, Decision]
+    """The same by session, for callers without a unit."""
 
 
 class RoutingTable:
@@ -117,6 +119,7 @@ class RoutingTable:
             salted(rollout.salt) if rollout else b"",
             served,
             {},
+            {},
         )
 
     @property
@@ -134,19 +137,34 @@ class RoutingTable:
         ready = self._ready.get(feature)
         return ready.route if ready else None
 
-    def decide(self, feature: str, unit: str) -> Decision:
-        """Return what a unit meets; raises `NotFoundError` (`unknown_feature`)."""
+    def decide(self, feature: str, unit: str, session: str = "") -> Decision:
+        """Return what a unit meets; raises `NotFoundError` (`unknown_feature`).
+
+        Without a unit, the session is what is randomised where the rollout's plan falls back on it. A key that begins
+        with U+001F is no caller's to give, and counts as none.
+        """
         ready = self._ready.get(feature)
         if ready is None:
             raise self._unknown(feature)
+        if session and not unit:
+            return self._by_session(ready, session)
         decision = ready.known.get(unit)
-        return decision if decision is not None else self._decide(ready, unit)
+        if decision is not None:
+            return decision
+        return self._decide(ready, "" if unit.startswith(RESERVED) else unit, ready.known, unit)
 
-    def _decide(self, ready: _ReadyRoute, unit: str) -> Decision:
+    def _by_session(self, ready: _ReadyRoute, session: str) -> Decision:
+        decision = ready.sessions.get(session)
+        if decision is not None:
+            return decision
+        falls_back = ready.rollout is not None and ready.rollout.fallback
+        return self._decide(ready, session_unit(session) if falls_back else "", ready.sessions, session)
+
+    def _decide(self, ready: _ReadyRoute, unit: str, known: dict[str, Decision], key: str) -> Decision:
         rollout = ready.rollout
         arm: Arm = "stable"
         mirrored = False
-        if rollout is not None and unit:
+        if rollout is not None and unit and (not rollout.bands or takes_part(rollout.bands, unit)):
             arm, mirrored = arm_at(rollout, bucket_after(ready.salt, unit))
         release, price, mirror, mirror_price = ready.served[arm, mirrored]
         # Positional: this runs for most requests, and keywords would double its cost.
@@ -164,9 +182,9 @@ class RoutingTable:
             price,
             mirror_price,
         )
-        if len(ready.known) >= _UNITS_REMEMBERED:
-            ready.known.clear()
-        ready.known[unit] = decision
+        if len(known) >= _UNITS_REMEMBERED:
+            known.clear()
+        known[key] = decision
         return decision
 
     def _unknown(self, feature: str) -> NotFoundError:

@@ -132,8 +132,8 @@ class DataPlane:
         """Revision of the snapshot in force; 0 before the first one."""
         return self.table.snapshot.revision if self.table else 0
 
-    def decide(self, feature: str, unit: str) -> Decision:
-        """Return what a unit meets now.
+    def decide(self, feature: str, unit: str, session: str = "") -> Decision:
+        """Return what a unit meets now; without one, what the session meets where the rollout falls back on it.
 
         Raises `NotFoundError` (`unknown_feature`), or `StorageError` (`no_snapshot`) before anything was published.
         """
@@ -147,7 +147,7 @@ class DataPlane:
                 param=str(self._directory.snapshot(self._environment)),
                 hint=self._snapshots.problem or "trimtab environment set FEATURE '#1' --reason ... publishes",
             )
-        return table.decide(feature, unit)
+        return table.decide(feature, unit, session)
 
     def record(self, event: Event) -> bool:
         """Take an event; returns whether it was taken. Never raises and never waits: a memory copy.

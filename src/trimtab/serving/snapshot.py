@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from trimtab.releases.model import CompiledRelease
 
-__all__ = ["Price", "RolloutRoute", "Route", "Snapshot"]
+__all__ = ["Band", "Price", "RolloutRoute", "Route", "Snapshot"]
 
 
 class Price(msgspec.Struct, frozen=True, kw_only=True):
@@ -14,6 +16,18 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
 
     input_usd: float
     output_usd: float
+
+
+class Band(msgspec.Struct, frozen=True, kw_only=True):
+    """Who may take part in a rollout: units whose u under `salt` lies in [start, end)."""
+
+    kind: Literal["layer", "holdout"]
+    """For people: a slot of a layer, or all but the units that a holdout keeps on stable."""
+    name: str
+    """Of the layer; of a holdout the feature it holds units out of, empty where it is the whole environment."""
+    salt: str
+    start: float
+    end: float
 
 
 class RolloutRoute(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +50,10 @@ class RolloutRoute(msgspec.Struct, frozen=True, kw_only=True):
     shadow: float = 0.0
     """Share of units, u in [0, shadow), whose requests are mirrored to the candidate; stable answers the user and
     is recorded as `matched_control`."""
+    bands: list[Band] = []
+    """A unit takes part where it lies in every one of them; everybody else meets stable and is not compared."""
+    fallback: Literal["", "session"] = ""
+    """What is randomised where a caller gives no unit."""
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):

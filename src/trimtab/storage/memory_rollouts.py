@@ -15,6 +15,7 @@ from trimtab.storage.refusals import active_conflict, next_lease, require_lease,
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from trimtab.rollout.model import Holdout
     from trimtab.rollout.ports import Cursor, Lease, PlanVersion
 
 __all__ = ["MemoryRollouts"]
@@ -132,6 +133,12 @@ class MemoryRollouts(MemoryTables):
 
     def save_gate_answer(self, answer: GateAnswer) -> None:
         self.put("gate_answer", answer.rollout, answer)
+
+    def holdouts(self, environment: str) -> list[Holdout]:
+        return [holdout for key, holdout in sorted(self.table("holdout").items()) if key[0] == environment]
+
+    def put_holdout(self, holdout: Holdout) -> None:
+        self.put("holdout", (holdout.environment, holdout.feature), holdout)
 
     def next_snapshot_revision(self, environment: str) -> int:
         revision = self.snapshot_revision(environment) + 1

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 __all__ = ["APPEND_ONLY", "HEAD", "metadata"]
 
-HEAD = "0003"
+HEAD = "0004"
 """The revision this code needs; compared before alembic is imported, which costs most of a second."""
 
 APPEND_ONLY = ("artifact", "release", "pointer_move", "transition", "plan", "audit")
@@ -163,6 +163,14 @@ outbox = sa.Table(
     sa.Column("body", sa.LargeBinary, nullable=False),
     sa.Index("ix_outbox_rollout", "rollout"),
     sa.Index("ix_outbox_due", "due_at_ms", sqlite_where=sa.text("waiting"), postgresql_where=sa.text("waiting")),
+)
+
+holdout = sa.Table(
+    "holdout",
+    metadata,
+    sa.Column("environment", sa.String(64), primary_key=True),
+    sa.Column("feature", sa.String(64), primary_key=True),
+    sa.Column("body", sa.LargeBinary, nullable=False),
 )
 
 gate_answer = sa.Table(

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
 from trimtab.core.errors import ConflictError
-from trimtab.rollout.model import LIVE_STATES, Rollout, Transition
+from trimtab.rollout.model import LIVE_STATES, Holdout, Rollout, Transition
 from trimtab.rollout.ports import Cursor, Lease, PlanVersion
 from trimtab.storage import schema as t
 from trimtab.storage.refusals import active_conflict, next_lease, require_lease, version_conflict
@@ -152,6 +152,17 @@ class SqlRollouts(SqlTables):
             key = {"consumer": cursor.consumer, "process": cursor.process}
             if not self.run(sa.update(t.cursor).filter_by(**key).values(**values)):
                 self.run(sa.insert(t.cursor).values(**values))
+
+    def holdouts(self, environment: str) -> list[Holdout]:
+        columns = t.holdout.c
+        query = sa.select(columns.body).where(columns.environment == environment).order_by(columns.feature)
+        return self.many(Holdout, query)
+
+    def put_holdout(self, holdout: Holdout) -> None:
+        key = {"environment": holdout.environment, "feature": holdout.feature}
+        body = msgspec.json.encode(holdout)
+        if not self.run(sa.update(t.holdout).filter_by(**key).values(body=body)):
+            self.run(sa.insert(t.holdout).values(**key, body=body))
 
     def next_snapshot_revision(self, environment: str) -> int:
         revision = self.snapshot_revision(environment) + 1

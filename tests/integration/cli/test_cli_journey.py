@@ -73,6 +73,21 @@ def test_environment_set_points_and_history_tells_who_and_why(trimtab: Trimtab, 
     assert "#1" in done.stdout
 
 
+def test_a_holdout_is_set_for_the_environment_or_a_feature_and_listed(
+    trimtab: Trimtab, data: Callable[..., Any]
+) -> None:
+    made = data("environment", "holdout", "2.5", "--reason", "yearly")
+    assert (made["feature"], made["percent"], made["set_by"]) == ("", 2.5, "ada")
+    own = trimtab("environment", "holdout", "1", "--feature", "support-reply", "--reason", "own")
+    assert own.stdout == "1 % of support-reply in production, from the next rollout on\n"
+    assert [one["feature"] for one in data("environment", "holdout")] == ["", "support-reply"]
+    assert "(all)" in trimtab("environment", "holdout").stdout
+    assert "--reason is needed" in trimtab("environment", "holdout", "3").stderr
+    for feature in ("", "support-reply"):
+        data("environment", "holdout", "0", "--feature", feature, "--reason", "over")
+    assert data("environment", "layers") == []
+
+
 def test_a_change_of_three_words_is_a_new_release_with_its_diff(
     shop: Path, trimtab: Trimtab, data: Callable[..., Any]
 ) -> None:

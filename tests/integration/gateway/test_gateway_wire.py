@@ -15,6 +15,7 @@ from trimtab.core.errors import InputError
 from trimtab.events import Feedback, Generation
 from trimtab.gateway.config import GatewayConfig, check_bind
 from trimtab.policy.keys import hash_key
+from trimtab.serving.assignment import session_unit
 from trimtab.serving.limits import TeamLimit
 from trimtab.serving.snapshot import RolloutRoute
 from trimtab.sim.config import Latency, Rule, SimConfig, When
@@ -155,6 +156,24 @@ def test_unit_variables_and_trace_may_come_in_headers(stack: Callable[..., Any])
     assert error_of(both) == (400, "conflicting_variables", "x-trimtab-variables")
     broken = call(here, "POST", "/v1/chat/completions", body, {"x-trimtab-variables": "{shop}"})
     assert error_of(broken) == (400, "invalid_json", "x-trimtab-variables")
+
+
+def test_a_session_is_randomised_where_the_plan_says_so_and_no_user_is_named(
+    stack: Callable[..., Any], release: Callable[..., Any]
+) -> None:
+    candidate = release(2)
+    route = RolloutRoute(
+        id="ro_1", candidate=candidate.digest, salt="s", stage=1, state="progressing", weight=1.0, fallback="session"
+    )
+    here = stack(release(1), candidate, rollout=route)
+    nobody = {name: value for name, value in BODY.items() if name != "user"}
+    session = {"x-trimtab-session": "s-1"}
+    for body, headers in [(nobody, session), ({**nobody, "user": "ann"}, session), (nobody, {})]:
+        assert call(here, "POST", "/v1/chat/completions", body, headers)[0] == 200
+    met = [(event.unit, event.arm) for event in here.generations(3)]
+    assert met == [(session_unit("s-1"), "candidate"), ("ann", "candidate"), ("", "stable")]
+    long = call(here, "POST", "/v1/chat/completions", nobody, {"x-trimtab-session": "x" * 513})
+    assert error_of(long) == (400, "invalid_unit", "x-trimtab-session")
 
 
 def test_a_malformed_traceparent_is_ignored(stack: Callable[..., Any]) -> None:

@@ -228,7 +228,7 @@ class Store:
             **changes,
         )
 
-    def publish(self, stable: CompiledRelease, candidate: CompiledRelease | None = None, **split: float) -> None:
+    def publish(self, stable: CompiledRelease, candidate: CompiledRelease | None = None, **split: Any) -> None:
         self.revision += 1
         rollout = None
         if candidate is not None:

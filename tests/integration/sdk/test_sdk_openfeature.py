@@ -118,3 +118,15 @@ def test_evaluating_is_an_exposure_and_tracking_is_feedback(flags: OpenFeatureCl
     assert [(event.unit, event.arm) for event in exposures] == [(someone.targeting_key, "candidate")]
     (feedback,) = [event for event in store.events() if isinstance(event, Feedback)]
     assert (feedback.generation, feedback.name, feedback.value) == (generation, "thumb", 1.0)
+
+
+def test_the_session_is_randomised_without_a_targeting_key_where_the_plan_says_so(
+    flags: OpenFeatureClient, store: Any, tt: Trimtab
+) -> None:
+    context = EvaluationContext(attributes={"session": "s-1"})
+    strict = flags.get_string_details("support-reply", "none", context)
+    assert (strict.variant, strict.reason) == ("stable", Reason.DEFAULT)
+    store.publish(store.release(1, model="gpt-a"), store.release(2, model="gpt-b"), weight=1.0, fallback="session")
+    store.wait_until_serving(tt)
+    details = flags.get_string_details("support-reply", "none", context)
+    assert (details.variant, details.reason) == ("candidate", Reason.SPLIT)

@@ -9,9 +9,10 @@ import pytest
 
 from trimtab.core.errors import ConflictError, FencedError
 from trimtab.releases.model import Feature
-from trimtab.rollout.model import GateAnswer, Rollout, Transition
+from trimtab.rollout.model import GateAnswer, Holdout, Rollout, Transition
 from trimtab.rollout.outbox import Message
 from trimtab.rollout.ports import Cursor, PlanVersion
+from trimtab.serving.snapshot import Band
 
 if TYPE_CHECKING:
     from trimtab.rollout.ports import ControlStore
@@ -208,3 +209,26 @@ def test_the_last_answer_of_a_gate_is_kept(store: ControlStore) -> None:
         tx.save_gate_answer(second)
     with store.read() as tx:
         assert tx.gate_answer("ro_1") == second
+
+
+def test_a_holdout_is_replaced_within_its_environment_and_feature_alone(store: ControlStore) -> None:
+    def held(environment: str, feature: str, percent: float) -> Holdout:
+        return Holdout(
+            environment=environment, feature=feature, percent=percent, salt="s", set_at_ms=NOW_MS, set_by="ada"
+        )
+
+    with store.write() as tx:
+        for holdout in (held("e", "f", 1.0), held("e", "", 2.0), held("dev", "f", 3.0), held("e", "f", 4.5)):
+            tx.put_holdout(holdout)
+    with store.read() as tx:
+        assert tx.holdouts("e") == [held("e", "", 2.0), held("e", "f", 4.5)]
+        assert tx.holdouts("dev") == [held("dev", "f", 3.0)]
+        assert tx.holdouts("nowhere") == []
+
+
+def test_a_rollout_keeps_who_may_take_part(store: ControlStore) -> None:
+    bands = [Band(kind="layer", name="home", salt="s", start=0.3, end=0.633)]
+    with store.write() as tx:
+        tx.add_rollout(rollout("ro_1", bands=bands))
+    with store.read() as tx:
+        assert [one.bands for one in tx.active_rollouts()] == [bands]

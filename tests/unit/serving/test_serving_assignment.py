@@ -4,6 +4,7 @@ import hashlib
 import re
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -22,11 +23,11 @@ units = st.text(min_size=1)
 weights = st.floats(0, 1)
 
 
-def route(**changes: float) -> RolloutRoute:
+def route(**changes: Any) -> RolloutRoute:
     return RolloutRoute(id="ro_1", candidate="c", salt="salt", stage=0, state="progressing", **changes)
 
 
-def arm(unit: str, **changes: float) -> str:
+def arm(unit: str, **changes: Any) -> str:
     return assign(route(**changes), unit)[0]
 
 

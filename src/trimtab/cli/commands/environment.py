@@ -81,3 +81,49 @@ def history(app: AppContext, feature: str, as_json: bool) -> None:  # noqa: FBT0
     print(table(("move", "when (UTC)", "who", "from", "to", "why"), rows, right=(0,)))
     if not moves:
         say(f"{feature} was never pointed at a release in {control.environment}")
+
+
+@command.command("holdout")
+@click.argument("percent", required=False, type=click.FloatRange(0, 100, max_open=True))
+@click.option("--feature", default="", help="Only out of rollouts of this feature; out of all without it.")
+@click.option("--reason", default="", help="Why; kept in the audit log. Needed with PERCENT.")
+@json_option
+@click.pass_obj
+def holdout(app: AppContext, percent: float | None, feature: str, reason: str, as_json: bool) -> None:  # noqa: FBT001 - click's signature
+    """Keep PERCENT of the units on stable, whatever is rolled out; without PERCENT, list the holdouts.
+
+    The same units stay held out from one rollout to the next. Rollouts under way keep the holdout they started with.
+    """
+    if percent is not None:
+        if not reason:
+            raise click.UsageError("--reason is needed: it is kept in the audit log")
+        made = app.control().set_holdout(percent, feature=feature, reason=reason)
+        if as_json:
+            emit_json(made)
+        else:
+            whose = made.feature or "every feature"
+            print(f"{made.percent:g} % of {whose} in {made.environment}, from the next rollout on")
+        return
+    found = app.control().holdouts()
+    if as_json:
+        emit_json(found)
+        return
+    rows = [(one.feature or "(all)", f"{one.percent:g} %", when(one.set_at_ms), one.set_by) for one in found]
+    print(table(("feature", "held out", "since (UTC)", "who"), rows, right=(1,)))
+
+
+@command.command("layers")
+@json_option
+@click.pass_obj
+def layers(app: AppContext, as_json: bool) -> None:  # noqa: FBT001 - click's signature
+    """List the layers in use: which rollout holds which slot, and how much is free."""
+    found = app.control().layers()
+    if as_json:
+        emit_json(found)
+        return
+    rows = [
+        (layer.layer, slot.feature, slot.rollout, f"{slot.start:g} to {slot.end:g} %", f"{layer.free:g} %")
+        for layer in found
+        for slot in layer.slots
+    ]
+    print(table(("layer", "feature", "rollout", "slot", "free at most"), rows, right=(4,)))
