@@ -16,6 +16,7 @@ from typing import Literal
 
 import msgspec
 
+from trimtab.analysis.sample_ratio import LevelState
 from trimtab.stats import Moments, PairedBetting, PendingPairs
 
 __all__ = [
@@ -132,6 +133,8 @@ class EvidenceState(msgspec.Struct, kw_only=True):
     """Generations that a registered scorer was asked about, by metric."""
     scorer_errors: dict[str, int] = {}
     last_scorer_error: dict[str, str] = {}
+    levels: dict[int, LevelState] = {}
+    """Sizes of the arms, by the step that set the weight."""
     unpaired: int = 0
     """Shadow units dropped because only one side ever answered."""
 

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from trimtab.analysis.evidence import Arms, CapLearning, EvidenceState, Side, Window
+from trimtab.analysis.sample_ratio import count_unit
 from trimtab.events import Generation
 from trimtab.stats import quantile
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from trimtab.analysis.evidence import Phase
     from trimtab.analysis.model import MetricSpec
+    from trimtab.analysis.sample_ratio import Split
     from trimtab.analysis.scorers import Meter
     from trimtab.releases.model import CompiledRelease
 
@@ -50,6 +52,10 @@ def counting_key(phase: Phase, unit: str) -> str:
     return phase[0] + hashlib.blake2b(unit.encode("utf-8", "surrogatepass"), digest_size=10).hexdigest()
 
 
+def _nowhere(_unit: str) -> float:
+    return 0.0
+
+
 class Ledger:
     """Evidence of one attempt, and how generations change it.
 
@@ -57,7 +63,7 @@ class Ledger:
     build it from the store again: what it folded was not kept.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a plan fixes about the counting
         self,
         state: EvidenceState,
         *,
@@ -65,7 +71,10 @@ class Ledger:
         window_ms: int,
         shadow_stages: frozenset[int],
         counted: set[str],
+        splits: Mapping[int, Split] | None = None,
+        position: Callable[[str], float] = _nowhere,
     ) -> None:
+        """`splits` and `position` (of a unit in [0, 1), by the assignment) are for the sizes of the arms."""
         self.state = state
         self.counted = counted
         self.results: list[ScorerResult] = []
@@ -73,6 +82,8 @@ class Ledger:
         self._meters = list(meters)
         self._window_ms = window_ms
         self._shadow_stages = shadow_stages
+        self._splits = splits or {}
+        self._position = position
         for meter in self._meters:
             if meter.spec.learns_cap:
                 state.caps.setdefault(meter.spec.name, CapLearning())
@@ -107,6 +118,14 @@ class Ledger:
                 sums={side: {}},
             )
             self.state.windows[key] = window
+            if phase == "live" and (split := self._splits.get(window.stage)) is not None:
+                count_unit(
+                    self.state.levels,
+                    split,
+                    is_candidate=side == "candidate",
+                    position=self._position(generation.unit),
+                    at_ms=window.opened_ms,
+                )
             return window
         if phase == "live" and side not in window.sums:
             return None  # the unit changed arms within its window: the arm it met first counts

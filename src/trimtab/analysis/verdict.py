@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from trimtab.analysis.model import MetricEvidence
+from trimtab.analysis.sample_ratio import RatioEvidence
 from trimtab.analysis.words import describe
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """Signal metrics whose harm is proven."""
     candidate_units: int = 0
     control_units: int = 0
+    ratios: list[RatioEvidence] = []
+    """How the sizes of the arms fit, at each weight so far; decides nothing about the candidate."""
 
 
 def judge(

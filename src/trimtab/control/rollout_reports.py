@@ -92,10 +92,15 @@ def rollout_report(tx: ControlTransaction, rollout: Rollout) -> RolloutReport:
         steps=_steps(rollout, plan),
         metrics=[_metric(evidence) for evidence in verdict.metrics] if verdict else [],
         rollback_at=plan_limits(plan).rollback,
-        words=[verdict.reason] if verdict and verdict.reason not in rollout.reason else [],
+        words=_words(rollout, verdict) if verdict else [],
         changes=diff_releases(before.compiled, after.compiled) if before and after else [],
         transitions=tx.transitions(rollout.id),
     )
+
+
+def _words(rollout: Rollout, verdict: Verdict) -> list[str]:
+    said = [verdict.reason, *(ratio.words for ratio in verdict.ratios)]
+    return [words for words in said if words not in rollout.reason]
 
 
 def _label(tx: ControlTransaction, digest: str) -> str:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from trimtab.analysis.evidence import Arms, EvidenceState, decode_evidence, encode_evidence
 from trimtab.analysis.ledger import Ledger, margins_of
+from trimtab.analysis.sample_ratio import ripen, weigh_ratio
 from trimtab.analysis.verdict import Limits, judge
 from trimtab.core.errors import InputError, IntegrityError
 from trimtab.events import Score
 from trimtab.rollout.effects import Observation
 from trimtab.rollout.spec import decode_plan
+from trimtab.rollout.splits import splits_of
+from trimtab.serving.assignment import bucket_after, salted
 
 if TYPE_CHECKING:
     from trimtab.analysis.evidence import Phase
@@ -54,6 +58,8 @@ class Attempt:
         """Whether evidence changed since the last commit."""
         self._withdrawn = ""
         self._releases = releases
+        self._splits = splits_of(plan)
+        self._ratio_limit = len({split.level for split in self._splits.values()}) / plan.srm.alpha
 
     def fold(self, generation: Generation, *, now_ms: int) -> None:
         """Take one generation into the evidence."""
@@ -67,9 +73,9 @@ class Attempt:
     def close_windows(self, now_ms: int) -> None:
         """Turn windows that are over into observations."""
         closed = self.ledger.close(now_ms)
-        if closed:
-            self.newly_counted += closed
-            self.dirty = True
+        self.newly_counted += closed
+        ripened = ripen(self.ledger.state.levels, now_ms)
+        self.dirty = self.dirty or ripened or bool(closed)
 
     def observe(self, rollout: Rollout, *, stable: str, gate: GateAnswer | None = None) -> Observation:
         """Return what the evidence shows for a rollout at the step it is in."""
@@ -78,8 +84,10 @@ class Attempt:
         units = state.phases[phase].units
         here = state.generations.get(rollout.stage, Arms())
         verdict = None
+        ratios = weigh_ratio(state.levels, self._splits, limit=self._ratio_limit, unit=self.plan.unit)
         if rollout.stage >= 0 and not self.problem:
             verdict = judge(state, self.plan.metrics, limits=self.limits, phase=phase, unit=self.plan.unit)
+            verdict = msgspec.structs.replace(verdict, ratios=ratios)
         return Observation(
             stable=stable,
             verdict=verdict,
@@ -87,6 +95,7 @@ class Attempt:
             candidate_units=units.candidate,
             control_generations=here.control,
             candidate_generations=here.candidate,
+            srm=" ".join(one.words for one in ratios if one.broken),
             problem=self.problem,
             withdrawn=self._withdrawn,
             gate=gate,
@@ -137,6 +146,8 @@ def load_attempt(tx: ControlTransaction, rollout: Rollout, library: ScorerLibrar
         window_ms=plan.window_ms,
         shadow_stages=plan.shadow_stages,
         counted=tx.counted_units(rollout.id),
+        splits=splits_of(plan),
+        position=partial(bucket_after, salted(rollout.salt)),
     )
     return Attempt(rollout, plan, ledger, releases=releases, problem=problem)
 

@@ -3,6 +3,7 @@
 from trimtab.stats.betting import Bet, PairedBetting, PendingPairs, betting_grid
 from trimtab.stats.intervals import Interval, Moments, mean_difference_sequence, wilson_interval
 from trimtab.stats.scores import RATIO_REACH, RatioScale, quantile, ratio_margin, ratio_scale, within
+from trimtab.stats.srm import SampleRatio, log_bayes_factor
 
 __all__ = [
     "RATIO_REACH",
@@ -12,7 +13,9 @@ __all__ = [
     "PairedBetting",
     "PendingPairs",
     "RatioScale",
+    "SampleRatio",
     "betting_grid",
+    "log_bayes_factor",
     "mean_difference_sequence",
     "quantile",
     "ratio_margin",

@@ -22,7 +22,7 @@ actions = st.one_of(
     st.tuples(st.just("burst"), st.integers(0, 40), st.booleans(), st.just(0)),
     st.tuples(st.just("burst"), st.integers(0, 40), st.just(False), st.just(0)),  # noqa: FBT003 - value drawn
     st.tuples(st.just("repeat"), st.integers(0, 200), st.just(False), st.just(0)),  # noqa: FBT003 - value drawn
-    st.tuples(st.just("advance"), st.sampled_from([1, 1, 2, 3, -5]), st.just(False), st.just(0)),  # noqa: FBT003
+    st.tuples(st.just("advance"), st.sampled_from([1, 1, 2, 3, -5, 130]), st.just(False), st.just(0)),  # noqa: FBT003
 )
 
 
@@ -44,7 +44,7 @@ def picture(world: World) -> Any:
     evidence = world.evidence()
     return (
         [(t.at_ms, t.from_state, t.to_state, t.stage, t.reason) for t in world.transitions()],
-        None if evidence is None else (evidence.phases, evidence.windows, evidence.generations),
+        None if evidence is None else (evidence.phases, evidence.windows, evidence.generations, evidence.levels),
         world.pointer(),
         world.route() is None,
     )
