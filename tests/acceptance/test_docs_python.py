@@ -18,7 +18,10 @@ providers: ["openai:gpt-4o", "openai:gpt-4o-mini"]
 """
 
 
-@pytest.mark.parametrize("page", ["reference/assignment.md", "how-to/import-prompts.md"])
+PAGES = ["reference/assignment.md", "how-to/import-prompts.md", "how-to/tell-people-and-ask-gates.md"]
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_the_pages_python_runs(page: str, tmp_path: Path) -> None:
     (tmp_path / "promptfooconfig.yaml").write_text(PROMPTFOO)
     blocks = re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(), re.DOTALL)

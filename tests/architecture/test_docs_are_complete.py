@@ -8,6 +8,7 @@ import pytest
 from starlette.routing import Route
 
 from trimtab.api.app import api_routes
+from trimtab.rollout.spec import plan_json_schema
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = sorted([*DOCS.rglob("*.md"), DOCS.parent / "README.md"])
@@ -19,6 +20,13 @@ def test_every_api_route_is_documented() -> None:
         assert isinstance(route, Route)
         verb = "POST" if "POST" in (route.methods or ()) else "GET"
         assert f"`{verb} {route.path}" in page, f"{verb} {route.path}"
+
+
+def test_every_key_of_a_rollout_plan_is_documented() -> None:
+    page = (DOCS / "reference" / "rollout-yaml.md").read_text()
+    schema = plan_json_schema()
+    keys = {key for kind in schema["$defs"].values() for key in kind.get("properties", {})}
+    assert [key for key in sorted(keys) if f"`{key}`" not in page and f"{{{key}: " not in page] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -10,6 +10,10 @@ from typing import TYPE_CHECKING
 
 from trimtab.analysis.scorers import ScorerLibrary
 from trimtab.bootstrap.prices import price_of
+from trimtab.bootstrap.webhooks import WebhookClient
+from trimtab.control.courier import Courier
+from trimtab.control.gatekeeper import Gatekeeper
+from trimtab.control.outbound import Correspondent
 from trimtab.control.plane import ControlPlane
 from trimtab.control.score_journal import ScoreJournal
 from trimtab.core.clock import SystemClock
@@ -21,7 +25,7 @@ from trimtab.storage.sqlite import open_sqlite
 if TYPE_CHECKING:
     from trimtab.bootstrap.settings import Settings
 
-__all__ = ["ControllerLoop", "open_control", "open_controller"]
+__all__ = ["ControllerLoop", "OutboundLoop", "open_control", "open_controller", "open_outbound"]
 
 
 def open_control(settings: Settings) -> ControlPlane:
@@ -87,6 +91,35 @@ class ControllerLoop:
         self._controller.stop()
         self._scores.close()
         self._store.close()
+
+
+_PATIENCE_SECONDS = 2.0
+
+
+class OutboundLoop:
+    """Tells people and asks gates. Lives in one event loop: what is slow or away is in nobody's way."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._store = open_sqlite(settings.data_directory.database)
+        clock = SystemClock()
+        correspondent = Correspondent(poster=WebhookClient(), secrets=os.environ.get, clock=clock)
+        self._courier = Courier(store=self._store, clock=clock, correspondent=correspondent)
+        self._gatekeeper = Gatekeeper(store=self._store, clock=clock, correspondent=correspondent)
+
+    def tick(self) -> list[str]:
+        """Begin what is due; returns what went wrong, in words."""
+        return self._gatekeeper.tick() + self._courier.tick()
+
+    async def close(self) -> list[str]:
+        """Let what is under way end, if that is soon; what is cut off is sent again by whoever comes next."""
+        told = await self._courier.settle(_PATIENCE_SECONDS) + await self._gatekeeper.settle(_PATIENCE_SECONDS)
+        self._store.close()
+        return told
+
+
+def open_outbound(settings: Settings) -> OutboundLoop:
+    """Open what tells people and asks gates; several may run."""
+    return OutboundLoop(settings)
 
 
 def open_controller(settings: Settings) -> ControllerLoop:

@@ -12,15 +12,24 @@ from trimtab.artifacts.change import Change
 from trimtab.artifacts.diff import diff_releases
 from trimtab.core.ids import short_digest
 from trimtab.rollout.attempt import plan_limits
-from trimtab.rollout.model import Rollout, Transition
+from trimtab.rollout.model import GateAnswer, Rollout, Transition
 from trimtab.rollout.spec import decode_plan
 
 if TYPE_CHECKING:
     from trimtab.analysis.model import MetricEvidence
+    from trimtab.rollout.outbox import Message
     from trimtab.rollout.ports import ControlTransaction
     from trimtab.rollout.spec import RolloutPlan
 
-__all__ = ["MetricStatus", "RolloutReport", "RolloutSummary", "StepStatus", "rollout_report", "rollout_summary"]
+__all__ = [
+    "MessageReport",
+    "MetricStatus",
+    "RolloutReport",
+    "RolloutSummary",
+    "StepStatus",
+    "rollout_report",
+    "rollout_summary",
+]
 
 _PASSED = {"promoted"}
 _FAILED = {"rolling_back", "rolled_back", "expired", "superseded"}
@@ -52,6 +61,22 @@ class MetricStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Wealth of the bet on "not worse than the margin allows"."""
 
 
+class MessageReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of telling one target of one event."""
+
+    event: str
+    target: str
+    """Name of the environment variable that holds its address."""
+    status: str
+    """`waiting`, `delivered` or `given_up`."""
+    attempts: int
+    error: str
+    """Why the last attempt failed; empty where none did."""
+    created_at_ms: int
+    due_at_ms: int
+    """When it is tried next, while it waits."""
+
+
 class RolloutSummary(msgspec.Struct, frozen=True, kw_only=True):
     """One line of a list of rollouts."""
 
@@ -73,6 +98,10 @@ class RolloutReport(msgspec.Struct, frozen=True, kw_only=True):
     words: list[str]
     changes: list[Change]
     transitions: list[Transition]
+    gate: GateAnswer | None = None
+    """What the gate said last at which it waits."""
+    messages: list[MessageReport] = []
+    """Who was told of it, oldest first; messages that wait no more are forgotten after 30 days."""
 
 
 def rollout_summary(tx: ControlTransaction, rollout: Rollout) -> RolloutSummary:
@@ -95,6 +124,26 @@ def rollout_report(tx: ControlTransaction, rollout: Rollout) -> RolloutReport:
         words=_words(rollout, verdict) if verdict else [],
         changes=diff_releases(before.compiled, after.compiled) if before and after else [],
         transitions=tx.transitions(rollout.id),
+        gate=_gate(tx, rollout),
+        messages=[_message(message) for message in tx.messages(rollout.id)],
+    )
+
+
+def _gate(tx: ControlTransaction, rollout: Rollout) -> GateAnswer | None:
+    answer = tx.gate_answer(rollout.id)
+    here = (rollout.stage, rollout.stage_entered_ms)
+    return answer if answer is not None and (answer.stage, answer.entered_ms) == here else None
+
+
+def _message(message: Message) -> MessageReport:
+    return MessageReport(
+        event=message.event,
+        target=message.url_env,
+        status=message.status,
+        attempts=message.attempts,
+        error=message.error,
+        created_at_ms=message.created_at_ms,
+        due_at_ms=message.due_at_ms,
     )
 
 

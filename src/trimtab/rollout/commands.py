@@ -217,12 +217,13 @@ def save_change(
 
 
 def _tell(tx: ControlTransaction, rollout: Rollout, notify: Notify, now_ms: int) -> None:
-    targets = [target for target in decode_plan(rollout.plan).notify if notify.event in target.on]
+    plan = decode_plan(rollout.plan)
+    targets = [target for target in plan.notify if notify.event in target.on]
     digests = (rollout.stable, rollout.candidate) if targets else ()
     found = [release for digest in digests if (release := tx.release(digest)) is not None]
     releases = {release.digest: f"{release.feature}#{release.number}" for release in found}
     for target in targets:
-        tx.add_message(message(target, notify, rollout, releases=releases, now_ms=now_ms))
+        tx.add_message(message(target, notify, rollout, plan=plan, releases=releases, now_ms=now_ms))
 
 
 def _write_history(tx: ControlTransaction, rollout: Rollout, transition: Transition) -> None:

@@ -80,7 +80,10 @@ class Notify(msgspec.Struct, frozen=True, kw_only=True):
     rollout: str
     feature: str
     state: RolloutState
+    actor: str = "controller"
+    """Who made it happen."""
     text: str
+    """Why."""
 
 
 class AppendTransition(msgspec.Struct, frozen=True):

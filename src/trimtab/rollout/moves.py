@@ -46,7 +46,8 @@ def move(  # noqa: PLR0913 - one constructor for every transition
     )
     effects: list[Effect] = [AppendTransition(transition), Publish(rollout.environment)]
     if notify is not None:
-        effects.append(Notify(event=notify, rollout=rollout.id, feature=rollout.feature, state=state, text=reason))
+        told = Notify(event=notify, rollout=rollout.id, feature=rollout.feature, state=state, actor=actor, text=reason)
+        effects.append(told)
     return moved, effects
 
 
@@ -80,7 +81,8 @@ def enter(
     state, pause_reason = state_of(plan.steps[stage])
     rollout = msgspec.structs.replace(rollout, stage=stage, stage_entered_ms=now_ms)
     why += plan.steps[stage].text
-    rollout, more = move(rollout, state, now_ms, reason=why, actor=actor, pause_reason=pause_reason)
+    notify: NotifyEvent | None = "paused" if state == "paused" else None  # else nobody knows that it waits for them
+    rollout, more = move(rollout, state, now_ms, reason=why, actor=actor, pause_reason=pause_reason, notify=notify)
     return rollout, effects + more
 
 

@@ -6,25 +6,30 @@ for a while, and whoever never comes back loses it to the next. Receivers drop r
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from trimtab.core.ids import new_id
+from trimtab.rollout.moves import weight_at
+from trimtab.rollout.telling import told
 
 if TYPE_CHECKING:
     from trimtab.rollout.effects import Notify
     from trimtab.rollout.model import Rollout
-    from trimtab.rollout.spec import NotifyTarget
+    from trimtab.rollout.spec import NotifyTarget, RolloutPlan
 
-__all__ = ["LONGEST_WAIT_MS", "Message", "MessageStatus", "claimed", "delivered", "failed", "message"]
+__all__ = ["KEEP_MS", "LONGEST_WAIT_MS", "Message", "MessageStatus", "claimed", "delivered", "failed", "message"]
 
-HOLD_MS = 60_000
+HOLD_MS = 30_000
 """How long whoever took a message may work on it before somebody else does."""
 _FIRST_WAIT_MS = 1_000
 LONGEST_WAIT_MS = 900_000
 _GIVE_UP_MS = 86_400_000
 """A target that refused for a day is not told this message any more; that it was not stays visible."""
+
+KEEP_MS = 30 * 86_400_000
+"""How long a message stays on record once it waits no more."""
 
 MessageStatus = Literal["waiting", "delivered", "given_up"]
 
@@ -37,6 +42,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     event: str
     url_env: str
     """Name of the environment variable that holds where it goes."""
+    secret_env: str = ""
+    """Name of the environment variable that holds what it is signed with; empty where it is not signed."""
     body: bytes
     """The JSON that is sent."""
     created_at_ms: int
@@ -49,45 +56,52 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def message(
-    target: NotifyTarget, notify: Notify, rollout: Rollout, *, releases: dict[str, str], now_ms: int
+    target: NotifyTarget,
+    notify: Notify,
+    rollout: Rollout,
+    *,
+    plan: RolloutPlan,
+    releases: dict[str, str],
+    now_ms: int,
 ) -> Message:
     """Return what a target is told; `releases` says what people call each digest."""
     identifier = new_id("msg", now_ms)
-    facts = {
-        "id": identifier,
+    text = told(notify, rollout, plan, releases=releases)
+    facts = {"text": _for_slack(text)}
+    if target.format == "json":
+        facts = _facts(notify, rollout, plan, releases) | {"id": identifier, "at": now_ms, "text": text}
+    return Message(
+        id=identifier,
+        rollout=rollout.id,
+        event=notify.event,
+        url_env=target.url_env,
+        secret_env=target.secret_env or "",
+        body=msgspec.json.encode(facts),
+        created_at_ms=now_ms,
+        due_at_ms=now_ms,
+    )
+
+
+def _facts(notify: Notify, rollout: Rollout, plan: RolloutPlan, releases: dict[str, str]) -> dict[str, Any]:
+    return {
         "event": notify.event,
-        "at": now_ms,
         "feature": rollout.feature,
         "environment": rollout.environment,
         "rollout": rollout.id,
         "state": rollout.state,
         "pauseReason": rollout.pause_reason,
         "stage": rollout.stage,
+        "weight": 100 * weight_at(plan, rollout.stage) if rollout.stage >= 0 else 0.0,
+        "actor": notify.actor,
         "reason": notify.text,
         "stable": {"release": releases.get(rollout.stable, ""), "digest": rollout.stable},
         "candidate": {"release": releases.get(rollout.candidate, ""), "digest": rollout.candidate},
     }
-    if target.format == "slack":
-        facts = {"text": _slack_text(notify, rollout, releases)}
-    return Message(
-        id=identifier,
-        rollout=rollout.id,
-        event=notify.event,
-        url_env=target.url_env,
-        body=msgspec.json.encode(
-            facts if target.format == "json" else {"text": _slack_text(notify, rollout, releases)}
-        ),
-        created_at_ms=now_ms,
-        due_at_ms=now_ms,
-    )
 
 
-def _slack_text(notify: Notify, rollout: Rollout, releases: dict[str, str]) -> str:
-    """Return one line for a chat. `&`, `<` and `>` are Slack's own and would be eaten, or mention everybody."""
-    what = f"{releases.get(rollout.candidate, rollout.feature)} in {rollout.environment}"
-    why = f" ({rollout.pause_reason})" if rollout.pause_reason and notify.event == "paused" else ""
-    line = f"{what}: {notify.event.replace('_', ' ')}{why}. {notify.text}"
-    return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+def _for_slack(text: str) -> str:
+    """Return the text as Slack shows it: its own `&`, `<` and `>` would be eaten, or mention everybody."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def claimed(message: Message, *, now_ms: int) -> Message:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -55,6 +56,8 @@ def _step_problems(step: Step, weight: float, *, is_last: bool) -> Iterator[tupl
             f"the weight falls from {weight:g} to {step.set_weight:g}",
             "weights only grow: users who met the candidate stay with it until it is rolled back",
         )
+    if step.gate is not None and step.gate.url is not None and "@" in urlsplit(step.gate.url).netloc:
+        yield "the gate's URL holds a password", "put the URL into an environment variable of the server: `urlEnv`"
     if step.bake is not None and not is_last:
         yield "`bake` is not the last step", "move it to the end: after it comes promotion"
     if step.bake is not None and 100 - step.bake.control_weight < weight:

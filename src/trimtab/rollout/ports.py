@@ -131,6 +131,10 @@ class RolloutTransaction(Protocol):
         """Messages that wait and are due, oldest first; due too is what a clock since set back put off too long."""
         ...
 
+    def drop_settled_messages(self, *, created_before_ms: int) -> None:
+        """Forget messages of before that time which wait no more."""
+        ...
+
     def gate_answer(self, rollout_id: str) -> GateAnswer | None:
         """What the gate of a rollout's step said last."""
         ...

@@ -84,6 +84,8 @@ class NotifyTarget(PlanPart, frozen=True, kw_only=True):
 
     url_env: EnvironmentName
     """Name of the environment variable, where the server runs, that holds the URL: secrets stand in no plan."""
+    secret_env: EnvironmentName | None = None
+    """Name of the environment variable, where the server runs, that holds the secret messages are signed with."""
     format: Literal["json", "slack"] = "json"
     """json: all that is known. slack: `{"text": ...}`, which Slack and whatever speaks like it take."""
     on: Annotated[list[NotifyEvent], msgspec.Meta(min_length=1)] = msgspec.field(
@@ -194,8 +196,8 @@ def plan_json_schema() -> dict[str, Any]:
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["$id"] = f"urn:trimtab:rollout-plan:{SCHEMA_VERSION}"
     schema["title"] = f"Trimtab rollout plan, version {SCHEMA_VERSION}"
-    for name in ("RolloutPlan", "Step", "GateStep", "ScorerSpec"):
-        for field in schema["$defs"][name]["properties"].values():
+    for kind in schema["$defs"].values():
+        for field in kind.get("properties", {}).values():
             if "anyOf" in field:  # `null` is how Python says "not this key"; in the file the key is just absent
                 field["anyOf"] = [kind for kind in field["anyOf"] if kind != {"type": "null"}]
                 field.pop("default", None)

@@ -117,6 +117,8 @@ class GateStep(PlanPart, frozen=True, kw_only=True):
     """Who is asked. A URL that is a secret itself is named by `urlEnv` instead."""
     url_env: EnvironmentName | None = None
     """Name of the environment variable, where the server runs, that holds the URL."""
+    secret_env: EnvironmentName | None = None
+    """Name of the environment variable, where the server runs, that holds the secret questions are signed with."""
     timeout: Duration = "1h"
     """How long to ask before the gate counts as failed."""
     interval: Duration = "10s"

@@ -128,6 +128,11 @@ class MemoryRollouts(MemoryTables):
         due = [message for message in waiting if not now_ms < message.due_at_ms <= now_ms + LONGEST_WAIT_MS]
         return sorted(due, key=_age)[:limit]
 
+    def drop_settled_messages(self, *, created_before_ms: int) -> None:
+        for message in list(self.table("outbox").values()):
+            if message.status != "waiting" and message.created_at_ms < created_before_ms:
+                self.drop("outbox", message.id)
+
     def gate_answer(self, rollout_id: str) -> GateAnswer | None:
         return self.table("gate_answer").get(rollout_id)
 

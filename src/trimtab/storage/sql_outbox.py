@@ -35,6 +35,10 @@ class SqlOutbox(SqlTables):
         query = sa.select(columns.body).where(columns.waiting, due)
         return self.many(Message, query.order_by(columns.created_at_ms, columns.id).limit(limit))
 
+    def drop_settled_messages(self, *, created_before_ms: int) -> None:
+        columns = t.outbox.c
+        self.run(sa.delete(t.outbox).where(sa.not_(columns.waiting), columns.created_at_ms < created_before_ms))
+
     def gate_answer(self, rollout_id: str) -> GateAnswer | None:
         return self.one(GateAnswer, sa.select(t.gate_answer.c.body).where(t.gate_answer.c.rollout == rollout_id))
 

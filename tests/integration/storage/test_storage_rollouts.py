@@ -193,6 +193,16 @@ def test_messages_wait_until_they_are_due_and_stay_on_record_once_settled(store:
         assert tx.messages("ro_1") == [done, note(2), note(3, due_at_ms=NOW_MS + 1000)]
 
 
+def test_old_messages_are_forgotten_once_they_wait_no_more(store: ControlStore) -> None:
+    given_up = msgspec.structs.replace(note(1), status="given_up", settled_at_ms=NOW_MS)
+    with store.write() as tx:
+        for message in (given_up, note(2), msgspec.structs.replace(note(3), status="delivered")):
+            tx.add_message(message)
+        tx.drop_settled_messages(created_before_ms=NOW_MS + 3)
+    with store.read() as tx:
+        assert [one.id for one in tx.messages("ro_1")] == ["msg_2", "msg_3"]
+
+
 def test_a_message_that_waits_for_a_time_before_the_clock_was_set_back_is_due(store: ControlStore) -> None:
     with store.write() as tx:
         tx.add_message(note(1, due_at_ms=NOW_MS + 1000))

@@ -9,7 +9,9 @@ import pytest
 
 from trimtab.analysis.model import MetricEvidence
 from trimtab.analysis.verdict import Verdict
-from trimtab.control.rollout_reports import RolloutReport, rollout_report, rollout_summary
+from trimtab.control.rollout_reports import MessageReport, RolloutReport, rollout_report, rollout_summary
+from trimtab.rollout.model import GateAnswer
+from trimtab.rollout.outbox import Message
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -137,3 +139,37 @@ def test_a_plan_pushed_later_does_not_change_what_is_told(
     plan.write_text("steps: [{setWeight: 50}]\n")
     serving.push(folder)
     assert told(store, rollout).steps == before
+
+
+def test_who_could_not_be_told_and_what_the_gate_at_hand_said_are_part_of_the_story(
+    store: MemoryStore, rollout: Rollout
+) -> None:
+    message = Message(
+        id="msg_1",
+        rollout=rollout.id,
+        event="paused",
+        url_env="HOOK",
+        body=b"{}",
+        created_at_ms=1,
+        due_at_ms=5,
+        attempts=2,
+        error="answered 500",
+    )
+    answer = GateAnswer(rollout=rollout.id, stage=0, entered_ms=7, status="pending", reason="Bob", asked_at_ms=9)
+    with store.write() as tx:
+        tx.add_message(message)
+        tx.save_gate_answer(answer)
+    report = told(store, rollout, stage=0, stage_entered_ms=7)
+    assert report.gate == answer
+    assert report.messages == [
+        MessageReport(
+            event="paused",
+            target="HOOK",
+            status="waiting",
+            attempts=2,
+            error="answered 500",
+            created_at_ms=1,
+            due_at_ms=5,
+        )
+    ]
+    assert told(store, rollout, stage=0, stage_entered_ms=8).gate is None

@@ -125,6 +125,21 @@ def _print_report(report: RolloutReport) -> None:
         print(f"\n{sentence}")
     for change in report.changes:
         print(f"\nchanged: {change.path}: {change.summary}")
+    _print_correspondence(report)
+
+
+def _print_correspondence(report: RolloutReport) -> None:
+    """Print what the gate at hand said, and who could not be told."""
+    now_ms = SystemClock().now_ms()
+    if report.gate is not None:
+        said = f": {report.gate.reason}" if report.gate.reason else ""
+        print(f"\ngate: {report.gate.status} when asked {ago(report.gate.asked_at_ms, now_ms)}{said}")
+    for message in report.messages:
+        if message.error:
+            seconds = (message.due_at_ms - now_ms) // 1000
+            ends = "given up" if message.status == "given_up" else f"next try in {seconds} s"
+            told = f"{message.target}: {message.error} ({message.attempts} tries, {ends})"
+            print(f"\nnot told of `{message.event}`: {told}")
 
 
 def _steering(name: CommandKind, help_text: str) -> Callable[..., None]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
+import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -11,7 +14,9 @@ from trimtab.cli.output import say
 from trimtab.core.errors import InputError
 
 if TYPE_CHECKING:
-    from trimtab.bootstrap.control import ControllerLoop
+    from types import FrameType
+
+    from trimtab.bootstrap.control import ControllerLoop, OutboundLoop
     from trimtab.cli.context import AppContext
 
 __all__ = ["command"]
@@ -34,7 +39,7 @@ def command(app: AppContext, host: str | None, port: int | None, no_controller: 
     from starlette.middleware.trustedhost import TrustedHostMiddleware
 
     from trimtab.api.app import api_routes, http_error
-    from trimtab.bootstrap.control import open_control, open_controller
+    from trimtab.bootstrap.control import open_control, open_controller, open_outbound
     from trimtab.console.app import console_routes
 
     settings = app.settings(server__host=host, server__port=port)
@@ -52,19 +57,30 @@ def command(app: AppContext, host: str | None, port: int | None, no_controller: 
         exception_handlers={HTTPException: http_error},
     )
     stop = threading.Event()
-    worker: threading.Thread | None = None
+    workers: list[threading.Thread] = []
     if not no_controller:
-        worker = threading.Thread(
-            target=_drive, args=(open_controller(settings), stop, settings.server.tick_seconds), name="controller"
-        )
-        worker.start()
-    say(f"console and API on http://{settings.server.host}:{settings.server.port}")
+        driven = (open_controller(settings), stop, settings.server.tick_seconds)
+        told = (open_outbound(settings), stop, settings.server.tick_seconds)
+        workers = [
+            threading.Thread(target=_drive, args=driven, name="controller"),
+            threading.Thread(target=lambda: asyncio.run(_speak(*told)), name="outbound"),
+        ]
+    signal.signal(signal.SIGTERM, _leave)  # uvicorn stops at it and then gives it back to whoever had it before
     try:
+        for worker in workers:
+            worker.start()
+        say(f"console and API on http://{settings.server.host}:{settings.server.port}")
         uvicorn.run(web, host=settings.server.host, port=settings.server.port, log_level="warning", access_log=False)
     finally:
         stop.set()
-        if worker is not None:
-            worker.join()
+        for worker in workers:
+            if worker.ident is not None:  # a signal may have come before it was started
+                worker.join()
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    """Unwind, so that the lease is handed back and what is being said is finished; by default SIGTERM ends at once."""
+    sys.exit(0)
 
 
 def _drive(controller: ControllerLoop, stop: threading.Event, tick_seconds: float) -> None:
@@ -79,3 +95,19 @@ def _drive(controller: ControllerLoop, stop: threading.Event, tick_seconds: floa
             pause_seconds = min(2 * pause_seconds, _MAX_BACKOFF_SECONDS)
             say(f"controller: {type(error).__name__}: {error}; next try in {pause_seconds:.1f} s")
     controller.close()
+
+
+async def _speak(outbound: OutboundLoop, stop: threading.Event, tick_seconds: float) -> None:
+    """Send messages and ask gates until told to stop, in a thread of its own; errors as in `_drive`."""
+    pause_seconds = tick_seconds
+    while not stop.is_set():
+        try:
+            for line in outbound.tick():
+                say(line)
+            pause_seconds = tick_seconds
+        except Exception as error:  # noqa: BLE001 - the loop must outlive whatever goes wrong in one turn
+            pause_seconds = min(2 * pause_seconds, _MAX_BACKOFF_SECONDS)
+            say(f"messages and gates: {type(error).__name__}: {error}; next try in {pause_seconds:.1f} s")
+        await asyncio.to_thread(stop.wait, pause_seconds)
+    for line in await outbound.close():
+        say(line)
