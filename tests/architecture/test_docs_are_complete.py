@@ -24,9 +24,10 @@ def test_every_api_route_is_documented() -> None:
 
 def test_every_key_of_a_rollout_plan_is_documented() -> None:
     page = (DOCS / "reference" / "rollout-yaml.md").read_text()
+    prose = re.sub(r"```.*?```", "", page, flags=re.DOTALL)  # an example alone explains nothing
+    named = {word for code in re.findall(r"`([^`]+)`", prose) for word in re.findall(r"[A-Za-z]+", code)}
     schema = plan_json_schema()
-    keys = {key for kind in schema["$defs"].values() for key in kind.get("properties", {})}
-    assert [key for key in sorted(keys) if f"`{key}`" not in page and f"{{{key}: " not in page] == []
+    assert {key for kind in schema["$defs"].values() for key in kind.get("properties", {})} - named == set()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

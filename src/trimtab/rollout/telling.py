@@ -73,4 +73,5 @@ def _where(rollout: Rollout, plan: RolloutPlan) -> str:
     if rollout.stage in plan.shadow_stages:
         return "while it only shadows"
     weight = weight_at(plan, rollout.stage) if rollout.stage >= 0 else 0.0
-    return f"at {100 * weight:g} % of {plan.unit}s" if weight else f"before any {plan.unit} met it"
+    slot = "" if plan.layer is None else f" in its slot of {plan.layer.share:g} %"
+    return f"at {100 * weight:g} % of {plan.unit}s{slot}" if weight else f"before any {plan.unit} met it"

@@ -163,4 +163,4 @@ def test_the_generated_schema_agrees_with_the_reader(document: dict[str, Any], *
 def test_the_example_of_the_reference_page_is_a_plan() -> None:
     page = Path(__file__).parents[3] / "docs" / "reference" / "rollout-yaml.md"
     example = page.read_text().partition("```yaml\n")[2].partition("```")[0]
-    assert len(parse_plan(example.encode()).steps) == 6
+    assert len(parse_plan(example.encode()).steps) == 7

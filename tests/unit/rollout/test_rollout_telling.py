@@ -10,6 +10,7 @@ import pytest
 from trimtab.rollout.effects import Notify
 from trimtab.rollout.model import Rollout
 from trimtab.rollout.spec import BakeStep, PauseStep, RolloutPlan, ShadowStep, Step
+from trimtab.rollout.steps import LayerClaim
 from trimtab.rollout.telling import told
 
 PLAN = RolloutPlan(
@@ -76,6 +77,13 @@ def test_a_promotion_is_told_with_the_way_back() -> None:
 def test_a_pause_says_who_meets_the_candidate_meanwhile(stage: int, where: str) -> None:
     happened, *_ = lines("paused", "lunch", actor="ann", stage=stage, pause_reason="manual")
     assert happened == f"support-reply#42 is paused in production, {where} (manual)."
+
+
+def test_shares_of_a_slot_are_told_as_such() -> None:
+    plan = msgspec.structs.replace(PLAN, layer=LayerClaim(name="home", share=40.0))
+    notify = Notify(event="no_data", rollout="ro_7", feature="support-reply", state="progressing", text="nobody came")
+    text = told(notify, ROLLOUT, plan, releases=RELEASES)
+    assert "stands still, at 25 % of tenants in its slot of 40 %." in text
 
 
 @pytest.mark.parametrize(
