@@ -1,6 +1,6 @@
 """Pure numerics: e-processes and intervals. Imports nothing of ours but core."""
 
-from trimtab.stats.betting import Bet, PairedBetting, PendingPairs, betting_grid
+from trimtab.stats.betting import Bet, PairedBetting, PendingPairs, betting_grid, betting_weights
 from trimtab.stats.intervals import Interval, Moments, mean_difference_sequence, wilson_interval
 from trimtab.stats.scores import RATIO_REACH, RatioScale, quantile, ratio_margin, ratio_scale, within
 from trimtab.stats.srm import SampleRatio, log_bayes_factor
@@ -15,6 +15,7 @@ __all__ = [
     "RatioScale",
     "SampleRatio",
     "betting_grid",
+    "betting_weights",
     "log_bayes_factor",
     "mean_difference_sequence",
     "quantile",

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trimtab.core.errors import InputError
-from trimtab.stats import PairedBetting, PendingPairs, betting_grid
-from trimtab.stats.betting import WAITING_LIMIT, Bet
+from trimtab.stats import PairedBetting, PendingPairs, betting_grid, betting_weights
+from trimtab.stats.betting import WAITING_LIMIT, Bet, Grid
 
 scores = st.floats(min_value=0.0, max_value=1.0)
 margins = st.floats(min_value=0.001, max_value=0.999)
@@ -28,13 +28,23 @@ def test_a_margin_outside_the_open_unit_interval_is_refused(margin: float) -> No
         betting_grid(margin)
 
 
+@pytest.mark.parametrize("bet", ["harm", "non_inferior"])
+@pytest.mark.parametrize("grid", [1, 2])
+def test_the_weights_spread_a_wealth_of_one_over_the_stakes(bet: Bet, grid: Grid) -> None:
+    weights = betting_weights(bet, grid)
+    assert math.fsum(weights) == pytest.approx(1.0, abs=1e-12)
+    assert len(weights) == len(betting_grid(0.02, grid))
+    assert min(weights) > 0
+
+
 def test_one_pair_gives_the_wealth_computed_by_hand() -> None:
-    # margin 0.25: the grid starts at 0.98 / 1.25 = 0.784 and shrinks by 0.6; D = 1 - 0 - 0.25 = 0.75
+    # margin 0.25: the grid starts at 0.98 / 1.25 = 0.784 and shrinks by 0.55; D = 1 - 0 - 0.25 = 0.75
     betting = PairedBetting.start("harm", 0.25)
     betting.update(control=1.0, candidate=0.0)
-    stakes = [0.784, 0.4704, 0.28224, 0.169344, 0.1016064, 0.06096384, 0.036578304, 0.0219469824]
-    assert betting.value == pytest.approx(1 + 0.75 * sum(stakes) / 8, rel=1e-12)
-    assert betting.value == pytest.approx(1.1806637, rel=1e-6)
+    stakes = [0.784, 0.4312, 0.23716, 0.130438, 0.0717409, 0.039457495, 0.02170162225]
+    weighted = sum(w * stake for w, stake in zip((10, 10, 10, 4, 2, 1, 1), stakes, strict=True))
+    assert betting.value == pytest.approx(1 + 0.75 * weighted / 38, rel=1e-12)
+    assert betting.value == pytest.approx(1.3009867, rel=1e-6)
 
 
 def test_two_pairs_multiply_within_a_stake_and_average_over_stakes() -> None:
@@ -42,8 +52,8 @@ def test_two_pairs_multiply_within_a_stake_and_average_over_stakes() -> None:
     betting = PairedBetting.start("non_inferior", 0.1)
     betting.update(control=0.5, candidate=0.5)
     betting.update(control=0.25, candidate=0.75)
-    grid = betting_grid(0.1)
-    assert betting.value == pytest.approx(sum((1 + 0.1 * s) * (1 + 0.6 * s) for s in grid) / len(grid), rel=1e-12)
+    weighted = zip((4, 4, 4, 3, 3, 2, 1), betting_grid(0.1), strict=True)
+    assert betting.value == pytest.approx(sum(w * (1 + 0.1 * s) * (1 + 0.6 * s) for w, s in weighted) / 21, rel=1e-12)
     assert betting.pairs == 2
 
 
@@ -51,9 +61,33 @@ def test_two_pairs_multiply_within_a_stake_and_average_over_stakes() -> None:
 def test_the_largest_loss_is_bounded_by_the_largest_stake(margin: float) -> None:
     betting = PairedBetting.start("harm", margin)
     betting.update(control=0.0, candidate=1.0)
-    worst = sum(1 - stake * (1 + margin) for stake in betting_grid(margin)) / len(betting_grid(margin))
-    assert betting.value == pytest.approx(worst, rel=1e-9)
+    stakes = zip(betting_weights("harm"), betting_grid(margin), strict=True)
+    assert betting.value == pytest.approx(sum(w * (1 - stake * (1 + margin)) for w, stake in stakes), rel=1e-9)
     assert betting.value > 0
+
+
+OLD_WEALTH = {  # as stored before grids had numbers: ten pairs (1, 0) and one (0, 1) at margin 0.02, eight stakes
+    "bet": "harm",
+    "margin": 0.02,
+    "log_wealth": [math.fsum([10 * math.log1p(0.98 * s), math.log1p(-1.02 * s)]) for s in betting_grid(0.02, 1)],
+    "log_peak": 3.0,
+    "pairs": 11,
+}
+
+
+def test_wealth_stored_on_the_first_grid_goes_on_as_it_began() -> None:
+    betting = msgspec.msgpack.decode(msgspec.msgpack.encode(OLD_WEALTH), type=PairedBetting)
+    betting.update(control=1.0, candidate=0.0)
+    stakes = [0.98 / 1.02 * 0.6**index for index in range(8)]
+    by_hand = sum((1 + 0.98 * s) ** 11 * (1 - 1.02 * s) for s in stakes) / 8
+    assert betting.value == pytest.approx(by_hand, rel=1e-9)
+    assert betting.pairs == 12
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(betting), type=PairedBetting) == betting
+
+
+def test_wealth_of_a_grid_nobody_knows_is_not_taken_for_another() -> None:
+    with pytest.raises(msgspec.ValidationError, match="grid"):
+        msgspec.msgpack.decode(msgspec.msgpack.encode(OLD_WEALTH | {"grid": 99}), type=PairedBetting)
 
 
 @given(bet=bets, margin=margins, pairs=st.lists(st.tuples(scores, scores), max_size=60))
