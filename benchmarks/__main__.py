@@ -9,7 +9,7 @@ import importlib
 import signal
 import sys
 
-OWN = ("analysis", "serving", "sdk", "gateway", "rollback")
+OWN = ("analysis", "serving", "sdk", "gateway", "gateway_path", "rollback")
 NAMED = ("peers", "soak")
 
 

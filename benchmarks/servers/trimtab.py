@@ -22,9 +22,9 @@ from trimtab.serving.snapshot_file import publish
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["prepare", "prepare_capturing", "prepare_tls", "start_as"]
+__all__ = ["KEY", "prepare", "prepare_capturing", "prepare_tls", "snapshot_of", "start_as"]
 
-_KEY = "sk-trimtab-benchmark-0123456789abcdef"
+KEY = "sk-trimtab-benchmark-0123456789abcdef"
 _TEAM = "team-support"
 _PROMPT = "You are the Acme support assistant, release {}. Answer from the order data only, in at most three sentences."
 _GATEWAY = f"""
@@ -62,7 +62,7 @@ def start_as(
     home, port = workspace.home(name.replace(", ", "-").replace(" ", "-")), free_port()
     data = DataDirectory(home / "data")
     shutil.rmtree(data.root, ignore_errors=True)
-    publish(data.snapshot("production"), _snapshot(capture=capture))
+    publish(data.snapshot("production"), snapshot_of(capture=capture))
     scheme, upstream = ("https", workspace.tls_port) if tls else ("http", workspace.upstream_port)
     _write_settings(home, f"{scheme}://127.0.0.1:{upstream}/v1")
     return Server(
@@ -73,7 +73,7 @@ def start_as(
         command=(sys.executable, "-m", "trimtab", "gateway", "--port", str(port)),
         env={"OPENAI_API_KEY": "sk-upstream", **({"SSL_CERT_FILE": str(workspace.certificate)} if tls else {})},
         home=home,
-        headers=(f"Authorization: Bearer {_KEY}",),
+        headers=(f"Authorization: Bearer {KEY}",),
         data=data.root,
     )
 
@@ -93,7 +93,7 @@ def _release(number: int, model: str) -> CompiledRelease:
     )
 
 
-def _snapshot(*, capture: bool) -> Snapshot:
+def snapshot_of(*, capture: bool) -> Snapshot:
     stable, candidate = _release(1, "gpt-4o-mini"), _release(2, "gpt-4o")
     rollout = RolloutRoute(
         id="rol_1", candidate=candidate.digest, salt="s", stage=1, state="progressing", weight=0.1, control_weight=0.1
@@ -109,6 +109,6 @@ def _snapshot(*, capture: bool) -> Snapshot:
             stable.digest: Price(input_usd=0.15, output_usd=0.6),
             candidate.digest: Price(input_usd=2.5, output_usd=10.0),
         },
-        keys={hashlib.sha256(_KEY.encode()).hexdigest(): _TEAM},
+        keys={hashlib.sha256(KEY.encode()).hexdigest(): _TEAM},
         keys_required=True,
     )

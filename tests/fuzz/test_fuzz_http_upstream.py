@@ -75,6 +75,12 @@ class Call:
         assert not self.end
         self.body += data
 
+    def on_whole(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        self.on_head(status, headers)
+        if body:
+            self.on_data(body)
+        self.on_end()
+
     def on_end(self) -> None:
         assert self.status
         assert not self.end

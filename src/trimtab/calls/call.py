@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from trimtab.calls.errors import error_body, internal_error, status_of, stream_error
 from trimtab.calls.headers import FORWARDED, forwarded_headers
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from trimtab.calls.ports import CallContext, CallerPort
     from trimtab.calls.reader import AnswerReader, Outcome
     from trimtab.providers.resilience import AttemptResult
+    from trimtab.serving.generation import GenerationRecord
     from trimtab.serving.routing import Decision
     from trimtab.serving.snapshot import Price
 
@@ -48,8 +49,10 @@ class ModelCall(RecordedCall):
         caller: Caller,
         decision: Decision,
         format: Format,  # noqa: A002 - the field's word
+        record: GenerationRecord | None = None,
     ) -> None:
-        record = begin(decision, clock=context.clock)
+        """`record`: that of a call that has begun already."""
+        record = record or begin(decision, clock=context.clock)
         RecordedCall.__init__(self, context.plane, record, caller, format, exchange.request.principal)
         self._context = context
         self._exchange = exchange
@@ -78,6 +81,15 @@ class ModelCall(RecordedCall):
         self._exchange.on_abort = self._on_abort
         self._give(self._recover().begin())
 
+    def go_on(self, reader: AnswerReader, *, plan: Plan, ticket: int, messages: list[dict[str, Any]]) -> None:
+        """Stand where `start` ends: the request was sent to the release's own model, and `reader` waits for the answer.
+
+        `ticket`: its breaker's. `messages`: what the event says of the prompt.
+        """
+        self._plan, self._ticket, self._reader, self.messages = plan, ticket, reader, messages
+        self._exchange.on_abort = self._on_abort
+        self._listen(reader)
+
     def send_to(self, target: Target) -> None:
         """Send the request to one model of the release's chain; raises `InputError` where it cannot be asked this."""
         context, release, caller = self._context, self._decision.release, self.caller
@@ -85,9 +97,8 @@ class ModelCall(RecordedCall):
         request = translation.request(release.render(caller.variables), caller.body)
         if self._decision.capture_content:
             self.messages = translation.recorded(request)
-        exchange = self._exchange
-        exchange.on_abort = self._on_abort
-        sent = exchange.request.headers
+        self._exchange.on_abort = self._on_abort
+        sent = self._exchange.request.headers
         lines = b"" if FORWARDED.isdisjoint(sent) else forwarded_headers(sent)
         if caller.trace:
             lines += self.traceparent()
@@ -99,10 +110,7 @@ class ModelCall(RecordedCall):
             headers=lines,
             limit_bytes=context.config.max_answer_bytes,
         )
-        call = reader.call
-        if call is not None and caller.stream:
-            exchange.on_pause = call.pause
-            exchange.on_resume = call.resume
+        self._listen(reader)
 
     # --- AnswerListener -----------------------------------------------------------------------------------------
 
@@ -153,6 +161,13 @@ class ModelCall(RecordedCall):
             self._reader.give_up(error)
 
     # --- inner workings -----------------------------------------------------------------------------------------
+
+    def _listen(self, reader: AnswerReader) -> None:
+        """Hear of a caller that falls behind."""
+        call = reader.call
+        if call is not None and self.caller.stream:
+            self._exchange.on_pause = call.pause
+            self._exchange.on_resume = call.resume
 
     def _recover(self) -> Recovery:
         recovery = self._recovery

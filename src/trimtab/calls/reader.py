@@ -129,7 +129,7 @@ class AnswerReader(msgspec.Struct, eq=False):
             try:
                 self._feed(data)
             except Exception as error:  # noqa: BLE001 - a surface: the caller must hear something
-                self._break(error)
+                self.break_off(error)
             return
         self._body_bytes += len(data)
         if self._body_bytes > self.limit_bytes:
@@ -145,7 +145,7 @@ class AnswerReader(msgspec.Struct, eq=False):
         try:
             self._end()
         except Exception as error:  # noqa: BLE001 - as above
-            self._break(error)
+            self.break_off(error)
 
     def _end(self) -> None:
         if self.streaming:
@@ -230,7 +230,7 @@ class AnswerReader(msgspec.Struct, eq=False):
         status = self._status if self.opened else 0
         self._finish(Outcome(status, answer, JSON_CONTENT, b"", error, self.opened, failed))
 
-    def _break(self, error: Exception) -> None:
+    def break_off(self, error: Exception) -> None:
         """Give up an answer that our own code cannot take; not the upstream's failure, and not tried again."""
         _log.error("an answer could not be read by Trimtab itself", exc_info=error)
         if self.call is not None:

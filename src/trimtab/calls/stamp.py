@@ -10,7 +10,7 @@ from trimtab.providers.http import header
 if TYPE_CHECKING:
     from trimtab.serving.routing import Decision
 
-__all__ = ["stamp"]
+__all__ = ["fixed_stamp", "stamp"]
 
 _KNOWN = 1024
 """Combinations of release, arm and rollout that are kept ready."""
@@ -18,10 +18,13 @@ _KNOWN = 1024
 
 def stamp(decision: Decision, generation: str) -> bytes:
     """Return the `x-trimtab-*` header lines of a call."""
-    fixed = _fixed(
-        decision.release.label, decision.release.digest, decision.arm, decision.rollout, decision.environment
-    )
-    return b"%sx-trimtab-generation: %s\r\n" % (fixed, generation.encode())
+    return b"%sx-trimtab-generation: %s\r\n" % (fixed_stamp(decision), generation.encode())
+
+
+def fixed_stamp(decision: Decision) -> bytes:
+    """Return those of them that all units of one arm get."""
+    release = decision.release
+    return _fixed(release.label, release.digest, decision.arm, decision.rollout, decision.environment)
 
 
 @functools.lru_cache(maxsize=_KNOWN)

@@ -14,6 +14,7 @@ from trimtab.calls.mirror import MirrorQueue
 from trimtab.gateway.admission import Admission
 from trimtab.gateway.catalogue import answer_health, answer_models, answer_ready, condition, health
 from trimtab.gateway.config import may_be_open
+from trimtab.gateway.express import Ways, express_lane
 from trimtab.gateway.feedback import answer_feedback
 from trimtab.gateway.start import start_call
 from trimtab.providers.http.message import JSON_CONTENT
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from trimtab.core.clock import Clock
     from trimtab.gateway.config import GatewayConfig
     from trimtab.providers.http import Exchange, Refusal, Request
+    from trimtab.providers.http.application import Lane
     from trimtab.serving.runtime import DataPlane
 
 __all__ = ["GatewayApplication"]
@@ -55,6 +57,7 @@ class GatewayApplication:
         self._admission = Admission(plane, always_key=not may_be_open(config), trust_network=config.trust_network)
         self.admit: Callable[[Request], Refusal | None] = self._admission.judge
         """Judge a request by its head."""
+        self.ways = Ways(self.plans, plane, most_bytes=config.max_answer_bytes)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def refuse(self, exchange: Exchange, refusal: Refusal) -> None:
@@ -73,6 +76,10 @@ class GatewayApplication:
         except Exception as error:  # noqa: BLE001 - a surface: one request must not take the others down
             _log.exception("a request failed in the gateway itself")
             exchange.respond(500, error_body(internal_error(error)))
+
+    def lane_of(self, request: Request) -> Lane | None:
+        """Return what takes requests whose head is like this one's on the short way (see `gateway.express`)."""
+        return express_lane(self, request) if _FORMATS.get(request.path) == "chat" else None
 
     def _route(self, exchange: Exchange) -> None:
         match exchange.request.path:

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from trimtab.calls import Format
     from trimtab.providers.http import Request
 
-__all__ = ["read_caller", "read_json"]
+__all__ = ["MAX_UNIT_CHARACTERS", "read_caller", "read_json"]
 
 _TRACEPARENT = re.compile(
     r"[0-9a-f]{2}-(?P<trace>(?!0{32})[0-9a-f]{32})-(?P<span>(?!0{16})[0-9a-f]{16})-(?P<flags>[0-9a-f]{2})(-.*)?"
 )
-_MAX_UNIT_CHARACTERS = 512
+MAX_UNIT_CHARACTERS = 512
 _UNIT_FIELDS = ("user", "safety_identifier")
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -45,7 +45,7 @@ def read_caller(request: Request, format: Format) -> Caller:  # noqa: A002 - the
         raise InputError("invalid_type", "`stream` must be true or false", param="stream")
     headers = request.headers
     unit: Any = body.get("user")
-    plain = type(unit) is str and unit.isascii() and 0 < len(unit) <= _MAX_UNIT_CHARACTERS
+    plain = type(unit) is str and unit.isascii() and 0 < len(unit) <= MAX_UNIT_CHARACTERS
     if not plain or format == "messages" or b"x-trimtab-unit" in headers:
         unit = _unit(body, request, format)
     variables = _variables(body, request) if "trimtab" in body or b"x-trimtab-variables" in headers else {}
@@ -100,8 +100,8 @@ def _session(request: Request) -> str:
 
 
 def _checked_unit(value: str, field: str) -> str:
-    if len(value) > _MAX_UNIT_CHARACTERS:
-        raise InputError("invalid_unit", f"`{field}` exceeds {_MAX_UNIT_CHARACTERS} characters", param=field)
+    if len(value) > MAX_UNIT_CHARACTERS:
+        raise InputError("invalid_unit", f"`{field}` exceeds {MAX_UNIT_CHARACTERS} characters", param=field)
     if not value.isascii():
         try:
             value.encode()

@@ -64,7 +64,7 @@ class Gateway:
             request_seconds=config.request_seconds,
             idle_seconds=config.idle_seconds,
         )
-        self._server = HttpServer(self.application, limits)
+        self._server = HttpServer(self.application, limits, lane_of=self.application.lane_of)
 
     async def start(self, listening: socket.socket | None = None) -> tuple[str, int]:
         """Listen, or serve on a socket that listens already; returns the address.

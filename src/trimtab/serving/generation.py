@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from trimtab.artifacts.model import ModelContent
 
-__all__ = ["Answer", "GenerationRecord", "begin", "begin_mirror"]
+__all__ = ["Answer", "GenerationRecord", "begin", "begin_mirror", "plain_generation"]
 
 _NS_PER_MS = 1e6
 _PER_MILLION = 1e-6
@@ -132,6 +132,63 @@ class GenerationRecord(msgspec.Struct, eq=False):
             attempts,
             fallback,
         )
+
+
+def plain_generation(  # noqa: PLR0913 - the facts of a call
+    decision: Decision,
+    answer: Answer,
+    *,
+    id: str,  # noqa: A002 - the event's field
+    at_ms: int,
+    latency_ms: float,
+    process: str,
+    messages: list[dict[str, Any]],
+    team: str,
+) -> Generation:
+    """Return what `GenerationRecord.finish` does of a call that its release's model answered well and at once."""
+    release = decision.release
+    model = release.compiled.model
+    price = decision.price
+    captured = decision.capture_content
+    return Generation(
+        id,
+        at_ms,
+        decision.feature,
+        decision.environment,
+        release.digest,
+        process,
+        release.number,
+        decision.arm,
+        decision.unit,
+        decision.rollout,
+        decision.stage,
+        model.provider,
+        model.model,
+        answer.served_model,
+        "ok",
+        "",
+        200,
+        False,  # noqa: FBT003 - a field by its place
+        latency_ms,
+        latency_ms,
+        answer.input_tokens,
+        answer.output_tokens,
+        (answer.input_tokens * price.input_usd + answer.output_tokens * price.output_usd) * _PER_MILLION
+        if price
+        else 0.0,
+        answer.finish_reason,
+        {},
+        messages,
+        answer.output if captured else "",
+        answer.tool_calls if captured else [],
+        "",
+        "",
+        "",
+        "chat",
+        team,
+        1,
+        0,
+    )
 
 
 def begin(decision: Decision, *, clock: Clock) -> GenerationRecord:

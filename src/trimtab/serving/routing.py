@@ -16,7 +16,16 @@ from trimtab.serving.snapshot import Price, RolloutRoute, Route, Snapshot
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Decision", "RoutingTable"]
+__all__ = ["Decision", "RoutingTable", "Served"]
+
+
+class Served(msgspec.Struct, frozen=True, eq=False, gc=False):
+    """What all units of one arm meet: compared by identity, and never the same in two snapshots."""
+
+    release: PreparedRelease
+    price: Price | None = None
+    mirror: PreparedRelease | None = None
+    mirror_price: Price | None = None
 
 
 class Decision(msgspec.Struct, frozen=True, gc=False):
@@ -37,12 +46,12 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     """Revision of the snapshot that decided."""
     price: Price | None = None
     mirror_price: Price | None = None
+    served: Served | None = None
+    """What this has in common with others of its arm; `None` where no snapshot decided."""
 
 
 _UNITS_REMEMBERED = 4096
 """Per feature; a snapshot that changes forgets them all."""
-_Served = tuple[PreparedRelease, Price | None, PreparedRelease | None, Price | None]
-"""What an arm serves and its price; what it is mirrored to and that one's price."""
 
 
 class _ReadyRoute(msgspec.Struct, frozen=True, gc=False):
@@ -56,7 +65,7 @@ class _ReadyRoute(msgspec.Struct, frozen=True, gc=False):
     rollout_id: str
     stage: int
     salt: bytes
-    served: dict[tuple[Arm, bool], _Served]
+    served: dict[tuple[Arm, bool], Served]
     """By arm, and whether the request is mirrored."""
     known: dict[str, Decision]
     """Decisions by unit: a user who comes back meets what it met, without being hashed again."""
@@ -101,13 +110,13 @@ class RoutingTable:
         if rollout is not None and rollout.id in withdrawn:
             rollout = None
         stable = (self._releases[route.stable], snapshot.prices.get(route.stable))
-        served: dict[tuple[Arm, bool], _Served] = {
-            (arm, False): (*stable, None, None) for arm in ("stable", "matched_control")
+        served: dict[tuple[Arm, bool], Served] = {
+            (arm, False): Served(*stable) for arm in ("stable", "matched_control")
         }
         if rollout is not None:
             candidate = (self._releases[rollout.candidate], snapshot.prices.get(rollout.candidate))
-            served["candidate", False] = (*candidate, None, None)
-            served["matched_control", True] = (*stable, *candidate)
+            served["candidate", False] = Served(*candidate)
+            served["matched_control", True] = Served(*stable, *candidate)
         return _ReadyRoute(
             route,
             snapshot.environment,
@@ -166,21 +175,22 @@ class RoutingTable:
         mirrored = False
         if rollout is not None and unit and (not rollout.bands or takes_part(rollout.bands, unit)):
             arm, mirrored = arm_at(rollout, bucket_after(ready.salt, unit))
-        release, price, mirror, mirror_price = ready.served[arm, mirrored]
+        served = ready.served[arm, mirrored]
         # Positional: this runs for most requests, and keywords would double its cost.
         decision = Decision(
             ready.route.feature,
             ready.environment,
-            release,
+            served.release,
             arm,
             unit,
             ready.rollout_id,
             ready.stage,
-            mirror,
+            served.mirror,
             ready.capture_content,
             ready.revision,
-            price,
-            mirror_price,
+            served.price,
+            served.mirror_price,
+            served,
         )
         if len(known) >= _UNITS_REMEMBERED:
             known.clear()

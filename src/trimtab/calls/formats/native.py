@@ -38,6 +38,8 @@ class ChatTranslation:
     def __init__(self, release: CompiledRelease) -> None:
         self.request = ChatRequestBuilder(release).build
         self._steps: Sequence[str] = release.adapter.output if release.adapter else ()
+        self.adapts = bool(self._steps)
+        """Whether callers get something else than the upstream said."""
 
     def recorded(self, request: dict[str, Any]) -> list[dict[str, Any]]:
         messages: list[dict[str, Any]] = request["messages"]

@@ -13,12 +13,12 @@ import msgspec
 from trimtab.core.errors import InputError, UpstreamError
 from trimtab.providers.http.message import header
 from trimtab.providers.http.pool import ClientLimits, ConnectionPool, Origin
-from trimtab.providers.http.upstream import UpstreamConnection
+from trimtab.providers.http.upstream import Listener, Sink, UpstreamConnection
 
 if TYPE_CHECKING:
     import ssl
 
-__all__ = ["ClientLimits", "ResponseSink", "UpstreamCall", "UpstreamClient"]
+__all__ = ["ClientLimits", "ResponseSink", "ShortCall", "UpstreamCall", "UpstreamClient"]
 
 _SWEEPS_PER_DEADLINE = 20
 _LONGEST_SWEEP_SECONDS = 0.5
@@ -40,6 +40,18 @@ class ResponseSink(Protocol):
     def on_data(self, data: bytes) -> None: ...
     def on_end(self) -> None: ...
     def on_failure(self, error: UpstreamError) -> None: ...
+
+
+class ShortCall(Listener, Sink, Protocol):
+    """What `UpstreamClient.send_on` sends for: like an `UpstreamCall`, listener and sink in one."""
+
+    def fail(self, error: UpstreamError) -> None:
+        """End with a failure."""
+        ...
+
+    def check_deadline(self, now: float) -> None:
+        """Fail where a deadline has passed; called now and then."""
+        ...
 
 
 class UpstreamClient:
@@ -70,7 +82,7 @@ class UpstreamClient:
         self._headers = header(b"host", host) + b"accept-encoding: identity\r\n" + headers
         self._pool = ConnectionPool(origin, self.limits)
         self._idle = self._pool.idle
-        self._calls: set[UpstreamCall] = set()
+        self._calls: set[UpstreamCall | ShortCall] = set()
         self._sweeper: asyncio.TimerHandle | None = None
 
     def send(
@@ -98,6 +110,44 @@ class UpstreamClient:
             self._pool.acquire(call)
         return call
 
+    def idle_connection(self, now: float) -> UpstreamConnection | None:
+        """Return a connection that is open and idle, for `send_on` or `give_back`; `None` where there is none."""
+        idle = self._idle
+        if idle:
+            connection = idle[-1]
+            if connection.usable and connection.active >= now - self.limits.idle_seconds:
+                return idle.pop()
+        return None
+
+    def give_back(self, connection: UpstreamConnection) -> None:
+        """Take back a connection on which nothing was sent."""
+        self._idle.append(connection)
+
+    def send_on(self, connection: UpstreamConnection, request: bytes, call: ShortCall) -> None:
+        """Send on an idle connection for a call that hears the answer itself; it is over when it says `forget`."""
+        self._calls.add(call)
+        if self._sweeper is None:
+            self._schedule_sweep()
+        connection.send(call, call, request)
+
+    def prolong(
+        self, call: ShortCall, connection: UpstreamConnection, request: bytes, sink: ResponseSink, start: float
+    ) -> UpstreamCall:
+        """Put an ordinary call in the place of one that was made by `send_on`."""
+        self._calls.discard(call)
+        longer = UpstreamCall(self, request, sink, start, connection)
+        self._calls.add(longer)
+        connection.hand_over(longer, sink)
+        return longer
+
+    def is_due(self, now: float, *, since: float, heard: float) -> bool:
+        """Return whether a deadline has passed for a call sent at `since` whose upstream was `heard` of last."""
+        return now - since > self.limits.total_seconds or now - heard > self.limits.read_seconds
+
+    def head_of(self, path: bytes, headers: bytes) -> bytes:
+        """Return a POST request's head, but for the caller's lines and Content-Length, for `send_on`."""
+        return b"POST %b%b HTTP/1.1\r\n%b%b" % (self._path, path, self._headers, headers)
+
     async def close(self) -> None:
         """Drop every connection; calls in progress fail with `upstream_closed`."""
         for call in tuple(self._calls):
@@ -107,7 +157,7 @@ class UpstreamClient:
             self._sweeper.cancel()
             self._sweeper = None
 
-    def forget(self, call: UpstreamCall) -> None:
+    def forget(self, call: UpstreamCall | ShortCall) -> None:
         """A call's word that it is over."""
         self._calls.discard(call)
 
@@ -198,6 +248,12 @@ class UpstreamCall(msgspec.Struct, eq=False):
             self.fail(UpstreamError("upstream_timeout", f"the upstream was silent for {limits.read_seconds:g} s"))
 
     # --- Listener -----------------------------------------------------------------------------------------------
+
+    def on_whole(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        self._sink.on_head(status, headers)
+        if body and not self.done:
+            self._sink.on_data(body)
+        self.on_end()
 
     def on_end(self) -> None:
         if not self.done:

@@ -6,14 +6,20 @@ import asyncio
 import socket
 import time
 from collections import deque
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from trimtab.providers.http.exchange import Exchange
 from trimtab.providers.http.message import Refusal, Request
 from trimtab.providers.http.request_reader import RequestReader, Serving
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trimtab.providers.http.known_heads import KnownHead
+
 __all__ = ["ServerConnection"]
 
+_MOST_DIGITS = 15
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -24,13 +30,26 @@ class Server(Serving, Protocol):
     def closed(self, connection: ServerConnection) -> None: ...
 
 
+class Answering(Protocol):
+    """What a connection asks of whatever answers a request on it: an `Exchange`, or what a lane puts in its place."""
+
+    @property
+    def on_pause(self) -> Callable[[], None] | None: ...
+    @property
+    def on_resume(self) -> Callable[[], None] | None: ...
+    @property
+    def request(self) -> Request: ...
+    @property
+    def started(self) -> bool: ...
+    def abort(self) -> None: ...
+
+
 class ServerConnection(RequestReader):
     """The protocol of one accepted connection: answers what it reads, and closes in time."""
 
     _server: Server
 
     __slots__ = (
-        "_exchange",
         "_half_closed",
         "_patience",
         "_queue",
@@ -38,6 +57,7 @@ class ServerConnection(RequestReader):
         "_transport",
         "_unsent",
         "_waiting_bytes",
+        "exchange",
     )
 
     def __init__(self, server: Server) -> None:
@@ -46,7 +66,8 @@ class ServerConnection(RequestReader):
         self._queue: deque[Request] = deque()
         self._waiting_bytes = 0
         """Bodies of the requests in the queue."""
-        self._exchange: Exchange | None = None
+        self.exchange: Answering | None = None
+        """What answers the request whose turn it is."""
         self._patience = 0.0
         """Until when a caller that reads nothing of its answer is waited for."""
         self._unsent = 0
@@ -56,6 +77,24 @@ class ServerConnection(RequestReader):
         """Whether the caller has shut down its sending side, or is gone."""
 
     # --- asyncio.Protocol ---------------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        if self.exchange is None and not (self._message_bytes or self._queue or self._stopped or self._last):
+            known = self._known
+            if known is not None and data.startswith(known.before) and not self._server.draining:
+                # As `KnownHeads.read` does, but without looking for the head: it is compared with the last one.
+                start, behind = len(known.before), known.behind
+                stop = data.find(b"\r", start, start + _MOST_DIGITS)
+                body, lane = data[stop + len(behind) :], known.lane
+                if (
+                    lane is not None
+                    and data.startswith(behind, stop)
+                    and data[start:stop] == b"%d" % len(body)
+                    and len(body) <= self._server.limits.max_body_bytes
+                    and lane(self, body)
+                ):
+                    return
+        super().data_received(data)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -67,9 +106,9 @@ class ServerConnection(RequestReader):
         self._server.closed(self)
         self._stopped = True
         self._drop_queue()
-        if self._exchange:
-            self._exchange.abort()
-            self._exchange = None
+        if self.exchange:
+            self.exchange.abort()
+            self.exchange = None
         del self._parser  # nothing is read any more, and it refers back: without the cycle the memory is free at once
 
     def pause_writing(self) -> None:
@@ -77,14 +116,14 @@ class ServerConnection(RequestReader):
             self._unsent = self._transport.get_write_buffer_size()
             self._patience = time.monotonic() + self._server.limits.write_seconds
             self._hold_reading()  # whoever reads no answers gets no more requests executed
-        if self._exchange and self._exchange.on_pause:
-            self._exchange.on_pause()
+        if self.exchange and self.exchange.on_pause:
+            self.exchange.on_pause()
 
     def resume_writing(self) -> None:
         self._unsent = 0
         self._hold_reading()
-        if self._exchange and self._exchange.on_resume:
-            self._exchange.on_resume()
+        if self.exchange and self.exchange.on_resume:
+            self.exchange.on_resume()
 
     def eof_received(self) -> bool:
         """Answer a caller that shut down its sending side only, if it can be told from one that is gone.
@@ -98,8 +137,8 @@ class ServerConnection(RequestReader):
         self._incoming = None
         if not self.busy or not self._open_ended():
             return False
-        exchange = self._exchange
-        last = self._queue[-1] if self._queue else cast("Exchange", exchange).request
+        exchange = self.exchange
+        last = self._queue[-1] if self._queue else cast("Answering", exchange).request
         if last.http_1_0:
             return False  # cannot be asked; and proxies that speak it close for good
         self._half_closed = True
@@ -115,7 +154,7 @@ class ServerConnection(RequestReader):
             self._transport.write(data)
 
     def answered(self, *, keep_alive: bool) -> None:
-        exchange, self._exchange = self._exchange, None
+        exchange, self.exchange = self.exchange, None
         if not keep_alive:
             self._last = True
             if exchange is not None and exchange.request.refusal:
@@ -130,8 +169,20 @@ class ServerConnection(RequestReader):
         elif self._incoming is not None and self._incoming.expects_continue:
             self._permit_body()
 
+    def reply(self, answer: bytes) -> None:
+        """Send a whole answer, and be ready for the next request: `send` and `answered`, for lanes."""
+        self.exchange = None
+        transport = self._transport
+        if transport is not None:
+            transport.write(answer)
+        self._deadline = time.monotonic() + self._server.limits.idle_seconds
+        if self._queue:
+            asyncio.get_running_loop().call_soon(self._next)
+        elif self._incoming is not None and self._incoming.expects_continue:
+            self._permit_body()
+
     def broken_off(self) -> None:
-        self._exchange = None
+        self.exchange = None
         self._drop_queue()
         self._close()
 
@@ -146,12 +197,12 @@ class ServerConnection(RequestReader):
     @property
     def busy(self) -> bool:
         """Whether a request is being answered or waits for its turn."""
-        return self._exchange is not None or bool(self._queue)
+        return self.exchange is not None or bool(self._queue)
 
     def drain(self) -> None:
         """Finish what was read, then close; close at once where nothing was."""
-        if self._exchange is not None:
-            self._exchange.request.keep_alive &= bool(self._queue)
+        if self.exchange is not None:
+            self.exchange.request.keep_alive &= bool(self._queue)
         elif not self._queue and self._incoming is None:
             self._close()
 
@@ -202,13 +253,18 @@ class ServerConnection(RequestReader):
         if not self.busy:
             self._linger()
 
+    def _take_short(self, head: KnownHead, body: bytes) -> bool:
+        if head.lane is None or self.exchange is not None or self._queue:
+            return False
+        return head.lane(self, body)
+
     def _permit_body(self) -> None:
-        if self._incoming is not None and self._exchange is None and not self._queue:
+        if self._incoming is not None and self.exchange is None and not self._queue:
             self._incoming.expects_continue = False
             self.send(_CONTINUE)
 
     def _take(self, request: Request) -> None:
-        if self._exchange is None and not self._queue:
+        if self.exchange is None and not self._queue:
             self._begin(request)
             return
         self._queue.append(request)
@@ -217,7 +273,7 @@ class ServerConnection(RequestReader):
             self._hold_reading()
 
     def _next(self) -> None:
-        if not self._queue or self._exchange is not None:
+        if not self._queue or self.exchange is not None:
             return
         request = self._queue.popleft()
         self._waiting_bytes -= len(request.body)
@@ -249,7 +305,8 @@ class ServerConnection(RequestReader):
         server = self._server
         if server.draining:
             request.keep_alive &= bool(self._queue)
-        exchange = self._exchange = Exchange(self, request)
+        exchange = Exchange(self, request)
+        self.exchange = exchange
         if request.refusal:
             server.application.refuse(exchange, request.refusal)
         else:

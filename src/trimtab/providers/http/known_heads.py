@@ -11,11 +11,16 @@ through the parser, and so does whatever a known head is followed by.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 from trimtab.providers.http.message import Request
 
-__all__ = ["KnownHeads"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trimtab.providers.http.application import Lane
+
+__all__ = ["KnownHead", "KnownHeads"]
 
 _MOST_HEADS = 1024
 _LARGEST_HEAD = 4096
@@ -30,26 +35,43 @@ _MOST_DIGITS = 15
 _INTERPRETED = frozenset({b"transfer-encoding", b"expect", b"upgrade"})
 
 
-class _Head(NamedTuple):
-    method: bytes
-    target: bytes
-    headers: dict[bytes, bytes]
-    """Shared by all requests of this head, and not to be changed; its `content-length` is that of the first."""
-    path: bytes
+class KnownHead:
+    """A head that was read before."""
+
+    __slots__ = ("_first", "before", "behind", "lane")
+
+    def __init__(self, first: Request, before: bytes, behind: bytes, lane: Lane | None) -> None:
+        """`first`: the request that it was read of."""
+        self._first = first
+        self.before = before
+        """Its bytes up to the digits of Content-Length."""
+        self.behind = behind
+        """Its bytes from there to its end."""
+        self.lane = lane
+        """What takes its requests the short way."""
+
+    def request(self, body: bytes) -> Request:
+        """Return a request with this head.
+
+        The headers are shared by all of them, and not to be changed; their `content-length` is that of the first.
+        """
+        first = self._first
+        return Request(first.method, first.target, first.headers, first.path, body)
 
 
 class KnownHeads:
     """The heads one server knows."""
 
-    __slots__ = ("_heads", "_largest_body")
+    __slots__ = ("_heads", "_lane_of", "_largest_body")
 
-    def __init__(self, *, max_body_bytes: int) -> None:
-        """Leave bodies larger than that to the parser, which refuses them."""
+    def __init__(self, *, max_body_bytes: int, lane_of: Callable[[Request], Lane | None] | None = None) -> None:
+        """Leave bodies larger than that to the parser, which refuses them. `lane_of`: what takes requests like one."""
         self._largest_body = max_body_bytes
-        self._heads: dict[bytes, _Head] = {}
+        self._lane_of = lane_of
+        self._heads: dict[bytes, KnownHead] = {}
 
-    def read(self, data: bytes) -> Request | None:
-        """Return the request that `data` is, no more and no less, where its head is known.
+    def read(self, data: bytes) -> tuple[KnownHead, bytes] | None:
+        """Return head and body of the request that `data` is, no more and no less, where its head is known.
 
         To be asked only where a request may begin, and nothing of it has been read.
         """
@@ -63,7 +85,7 @@ class KnownHeads:
         body = data[end + 4 :]
         if head is None or len(body) != int(digits) or len(body) > self._largest_body:
             return None
-        return Request(head.method, head.target, head.headers, head.path, body)
+        return head, body
 
     def learn(self, data: bytes, request: Request) -> None:
         """Know a request's head from now on, where it leaves nothing to interpret and `data` is all of the request."""
@@ -84,4 +106,7 @@ class KnownHeads:
         ):
             if len(self._heads) >= _MOST_HEADS:
                 self._heads.clear()
-            self._heads[data[:start] + data[stop:end]] = _Head(request.method, request.target, headers, request.path)
+            before, behind = data[:start], data[stop : end + len(_END)]
+            lane = self._lane_of(request) if self._lane_of is not None else None
+            first = Request(request.method, request.target, headers, request.path)
+            self._heads[before + data[stop:end]] = KnownHead(first, before, behind, lane)

@@ -13,7 +13,7 @@ from trimtab.providers.http.rules import examine, without_upgrade
 
 if TYPE_CHECKING:
     from trimtab.providers.http.application import Application, ServerLimits
-    from trimtab.providers.http.known_heads import KnownHeads
+    from trimtab.providers.http.known_heads import KnownHead, KnownHeads
 
 __all__ = ["RequestReader", "Serving"]
 
@@ -52,6 +52,7 @@ class RequestReader(asyncio.Protocol):
         "_headers",
         "_host",
         "_incoming",
+        "_known",
         "_last",
         "_message_bytes",
         "_packet_bytes",
@@ -67,6 +68,8 @@ class RequestReader(asyncio.Protocol):
         self._server = server
         self._parser = httptools.HttpRequestParser(self)
         self._incoming: Request | None = None
+        self._known: KnownHead | None = None
+        """The head of the last request that had a known one: most likely the next one's, too."""
         self._complete: Request | None = None
         """The last request that the parser saw the end of."""
         self._headers: dict[bytes, bytes] = {}
@@ -92,6 +95,10 @@ class RequestReader(asyncio.Protocol):
         """Answer a request, in its turn."""
         raise NotImplementedError
 
+    def _take_short(self, head: KnownHead, body: bytes) -> bool:
+        """Answer a request on its head's short way, where there is one and it is clear; returns whether so."""
+        raise NotImplementedError
+
     def _permit_body(self) -> None:
         """Tell a caller that waits for leave to send its body."""
         raise NotImplementedError
@@ -113,8 +120,12 @@ class RequestReader(asyncio.Protocol):
             self._parse(data)
             return
         server = self._server
-        request = None if self._last or server.draining else server.heads.read(data)
-        if request is not None:
+        found = None if self._last or server.draining else server.heads.read(data)
+        if found is not None:
+            self._known, body = found
+            if self._take_short(self._known, body):
+                return
+            request = self._known.request(body)
             request.refusal = server.application.admit(request)
             self._take(request)
             return

@@ -14,6 +14,10 @@ from trimtab.providers.http.known_heads import KnownHeads
 if TYPE_CHECKING:
     import socket
     import ssl
+    from collections.abc import Callable
+
+    from trimtab.providers.http.application import Lane
+    from trimtab.providers.http.message import Request
 
 __all__ = ["HttpServer"]
 
@@ -27,10 +31,17 @@ class HttpServer:
     Every loop of a process that serves holds one `HttpServer`; with `reuse_port` several processes share a port.
     """
 
-    def __init__(self, application: Application, limits: ServerLimits | None = None) -> None:
+    def __init__(
+        self,
+        application: Application,
+        limits: ServerLimits | None = None,
+        *,
+        lane_of: Callable[[Request], Lane | None] | None = None,
+    ) -> None:
+        """`lane_of`: what takes requests whose head is like that of the one given, past the application's `handle`."""
         self.application = application
         self.limits = limits or ServerLimits()
-        self.heads = KnownHeads(max_body_bytes=self.limits.max_body_bytes)
+        self.heads = KnownHeads(max_body_bytes=self.limits.max_body_bytes, lane_of=lane_of)
         self.draining = False
         self._connections: set[ServerConnection] = set()
         self._server: asyncio.Server | None = None

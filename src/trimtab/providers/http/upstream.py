@@ -14,7 +14,7 @@ from trimtab.core.errors import UpstreamError
 if TYPE_CHECKING:
     from trimtab.providers.http.whole_answer import WholeAnswers
 
-__all__ = ["ConnectionOwner", "Listener", "UpstreamConnection"]
+__all__ = ["ConnectionOwner", "Listener", "Sink", "UpstreamConnection"]
 
 _MIN_STATUS = 100
 _SWITCHING = 101
@@ -41,6 +41,10 @@ class Sink(Protocol):
 
 class Listener(Protocol):
     """The call that a connection serves at the moment."""
+
+    def on_whole(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        """The answer came in one piece: there is nothing else for the sink, and no `on_end`."""
+        ...
 
     def on_end(self) -> None: ...
     def on_lost(self, error: UpstreamError, *, stale: bool) -> None:
@@ -132,6 +136,11 @@ class UpstreamConnection(asyncio.Protocol):
         if transport is not None:
             transport.write(request)
 
+    def hand_over(self, listener: Listener, sink: Sink) -> None:
+        """Let others hear the answer from here on."""
+        self._listener = listener
+        self._sink = sink
+
     def abandon(self) -> None:
         """Drop the connection in the middle of an answer that nobody wants."""
         self._listener = None
@@ -164,10 +173,22 @@ class UpstreamConnection(asyncio.Protocol):
         self.active = time.monotonic()
         if not (self._received or self._bodiless):
             answer = self._owner.whole.read(data)
-            if answer is not None:
-                self._take_whole(*answer)
+            if answer is not None:  # the parser has seen nothing of it, and is as it was
+                self._received = True
+                self._listener.on_whole(*answer)
+                if self._listener is not None:  # else the call was given up, and the connection with it
+                    self._listener = None
+                    if self._transport is not None and not self._transport.is_closing():
+                        self._owner.released(self)
                 return
         self._received = True
+        self._parse(data)
+        if self._completed and self._transport is not None and not self._transport.is_closing():
+            # Only now: what else these bytes held was sent before the next request, and must not answer it.
+            self._completed = False
+            self._owner.released(self)
+
+    def _parse(self, data: bytes) -> None:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserCallbackError:
@@ -181,24 +202,6 @@ class UpstreamConnection(asyncio.Protocol):
             if self._head_bytes > self._owner.limits.max_head_bytes and self._listener is not None:
                 self._fail("upstream_malformed", "the answer's headers do not end")
                 self.close()
-        if self._completed and self._transport is not None and not self._transport.is_closing():
-            # Only now: what else these bytes held was sent before the next request, and must not answer it.
-            self._completed = False
-            self._owner.released(self)
-
-    def _take_whole(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
-        """Hand over an answer that came in one piece; the parser has seen nothing of it, and is as it was."""
-        self._received = True
-        listener, sink = self._listener, self._sink
-        sink.on_head(status, headers)
-        if self._listener is not None and body:
-            sink.on_data(body)
-        if self._listener is None or listener is None:
-            return  # the call was given up, and the connection with it
-        self._listener = None
-        listener.on_end()
-        if self._transport is not None and not self._transport.is_closing():
-            self._owner.released(self)
 
     def eof_received(self) -> None:
         """Believe an end that was announced: over TLS, anybody on the way can make another (RFC 9112 §9.8)."""

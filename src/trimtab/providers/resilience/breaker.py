@@ -117,6 +117,10 @@ class CircuitBreaker:
             return self._ticket
         return self._admit(now)
 
+    def steady(self, now: float) -> int:
+        """Return the ticket of `allow` where that is decided at a glance, else 0; nothing is noted either way."""
+        return self._ticket if now < self._steady_until else 0
+
     def succeeded(self, ticket: int) -> None:
         """Count a call that the target answered."""
         if self.probing:

@@ -1,0 +1,325 @@
+"""The short way of the usual request means the same as the way through all layers, whatever comes of it."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from trimtab.gateway import express
+from trimtab.policy.keys import hash_key
+from trimtab.providers.resilience import RetryPolicy
+from trimtab.serving.limits import TeamLimit
+from trimtab.serving.snapshot import RolloutRoute
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trimtab.events import Generation
+
+BODY: dict[str, Any] = {
+    "model": "support-reply",
+    "user": "u-1",
+    "messages": [{"role": "user", "content": 'Where is order A-1007? \u20ac "quoted"'}],
+    "top_p": 0.5,
+}
+THROUGH_ALL_LAYERS: dict[str, Any] = {"trimtab": {}}
+"""Says nothing, but is read in the layers."""
+WELL = b'{"model": "m", "choices": [{"message": {"content": "Hi."}, "finish_reason": "stop"}], "usage": {"prompt_tokens": 9, "completion_tokens": 2}}'  # noqa: E501 - one line
+ITS_OWN = {"x-trimtab-generation", "x-request-id"}
+"""Headers that no two answers share."""
+KEY = "tt-key-of-a-team-0123456789"
+
+
+def framed(body: bytes, *lines: bytes, status: int = 200) -> bytes:
+    head = b"HTTP/1.1 %d X\r\ncontent-type: application/json\r\n" % status
+    return head + b"".join(line + b"\r\n" for line in lines) + b"content-length: %d\r\n\r\n%s" % (len(body), body)
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(WELL), WELL)
+SCRIPTS: dict[str, list[tuple[Any, ...]]] = {
+    "well": [(framed(WELL, b"x-request-id: r-1", b"openai-version: 1", b"server: x"),)],
+    "in two packets": [(framed(WELL)[:100], 0.05, framed(WELL)[100:])],
+    "head and body apart": [(framed(WELL)[: -len(WELL)], 0.05, WELL)],
+    "chunked": [(CHUNKED,)],
+    "until the connection closes": [(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n" + WELL, None)],
+    "an interim answer first": [(b"HTTP/1.1 103 Early Hints\r\n\r\n" + framed(WELL),)],
+    "another status": [(framed(WELL, status=201),)],
+    "no completion": [(framed(b"[1, 2]"),)],
+    "no JSON": [(framed(b"<html>"),)],
+    "nothing": [(framed(b""),)],
+    "no HTTP": [(b"SSH-2.0-OpenSSH\r\n",)],
+    "cut in the middle": [(framed(WELL)[:-5], None)],
+    "two answers": [(framed(WELL) + framed(WELL),)],
+    "an error that passes": [(500,)],
+    "an error that stays": [(500,), (502,), (503,)],
+    "a refusal": [(400,)],
+    "our key refused": [(401,)],
+    "a limit that passes": [((429, "retry-after-ms: 20"),)],
+    "closed when it was asked": [(None,)],
+    "closed again and again": [(None,), (None,), (None,), (None,)],
+    "silent": [(1.0,)],
+    "encoded": [(framed(WELL, b"content-encoding: gzip"),)],
+    "longer than is taken": [(framed(b'{"a": "%s"}' % (b"x" * 70_000)),)],
+}
+
+
+class Line:
+    """One kept-alive connection of a caller."""
+
+    def __init__(self, here: Any) -> None:
+        self._connection = socket.create_connection((here.host, here.port), timeout=10)
+        self._read = self._connection.makefile("rb")
+
+    def ask(self, body: dict[str, Any], *lines: str) -> None:
+        content = json.dumps(body).encode()
+        head = ["POST /v1/chat/completions HTTP/1.1", "host: localhost", "content-type: application/json", *lines]
+        text = "\r\n".join([*head, f"content-length: {len(content)}", "", ""])
+        self._connection.sendall(text.encode() + content)
+
+    def answer(self) -> tuple[str, dict[str, str], bytes]:
+        status = self._read.readline().decode().strip()
+        headers = {}
+        while line := self._read.readline().decode().strip():
+            name, _, value = line.partition(": ")
+            headers[name] = value
+        if status.split()[1] == "100":
+            return status, headers, b""
+        length = headers.get("content-length")
+        return status, headers, self._read.read(int(length)) if length else self._read.read()
+
+    def end_sending(self) -> None:
+        self._connection.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        self._read.close()
+        self._connection.close()
+
+
+def shown(answer: tuple[str, dict[str, str], bytes]) -> tuple[str, list[tuple[str, str]], bytes]:
+    status, headers, body = answer
+    named = [(name, "" if name in ITS_OWN else value) for name, value in headers.items()]
+    return status, named, body
+
+
+def facts(event: Generation) -> dict[str, Any]:
+    told = msgspec.structs.asdict(event)
+    for measured in ("id", "at_ms", "process", "latency_ms", "first_token_ms"):
+        del told[measured]
+    return told
+
+
+@pytest.fixture
+def taken(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Whether a request was taken on the short way, for each that was offered."""
+    found: list[bool] = []
+    take = express._Lane.take
+
+    def noted(*given: Any) -> bool:
+        found.append(take(*given))
+        return found[-1]
+
+    monkeypatch.setattr(express._Lane, "take", noted)
+    return found
+
+
+@pytest.fixture
+def play(stack: Callable[..., Any], release: Callable[..., Any], upstream: Any) -> Callable[..., dict[str, Any]]:
+    """Make both ways known, play a script, ask once more, and tell everything that anybody could see of it."""
+
+    def once(script: list[tuple[Any, ...]], extra: dict[str, Any], *lines: str, **options: Any) -> dict[str, Any]:
+        upstream.scripts.clear()
+        upstream.requests.clear()
+        for one in [("well",), ("well",), ("well",), *script]:
+            upstream.then(*one)
+        options = {"retry": RetryPolicy(base_seconds=0.01), "silence_timeout_seconds": 0.4, **options}
+        here = stack(release(system="Be brief."), upstream=upstream.base_url, max_answer_bytes=65_536, **options)
+        line, answers = Line(here), []
+        for _ in range(5):
+            line.ask({**BODY, **extra}, *lines)
+            answers.append(shown(line.answer()))
+            if dict(answers[-1][1]).get("connection") == "close":
+                break
+        line.close()
+        meters = {meter.team: meter._slots.mine() for meter in here.gateway.application.limits.meters}
+        recorded = sum("x-trimtab-generation" in dict(headers) for _, headers, _ in answers)
+        return {
+            "answers": answers,
+            "upstream": list(upstream.requests),
+            "events": [facts(event) for event in here.generations(recorded)],
+            "health": [one._replace(breaker=one.breaker._replace(seconds_left=0.0)) for one in _health(here)],
+            "meters": meters,
+            "calls left": [len(client._calls) for client in here.gateway._upstreams._clients.values()],
+        }
+
+    def _health(here: Any) -> Any:
+        return here.gateway.application.guards.health(time.monotonic())
+
+    return once
+
+
+@pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
+def test_whatever_is_answered_both_ways_tell_and_record_the_same(
+    play: Callable[..., dict[str, Any]], taken: list[bool], script: list[tuple[Any, ...]]
+) -> None:
+    short = play(script, {})
+    assert taken.count(True) >= 2
+    taken.clear()
+    assert play(script, THROUGH_ALL_LAYERS) == short
+    assert True not in taken
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"capture": False},
+        {"limits": {"*": TeamLimit(requests_per_minute=4)}},
+        {"limits": {"*": TeamLimit(usd_per_day=0.00004)}},
+        {"limits": {"*": TeamLimit(concurrent=1)}},
+        {"keys": {hash_key(KEY): "support"}, "limits": {"support": TeamLimit(requests_per_minute=100)}},
+    ],
+    ids=["no content", "requests", "money", "at once", "a key"],
+)
+def test_limits_and_keys_are_the_same_on_both_ways(
+    play: Callable[..., dict[str, Any]], taken: list[bool], options: dict[str, Any]
+) -> None:
+    lines = [f"authorization: Bearer {KEY}"] if "keys" in options else []
+    short = play([], {}, *lines, **options)
+    assert True in taken
+    assert play([], THROUGH_ALL_LAYERS, *lines, **options) == short
+
+
+def test_a_key_that_was_revoked_opens_nothing_any_more(
+    stack: Callable[..., Any], release: Callable[..., Any], snapshot: Callable[..., Any], taken: list[bool]
+) -> None:
+    prompt = release(system="Be brief.")
+    here = stack(prompt, keys={hash_key(KEY): "support"})
+    line = Line(here)
+    for _ in range(3):
+        line.ask(BODY, f"authorization: Bearer {KEY}")
+        assert line.answer()[0] == "HTTP/1.1 200 OK"
+    assert True in taken
+    here.publish(snapshot(prompt, revision=2, keys={hash_key("another"): "support"}))
+    line.ask(BODY, f"authorization: Bearer {KEY}")
+    assert line.answer()[0] == "HTTP/1.1 401 Unauthorized"
+    line.close()
+
+
+def test_a_new_snapshot_is_served_at_once(
+    stack: Callable[..., Any], release: Callable[..., Any], snapshot: Callable[..., Any], taken: list[bool]
+) -> None:
+    first, second = release(system="Be brief."), release(2, system="Be kind.")
+    here = stack(first)
+    line = Line(here)
+    for _ in range(3):
+        line.ask(BODY)
+        assert line.answer()[1]["x-trimtab-release"] == "support-reply#1"
+    here.publish(snapshot(second, revision=2))
+    line.ask(BODY)
+    assert line.answer()[1]["x-trimtab-release"] == "support-reply#2"
+    assert taken[-1]
+    line.close()
+
+
+def test_arms_are_drawn_and_mirrored_as_ever(
+    stack: Callable[..., Any], release: Callable[..., Any], taken: list[bool]
+) -> None:
+    rollout = RolloutRoute(
+        id="rol_1", candidate=release(2).digest, salt="s", stage=0, state="shadowing", weight=0.3, shadow=0.2
+    )
+    here = stack(release(system="Be brief."), release(2, system="Be kind."), rollout=rollout)
+    line, arms = Line(here), {}
+    for number in range(60):
+        unit = f"u-{number}"
+        line.ask({**BODY, "user": unit})
+        arms[unit] = line.answer()[1]["x-trimtab-arm"]
+    line.close()
+    assert {True, False} <= set(taken)
+    assert set(arms.values()) == {"stable", "candidate", "matched_control"}
+    mirrored = list(arms.values()).count("matched_control")
+    events = here.generations(60 + mirrored)
+    assert {event.unit: event.arm for event in events if event.arm != "shadow"} == arms
+    assert sum(event.arm == "shadow" for event in events) == mirrored
+
+
+def warmed(here: Any) -> Line:
+    line = Line(here)
+    for _ in range(3):
+        line.ask(BODY)
+        line.answer()
+    return line
+
+
+def test_a_caller_that_leaves_is_recorded_and_its_upstream_let_go(
+    stack: Callable[..., Any], release: Callable[..., Any], upstream: Any, taken: list[bool], eventually: Any
+) -> None:
+    for script in [("well",)] * 3:
+        upstream.then(*script)
+    upstream.then(5.0)
+    here = stack(release(system="Be brief."), upstream=upstream.base_url, limits={"*": TeamLimit(concurrent=9)})
+    line = warmed(here)
+    line.ask(BODY)
+    eventually(lambda: len(upstream.requests) == 4)
+    assert taken[-1]
+    line.close()
+    assert here.generations(4)[-1].status == "aborted"
+    assert here.gateway.application.limits.find("").spent_usd(0) == pytest.approx(0.0)
+    assert here.gateway.application.limits.find("")._slots.mine().in_flight == 0
+
+
+def test_a_caller_that_has_no_more_to_say_gets_its_answer(
+    stack: Callable[..., Any], release: Callable[..., Any], upstream: Any, taken: list[bool], eventually: Any
+) -> None:
+    for script in [("well",)] * 3:
+        upstream.then(*script)
+    upstream.then(0.3, "well")
+    here = stack(release(system="Be brief."), upstream=upstream.base_url)
+    line = warmed(here)
+    line.ask(BODY)
+    eventually(lambda: len(upstream.requests) == 4)
+    assert taken[-1]
+    line.end_sending()
+    status, _, _ = line.answer()
+    assert status == "HTTP/1.1 100 Continue"
+    status, headers, _ = line.answer()
+    assert (status, headers["connection"]) == ("HTTP/1.1 200 OK", "close")
+    line.close()
+
+
+def test_requests_that_come_meanwhile_wait_for_their_turn(
+    stack: Callable[..., Any], release: Callable[..., Any], upstream: Any, taken: list[bool]
+) -> None:
+    for script in [("well",)] * 3:
+        upstream.then(*script)
+    for number in range(3):
+        upstream.then(0.1, framed(WELL.replace(b"Hi.", b"%d" % number)))
+    here = stack(release(system="Be brief."), upstream=upstream.base_url)
+    line = warmed(here)
+    for _ in range(3):
+        line.ask(BODY)
+        time.sleep(0.02)
+    said = [json.loads(line.answer()[2])["choices"][0]["message"]["content"] for _ in range(3)]
+    assert said == ["0", "1", "2"]
+    assert True in taken
+    line.close()
+
+
+def test_a_gateway_that_stops_answers_what_it_took(
+    stack: Callable[..., Any], release: Callable[..., Any], upstream: Any, taken: list[bool], eventually: Any
+) -> None:
+    for script in [("well",)] * 3:
+        upstream.then(*script)
+    upstream.then(0.5, "well")
+    here = stack(release(system="Be brief."), upstream=upstream.base_url, drain_idle_seconds=0.05)
+    line = warmed(here)
+    line.ask(BODY)
+    eventually(lambda: len(upstream.requests) == 4)
+    assert taken[-1]
+    assert here.run(here.gateway.stop()) == 0
+    status, headers, _ = line.answer()
+    assert (status, headers["connection"]) == ("HTTP/1.1 200 OK", "close")
+    line.close()
