@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from trimtab.core.clock import Clock
     from trimtab.gateway.config import GatewayConfig
     from trimtab.providers.http import Exchange, Refusal, Request
-    from trimtab.providers.http.application import Lane
+    from trimtab.providers.http.lane import Lane
     from trimtab.serving.runtime import DataPlane
 
 __all__ = ["GatewayApplication"]

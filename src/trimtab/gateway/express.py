@@ -26,7 +26,7 @@ from trimtab.core.errors import TrimtabError, UpstreamError
 from trimtab.core.ids import new_id
 from trimtab.gateway.caller import MAX_UNIT_CHARACTERS, read_caller
 from trimtab.providers.http import Exchange, Request, UpstreamClient
-from trimtab.providers.http.connection import ServerConnection
+from trimtab.providers.http.lane import Line
 from trimtab.providers.http.message import STATUS_LINES
 from trimtab.providers.http.upstream import UpstreamConnection
 from trimtab.providers.openai import read_completion
@@ -39,7 +39,7 @@ from trimtab.serving.routing import Decision
 if TYPE_CHECKING:
     from trimtab.calls import Plans
     from trimtab.providers.http import Refusal, UpstreamCall
-    from trimtab.providers.http.application import Lane
+    from trimtab.providers.http.lane import Lane
     from trimtab.serving.generation import Answer
     from trimtab.serving.limits import TeamLimits
     from trimtab.serving.routing import RoutingTable, Served
@@ -168,7 +168,7 @@ class _Lane:
         self.head = msgspec.structs.replace(head, body=b"", refusal=None, principal="")
         self.team = ""
 
-    def take(self, connection: ServerConnection, body: bytes) -> bool:
+    def take(self, connection: Line, body: bytes) -> bool:
         """Send what was asked, and return `True`; or do nothing at all, and return `False`."""
         context = self._context
         table = context.plane.table
@@ -276,7 +276,7 @@ class _Call(msgspec.Struct, eq=False):
     """One call on the short way: what answers the caller, and what hears its upstream."""
 
     lane: _Lane
-    connection: ServerConnection
+    connection: Line
     upstream: UpstreamConnection
     decision: Decision
     way: _Way

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from trimtab.providers.http.connection import ServerConnection
     from trimtab.providers.http.exchange import Exchange
     from trimtab.providers.http.message import Refusal, Request
 
-__all__ = ["Application", "Lane", "ServerLimits"]
-
-Lane: TypeAlias = "Callable[[ServerConnection, bytes], bool]"
-"""Takes the body of a request whose head is known, on a connection that waits for one; `False`: the usual way, please.
-
-Where it takes it, it sets the connection's `exchange` and answers with `reply`.
-"""
+__all__ = ["Application", "ServerLimits"]
 
 
 class ServerLimits(msgspec.Struct, frozen=True, kw_only=True):

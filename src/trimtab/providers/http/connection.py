@@ -13,9 +13,8 @@ from trimtab.providers.http.message import Refusal, Request
 from trimtab.providers.http.request_reader import RequestReader, Serving
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from trimtab.providers.http.known_heads import KnownHead
+    from trimtab.providers.http.lane import Answering
 
 __all__ = ["ServerConnection"]
 
@@ -28,20 +27,6 @@ class Server(Serving, Protocol):
 
     def opened(self, connection: ServerConnection) -> None: ...
     def closed(self, connection: ServerConnection) -> None: ...
-
-
-class Answering(Protocol):
-    """What a connection asks of whatever answers a request on it: an `Exchange`, or what a lane puts in its place."""
-
-    @property
-    def on_pause(self) -> Callable[[], None] | None: ...
-    @property
-    def on_resume(self) -> Callable[[], None] | None: ...
-    @property
-    def request(self) -> Request: ...
-    @property
-    def started(self) -> bool: ...
-    def abort(self) -> None: ...
 
 
 class ServerConnection(RequestReader):

@@ -18,7 +18,7 @@ from trimtab.providers.http.message import Request
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from trimtab.providers.http.application import Lane
+    from trimtab.providers.http.lane import Lane
 
 __all__ = ["KnownHead", "KnownHeads"]
 

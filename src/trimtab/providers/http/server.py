@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
 
-    from trimtab.providers.http.application import Lane
+    from trimtab.providers.http.lane import Lane
     from trimtab.providers.http.message import Request
 
 __all__ = ["HttpServer"]
