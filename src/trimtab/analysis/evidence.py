@@ -17,7 +17,7 @@ from typing import Literal
 import msgspec
 
 from trimtab.analysis.sample_ratio import LevelState
-from trimtab.stats import Moments, PairedBetting, PendingPairs
+from trimtab.stats import Moments, PairedBetting, PendingPairs, RatioScale
 
 __all__ = [
     "Arms",
@@ -26,6 +26,7 @@ __all__ = [
     "MetricState",
     "Phase",
     "PhaseState",
+    "ScaleLearning",
     "Side",
     "Window",
     "decode_evidence",
@@ -109,14 +110,23 @@ class PhaseState(msgspec.Struct, kw_only=True):
 
 
 class CapLearning(msgspec.Struct, kw_only=True):
-    """The cap of an unbounded metric: stable's 99th percentile over its first units, frozen before any bet uses it.
+    """The cap of an unbounded metric, or the limit of a quantile: a quantile of stable's over its first units.
 
-    Frozen first, because a cap that moved with the data it clips would let the data choose its own scale.
+    Frozen before any bet uses it, because a cap that moved with the data it clips would let the data choose its scale.
     """
 
     value: float | None = None
     sample: list[float] = []
     """One measurement per unit until enough are there."""
+    units: list[str] = []
+
+
+class ScaleLearning(msgspec.Struct, kw_only=True):
+    """The scale of a ratio: stable's over its first units, frozen before any bet uses it."""
+
+    scale: RatioScale | None = None
+    sample: list[tuple[float, float]] = []
+    """Above and below the line, of one request per unit until enough are there."""
     units: list[str] = []
 
 
@@ -127,6 +137,7 @@ class EvidenceState(msgspec.Struct, kw_only=True):
     windows: dict[str, Window] = {}
     """By counting key."""
     caps: dict[str, CapLearning] = {}
+    scales: dict[str, ScaleLearning] = {}
     generations: dict[int, Arms] = {}
     """Generations per stage: says whether traffic flows in the step at hand."""
     scored: dict[str, int] = {}

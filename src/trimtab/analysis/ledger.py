@@ -5,12 +5,9 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from trimtab.analysis.evidence import Arms, CapLearning, EvidenceState, Side, Window
+from trimtab.analysis.evidence import Arms, EvidenceState, Side, Window
 from trimtab.analysis.sample_ratio import count_unit
-from trimtab.events import Generation
-from trimtab.stats import quantile
+from trimtab.analysis.scoring import Scoring
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -19,27 +16,15 @@ if TYPE_CHECKING:
     from trimtab.analysis.model import MetricSpec
     from trimtab.analysis.sample_ratio import Split
     from trimtab.analysis.scorers import Meter
+    from trimtab.events import Generation
     from trimtab.releases.model import CompiledRelease
 
-__all__ = ["LEARNING_UNITS", "Ledger", "ScorerResult", "counting_key", "margins_of", "unit_of"]
+__all__ = ["Ledger", "counting_key", "margins_of", "unit_of"]
 
-LEARNING_UNITS = 100
-"""Stable's units from which an unbounded metric's cap is learned."""
-_CAP_QUANTILE = 0.99
-_SMALLEST_CAP = 1e-9
-"""In the metric's unit; keeps the scale defined where stable measured only zeros."""
 _MAX_PER_WINDOW = 1000
 """A window counts its first thousand generations; more would not move a mean, only grow the state."""
 _SHADOW_PATIENCE_MS = 60_000
 """How long past its window a shadow unit waits for its other side: a slow candidate must not look like no candidate."""
-
-
-class ScorerResult(msgspec.Struct, frozen=True):
-    """What a registered scorer said about a generation."""
-
-    generation: Generation
-    name: str
-    value: float
 
 
 def unit_of(generation: Generation) -> str:
@@ -77,16 +62,11 @@ class Ledger:
         """`splits` and `position` (of a unit in [0, 1), by the assignment) are for the sizes of the arms."""
         self.state = state
         self.counted = counted
-        self.results: list[ScorerResult] = []
-        """Registered scorers' judgements since the list was last taken."""
-        self._meters = list(meters)
+        self.scoring = Scoring(state, meters)
         self._window_ms = window_ms
         self._shadow_stages = shadow_stages
         self._splits = splits or {}
         self._position = position
-        for meter in self._meters:
-            if meter.spec.learns_cap:
-                state.caps.setdefault(meter.spec.name, CapLearning())
 
     def add(self, generation: Generation, release: CompiledRelease | None, *, now_ms: int) -> None:
         """Fold one generation in. Aborted and already counted ones change nothing but the traffic seen."""
@@ -94,7 +74,7 @@ class Ledger:
             return
         side: Side = "control" if generation.arm in {"stable", "matched_control"} else "candidate"
         if side == "control":
-            self._learn_caps(generation, release)
+            self.scoring.learn(counting_key("live", unit_of(generation)), generation, release)
         if generation.arm == "stable":
             return
         self.state.generations.setdefault(generation.stage, Arms()).add(side)
@@ -105,7 +85,10 @@ class Ledger:
         window = self._window(key, phase, generation, side, now_ms)
         if window is not None:
             window.ids.append(generation.id)
-            self._score(window.sums.setdefault(side, {}), generation, release)
+            sums = window.sums.setdefault(side, {})
+            for name, score in self.scoring.scores(generation, release):
+                total, count = sums.get(name, (0.0, 0))
+                sums[name] = (total + score, count + 1)
 
     def _window(self, key: str, phase: Phase, generation: Generation, side: Side, now_ms: int) -> Window | None:
         """Return the open window this generation belongs to, opened if need be; `None` where it counts for none."""
@@ -134,57 +117,6 @@ class Ledger:
             return None
         return window
 
-    def _score(
-        self, sums: dict[str, tuple[float, int]], generation: Generation, release: CompiledRelease | None
-    ) -> None:
-        for meter in self._meters:
-            score = self._score_of(meter, generation, release)
-            if score is not None:
-                total, count = sums.get(meter.spec.name, (0.0, 0))
-                sums[meter.spec.name] = (total + score, count + 1)
-
-    def _score_of(self, meter: Meter, generation: Generation, release: CompiledRelease | None) -> float | None:
-        spec = meter.spec
-        measurement = meter.measure(generation, release)
-        if spec.scorer is not None:
-            self._note(spec.name, generation, measurement.value, measurement.error)
-        if measurement.value is None:
-            return None
-        cap = self.cap(spec.name) if spec.learns_cap else spec.cap
-        if cap is None and spec.learns_cap:
-            return None  # not frozen yet: nothing to rescale by
-        share = measurement.value if cap is None else min(measurement.value, cap) / cap
-        return 1.0 - share if spec.lower_is_better else share
-
-    def _note(self, name: str, generation: Generation, value: float | None, error: str) -> None:
-        self.state.scored[name] = self.state.scored.get(name, 0) + 1
-        if error:
-            self.state.scorer_errors[name] = self.state.scorer_errors.get(name, 0) + 1
-            self.state.last_scorer_error[name] = error
-        if value is not None:
-            self.results.append(ScorerResult(generation, name, value))
-
-    def cap(self, name: str) -> float | None:
-        """Return the frozen cap of a metric that learns one; `None` while it learns."""
-        learning = self.state.caps.get(name)
-        return None if learning is None else learning.value
-
-    def _learn_caps(self, generation: Generation, release: CompiledRelease | None) -> None:
-        key = ""
-        for meter in self._meters:
-            learning = self.state.caps.get(meter.spec.name)
-            if learning is None or learning.value is not None or not meter.spec.learns_cap:
-                continue
-            key = key or counting_key("live", unit_of(generation))
-            value = meter.measure(generation, release).value
-            if value is None or key in learning.units:
-                continue
-            learning.sample.append(value)
-            learning.units.append(key)
-            if len(learning.sample) >= LEARNING_UNITS:
-                learning.value = max(quantile(learning.sample, _CAP_QUANTILE), _SMALLEST_CAP)
-                learning.sample, learning.units = [], []
-
     def close(self, now_ms: int) -> list[str]:
         """Close the windows that are over at `now_ms`; returns the keys of the units newly counted, in order."""
         due = sorted(
@@ -209,12 +141,12 @@ class Ledger:
     def _count(self, window: Window) -> None:
         phase = self.state.phases[window.phase]
         means = {
-            side: {name: total / count for name, (total, count) in sums.items()} for side, sums in window.sums.items()
+            side: {name: min(max(total / count, 0.0), 1.0) for name, (total, count) in sums.items()}
+            for side, sums in window.sums.items()
         }
         for side in means:
             phase.units.add(side)
-        for meter in self._meters:
-            name = meter.spec.name
+        for name in self.scoring.names:
             metric = phase.metrics[name]
             scores = {side: by_name[name] for side, by_name in means.items() if name in by_name}
             if window.phase == "live":

@@ -1,8 +1,10 @@
 """Built-in metrics: what one generation measures, in the metric's own unit.
 
 `error`, `refusal`, `format` and `schema` are 1.0 for good and 0.0 for bad; `latency` is in milliseconds, `tokens` in
-output tokens, `cost` in US dollars, `length` in characters. `None` means that the metric does not apply: an errored
-generation has no format, a switched-off content capture no text. Aborted generations measure nothing: the caller left.
+output tokens, `cost` in US dollars, `length` in characters. `input_tokens`, `requests`, `errors`, `attempts` (model
+calls, retries among them) and `tool_calls` are counts, for metrics with names of their own. `None` means that the
+metric does not apply: an errored generation has no format, a switched-off content capture no text. Aborted generations
+measure nothing: the caller left.
 """
 
 from __future__ import annotations
@@ -110,6 +112,27 @@ def _length(generation: Generation, _release: CompiledRelease | None) -> float |
     return None if text is None else float(len(text))
 
 
+def _input_tokens(generation: Generation, _release: CompiledRelease | None) -> float | None:
+    return float(generation.input_tokens) if generation.status == "ok" and generation.input_tokens else None
+
+
+def _requests(generation: Generation, _release: CompiledRelease | None) -> float | None:
+    return None if generation.status == "aborted" else 1.0
+
+
+def _errors(generation: Generation, _release: CompiledRelease | None) -> float | None:
+    return None if generation.status == "aborted" else float(generation.status == "error")
+
+
+def _attempts(generation: Generation, _release: CompiledRelease | None) -> float | None:
+    return None if generation.status == "aborted" else float(generation.attempts)
+
+
+def _tool_calls(generation: Generation, _release: CompiledRelease | None) -> float | None:
+    captured = bool(generation.messages or generation.tool_calls)
+    return float(len(generation.tool_calls)) if captured and generation.status != "aborted" else None
+
+
 MEASURES: dict[str, Measure] = {
     "error": _error,
     "refusal": _refusal,
@@ -119,5 +142,10 @@ MEASURES: dict[str, Measure] = {
     "tokens": _tokens,
     "cost": _cost,
     "length": _length,
+    "input_tokens": _input_tokens,
+    "requests": _requests,
+    "errors": _errors,
+    "attempts": _attempts,
+    "tool_calls": _tool_calls,
 }
 """Name -> (generation, its release where known) -> measurement."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.machinery
+import math
 import re
 import sys
 from pathlib import Path
@@ -33,6 +34,8 @@ class Measurement(msgspec.Struct, frozen=True):
 
     value: float | None = None
     error: str = ""
+    per: float = 1.0
+    """Of a ratio, what stands below the line."""
 
 
 _NOTHING = Measurement()
@@ -41,12 +44,13 @@ _NOTHING = Measurement()
 class Meter:
     """One metric of a plan, ready to measure generations. Never raises."""
 
-    __slots__ = ("_foreign", "_measure", "spec")
+    __slots__ = ("_foreign", "_measure", "_per", "spec")
 
-    def __init__(self, spec: MetricSpec, measure: Measure, *, foreign: bool) -> None:
+    def __init__(self, spec: MetricSpec, measure: Measure, *, foreign: bool, per: Measure | None = None) -> None:
         self.spec = spec
         self._measure = measure
         self._foreign = foreign
+        self._per = per
 
     def measure(self, generation: Generation, release: CompiledRelease | None) -> Measurement:
         """Return the measurement of a generation; `release` is the one that answered, where it is known."""
@@ -54,7 +58,8 @@ class Meter:
             return _NOTHING
         if not self._foreign:
             value = self._measure(generation, release)
-            return _NOTHING if value is None else Measurement(value)
+            below = 1.0 if self._per is None else self._per(generation, release)
+            return _NOTHING if value is None or below is None else Measurement(value, per=below)
         result: object = None
         with ForeignCode() as call:
             result = self._measure(generation, release)
@@ -67,11 +72,14 @@ class Meter:
             return _NOTHING
         if not isinstance(result, bool | int | float):
             return Measurement(error=f"returned a {type(result).__name__}, not a number, a bool or None")
-        value = float(result)
-        top = float("inf") if self.spec.cap else 1.0
-        if 0.0 <= value <= top:
+        value, spec = float(result), self.spec
+        if spec.kind == "binary" and value not in {0.0, 1.0}:
+            return Measurement(error=f"returned {value:g}, which is neither 0 nor 1")
+        is_quantile = spec.kind == "quantile"
+        if 0.0 <= value <= (math.inf if spec.cap or is_quantile else 1.0) and not (is_quantile and math.isinf(value)):
             return Measurement(value)
-        return Measurement(error=f"returned {value:g}, which is not between 0 and {'its cap' if self.spec.cap else 1}")
+        bounds = "a finite number from 0" if is_quantile else f"between 0 and {'its cap' if spec.cap else 1}"
+        return Measurement(error=f"returned {value:g}, which is not {bounds}")
 
 
 class ScorerLibrary:
@@ -92,7 +100,8 @@ class ScorerLibrary:
     def _meter(self, spec: MetricSpec) -> Meter:
         scorer = spec.scorer
         if scorer is None:
-            return Meter(spec, MEASURES[spec.name], foreign=False)
+            per = None if spec.per is None else MEASURES[spec.per]
+            return Meter(spec, MEASURES[spec.source], foreign=False, per=per)
         if scorer.python is not None:
             function = self._load(spec.name, scorer.python)
             return Meter(spec, lambda generation, _release: function(generation), foreign=True)

@@ -9,7 +9,8 @@ import msgspec
 
 from trimtab.analysis.model import MetricEvidence
 from trimtab.analysis.sample_ratio import RatioEvidence
-from trimtab.analysis.words import describe
+from trimtab.analysis.scoring import LEARNING_UNITS, learned_units
+from trimtab.analysis.words import describe, still_learning
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,7 +106,8 @@ def judge(
 def _metric(state: EvidenceState, spec: MetricSpec, phase: Phase, limits: Limits, unit: str) -> MetricEvidence:
     metric: MetricState = state.phases[phase].metrics[spec.name]
     limit = limits.alarm if spec.role == "signal" else limits.rollback
-    learning = state.caps.get(spec.name)
+    edge = state.caps[spec.name].value if spec.name in state.caps else spec.limit or spec.cap
+    scale = state.scales[spec.name].scale if spec.name in state.scales else None
     evidence = MetricEvidence(
         name=spec.name,
         role=spec.role,
@@ -123,10 +125,14 @@ def _metric(state: EvidenceState, spec: MetricSpec, phase: Phase, limits: Limits
         promotion_limit=limits.promotion,
         failed=metric.harm.log_peak >= math.log(limit) and spec.role != "goal",
         passed=metric.non_inferior.log_peak >= math.log(limits.promotion),
-        cap=learning.value if learning is not None and spec.learns_cap else spec.cap,
+        type=spec.kind,
+        cap=edge if spec.kind == "mean" else None,
+        threshold=edge if spec.kind == "quantile" else None,
+        ratio=None if scale is None else scale.ratio,
         dry_run=spec.dry_run,
     )
-    words = describe(evidence, spec, unit)
+    learned = learned_units(state, spec)
+    words = describe(evidence, spec, unit) if learned is None else still_learning(spec, learned, LEARNING_UNITS, unit)
     if spec.dry_run:
         words += " Dry run: it decides nothing." + _scorer_trouble(state, spec.name)
     return msgspec.structs.replace(evidence, words=words)

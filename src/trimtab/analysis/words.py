@@ -4,14 +4,35 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trimtab.analysis.model import HEAVY_TAILED
+from trimtab.stats import RATIO_REACH
 
 if TYPE_CHECKING:
     from trimtab.analysis.model import MetricEvidence, MetricSpec
 
-__all__ = ["describe", "odds"]
+__all__ = ["describe", "odds", "still_learning"]
 
-_UNITS = {"latency": " ms", "tokens": " tokens", "length": " characters"}
+_UNITS = {
+    "latency": " ms",
+    "tokens": " tokens",
+    "length": " characters",
+    "input_tokens": " input tokens",
+    "requests": " requests",
+    "errors": " errors",
+    "attempts": " model calls",
+    "tool_calls": " tool calls",
+}
+_PER = {
+    "latency": (1000, "second"),
+    "tokens": (1000, "1,000 tokens"),
+    "cost": (1, "dollar"),
+    "length": (1000, "1,000 characters"),
+    "input_tokens": (1000, "1,000 input tokens"),
+    "requests": (1, "request"),
+    "errors": (1, "error"),
+    "attempts": (1, "model call"),
+    "tool_calls": (1, "tool call"),
+}
+"""How many of what a ratio is told per."""
 _GOOD = {"error": "requests without an error", "refusal": "answers that are not refusals"}
 
 
@@ -40,10 +61,26 @@ def describe(evidence: MetricEvidence, spec: MetricSpec, unit: str) -> str:
     clipped = ""
     if evidence.cap is not None:
         clipped = f", each request clipped at {_quantity(evidence.cap, spec)}"
-    return f"`{spec.name}`{_meaning(spec)} {_change(before, after, evidence, spec)} ({who}{clipped}); {proof}."
+    return (
+        f"`{spec.name}`{_meaning(evidence, spec)} {_change(before, after, evidence, spec)} ({who}{clipped}); {proof}."
+    )
 
 
-def _meaning(spec: MetricSpec) -> str:
+def still_learning(spec: MetricSpec, learned: int, needed: int, unit: str) -> str:
+    """Return what a metric says before what it holds requests against is known of stable."""
+    if learned < needed:
+        return (
+            f"`{spec.name}`: nothing to compare yet; it learns of stable from {learned:,} of {needed:,} {unit}s so far."
+        )
+    return f"`{spec.name}`: nothing to compare; stable's ratio is zero over its first {learned:,} {unit}s."
+
+
+def _meaning(evidence: MetricEvidence, spec: MetricSpec) -> str:
+    if evidence.threshold is not None:
+        edge = _quantity(evidence.threshold, spec)
+        reach = f"within {edge}" if spec.lower_is_better else f"that reach {edge}"
+        whose = "" if spec.limit is not None else f", stable's {100 * spec.learned_share:g} % quantile"
+        return f" (requests {reach}{whose})"
     return f" ({_GOOD[spec.name]})" if spec.name in _GOOD else ""
 
 
@@ -51,29 +88,33 @@ def _change(before: str, after: str, evidence: MetricEvidence, spec: MetricSpec)
     if before == after:
         return f"stayed at {after}"
     better = (evidence.candidate_mean or 0.0) > (evidence.control_mean or 0.0)
-    verb = "rose" if better is not (spec.lower_is_better and evidence.cap is not None) else "fell"
+    in_own_unit = evidence.cap is not None or evidence.ratio is not None
+    verb = "rose" if better is not (spec.lower_is_better and in_own_unit) else "fell"
     return f"{verb} from {before} to {after}"
 
 
 def _value(score: float, evidence: MetricEvidence, spec: MetricSpec) -> str:
     if evidence.cap is not None:
         return _quantity((1 - score if spec.lower_is_better else score) * evidence.cap, spec)
+    if evidence.ratio is not None:
+        many, word = _PER[spec.per or "requests"]
+        excess = 2.0 * RATIO_REACH * (0.5 - score if spec.lower_is_better else score - 0.5)
+        return f"{_quantity(max(0.0, 1.0 + excess) * evidence.ratio * many, spec)} per {word}"
     return f"{100 * score:.1f} %"
 
 
 def _quantity(value: float, spec: MetricSpec) -> str:
-    if spec.name == "cost":
+    if spec.source == "cost":
         return f"${value:.3g}"
     number = f"{value:,.0f}" if value >= 10 else f"{value:.3g}"  # noqa: PLR2004 - whole numbers from ten on
-    return number + _UNITS.get(spec.name, "")
+    return number + _UNITS.get(spec.source, "")
 
 
 def _margin(evidence: MetricEvidence, spec: MetricSpec) -> str:
+    worse = "more" if spec.lower_is_better else "less"
     if evidence.cap is not None:
-        return (
-            f"{_quantity(evidence.margin * evidence.cap, spec)} more"
-            if spec.name in HEAVY_TAILED
-            else (f"{_quantity(evidence.margin * evidence.cap, spec)}")
-        )
+        return f"{_quantity(evidence.margin * evidence.cap, spec)} {worse}"
+    if evidence.ratio is not None:
+        return f"{100 * spec.allowance:g} % {worse}"
     points = 100 * evidence.margin
     return f"{points:g} point{'' if points == 1 else 's'}"

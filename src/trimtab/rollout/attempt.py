@@ -20,8 +20,8 @@ from trimtab.serving.assignment import bucket_after, salted
 
 if TYPE_CHECKING:
     from trimtab.analysis.evidence import Phase
-    from trimtab.analysis.ledger import ScorerResult
     from trimtab.analysis.scorers import Meter, ScorerLibrary
+    from trimtab.analysis.scoring import ScorerResult
     from trimtab.events import Generation, Withdrawal
     from trimtab.releases.model import CompiledRelease
     from trimtab.rollout.model import GateAnswer, Rollout
@@ -103,7 +103,8 @@ class Attempt:
 
     def take_results(self) -> list[ScorerResult]:
         """Return the registered scorers' results since the last call."""
-        results, self.ledger.results = self.ledger.results, []
+        scoring = self.ledger.scoring
+        results, scoring.results = scoring.results, []
         return results
 
     def save(self, tx: ControlTransaction) -> None:

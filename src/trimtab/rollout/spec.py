@@ -168,7 +168,7 @@ def encode_plan(plan: RolloutPlan) -> bytes:
     defaults must therefore never change.
     """
     written = _written(plan, _FIRST_KEYS)
-    metrics = [msgspec.structs.replace(metric, margin=metric.tolerance) for metric in plan.metrics]
+    metrics = [msgspec.structs.replace(metric, margin=metric.allowance) for metric in plan.metrics]
     written["metrics"] = [_written(metric, _FIRST_METRIC_KEYS) for metric in metrics]
     return canonical_json(written)
 

@@ -71,8 +71,12 @@ class RatioScale(msgspec.Struct, frozen=True):
 
     def score(self, numerator: float, denominator: float, *, lower_is_better: bool = True) -> float:
         """Return the score in [0, 1] of one unit's sums; higher is better."""
+        return min(max(self.line(numerator, denominator, lower_is_better=lower_is_better), 0.0), 1.0)
+
+    def line(self, numerator: float, denominator: float, *, lower_is_better: bool = True) -> float:
+        """Return the score before it is clipped; linear, so that means of it are what means of the parts score."""
         excess = (numerator - self.ratio * denominator) / (self.ratio * self.denominator)
-        share = min(max(excess / self.reach, -1.0), 1.0)
+        share = excess / self.reach
         return 0.5 - share / 2.0 if lower_is_better else 0.5 + share / 2.0
 
 

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trimtab.analysis.evidence import EvidenceState, decode_evidence, encode_evidence
-from trimtab.analysis.ledger import LEARNING_UNITS, Ledger, margins_of
+from trimtab.analysis.ledger import Ledger, margins_of
 from trimtab.analysis.model import MetricSpec, ScorerSpec
 from trimtab.analysis.scorers import ScorerLibrary
+from trimtab.analysis.scoring import LEARNING_UNITS
 from trimtab.events import Generation
 
 SPECS = (MetricSpec(name="error", margin=0.02), MetricSpec(name="latency", margin=0.1))
@@ -131,10 +132,10 @@ def test_shadow_and_live_count_the_same_unit_apart() -> None:
 def test_an_unbounded_metric_bets_only_after_its_cap_is_frozen() -> None:
     book = ledger()
     for index in range(LEARNING_UNITS):
-        assert book.cap("latency") is None
+        assert book.state.caps["latency"].value is None
         book.add(seen(f"u{index}", arm="stable", latency_ms=float(index + 1)), None, now_ms=0)
         book.add(seen(f"u{index}", id=f"again{index}", arm="stable", latency_ms=1e6), None, now_ms=0)
-    assert book.cap("latency") == 99.0
+    assert book.state.caps["latency"].value == 99.0
     book.add(seen("slow", latency_ms=5000.0), None, now_ms=0)
     book.add(seen("middling", latency_ms=49.5), None, now_ms=0)
     book.close(10 * SECOND)
@@ -159,7 +160,7 @@ def test_an_explicit_cap_and_direction_are_used_at_once() -> None:
 def test_registered_scorers_report_what_they_said_and_built_ins_do_not() -> None:
     book = ledger(specs=(MetricSpec(name="error"), MetricSpec(name="mine", scorer=ScorerSpec(regex="x"))))
     book.add(seen("ann", output="x"), None, now_ms=0)
-    assert [(result.name, result.value) for result in book.results] == [("mine", 1.0)]
+    assert [(result.name, result.value) for result in book.scoring.results] == [("mine", 1.0)]
 
 
 def test_a_clock_ahead_of_ours_does_not_hold_a_window_open() -> None:

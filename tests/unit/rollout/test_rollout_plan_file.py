@@ -74,6 +74,23 @@ def test_plans_of_the_first_version_keep_their_digests() -> None:
     ]
 
 
+def test_metric_types_read_as_written_and_survive_storage() -> None:
+    text = b"""metrics:
+  - {name: error}
+  - {name: latency, type: quantile, quantile: 0.99}
+  - {name: slow, of: latency, limit: 2000}
+  - {name: cost-per-token, of: cost, per: tokens, margin: 0.2}
+steps: [{setWeight: 5}]
+"""
+    plan = parse_plan(text)
+    assert [metric.kind for metric in plan.metrics] == ["binary", "quantile", "quantile", "ratio"]
+    stored = decode_plan(encode_plan(plan))
+    assert [metric.tolerance for metric in stored.metrics] == [metric.tolerance for metric in plan.metrics]
+    assert encode_plan(stored) == encode_plan(plan)
+    with pytest.raises(SourceError, match="binary is what is 0 or 1"):
+        parse_plan(b"metrics:\n  - name: latency\n    type: binary\nsteps: [{setWeight: 5}]\n")
+
+
 def test_the_built_in_plan_is_sound_and_survives_storage() -> None:
     assert list(plan_problems(default_plan())) == []
     assert list(plan_warnings(default_plan())) == []
