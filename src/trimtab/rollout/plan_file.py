@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -10,10 +10,10 @@ import msgspec
 from trimtab.artifacts.document import Node, nearest
 from trimtab.artifacts.yaml_source import parse_yaml
 from trimtab.core.errors import SourceError
-from trimtab.rollout.foreign_keys import foreign_hint
+from trimtab.rollout.foreign_keys import MANIFEST_HINT, foreign_hint
 from trimtab.rollout.plan_check import plan_problems, plan_warnings
+from trimtab.rollout.plan_complaint import node_at, translate
 from trimtab.rollout.spec import RolloutPlan
-from trimtab.rollout.steps import DURATION_PATTERN, URL_PATTERN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -45,6 +45,9 @@ def read_plan(text: bytes, *, path: str = "rollout.yaml") -> PlanReading:
         root = parse_yaml(_decode(text, path), path)
     except SourceError as error:
         return PlanReading(plan=None, errors=[error], warnings=[])
+    manifest = _manifest(root)
+    if manifest is not None:
+        return PlanReading(plan=None, errors=[manifest], warnings=[])
     errors = sorted(_complaints(root, RolloutPlan, ()), key=lambda error: error.line or 0)
     if errors:
         return PlanReading(plan=None, errors=errors, warnings=[])
@@ -52,6 +55,15 @@ def read_plan(text: bytes, *, path: str = "rollout.yaml") -> PlanReading:
     errors = [_located(problem, root, "invalid_plan") for problem in plan_problems(plan)]
     warnings = [_located(problem, root, "doubtful_plan") for problem in plan_warnings(plan)]
     return PlanReading(plan=None if errors else plan, errors=errors, warnings=warnings)
+
+
+def _manifest(root: Node) -> SourceError | None:
+    """Return the one thing to say of a Kubernetes object: each of its keys is wrong, and telling all helps nobody."""
+    if not isinstance(root.value, dict) or not {"apiVersion", "kind"} & root.value.keys():
+        return None
+    kind = root.value.get("kind")
+    named = f" (`kind: {kind.value}`)" if kind is not None and isinstance(kind.value, str) else ""
+    return root.error("foreign_manifest", f"this is a Kubernetes object{named}, not a plan", hint=MANIFEST_HINT)
 
 
 def _decode(text: bytes, path: str) -> str:
@@ -63,7 +75,7 @@ def _decode(text: bytes, path: str) -> str:
 
 
 def _located(problem: PlanProblem, root: Node, code: str) -> SourceError:
-    node = _at(root, problem.path)
+    node = node_at(root, problem.path)
     subject = f"{node.name}: " if node.field else ""
     return node.error(code, subject + problem.message, hint=problem.hint)
 
@@ -74,21 +86,29 @@ def _complaints(node: Node, kind: type[msgspec.Struct], keys: tuple[str, ...]) -
         yield _mistyped(node, kind)
         return
     fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
-    sound = True
-    for key, child in node.value.items():
-        found = list(
-            _value_complaints(child, fields[key].type, (*keys, key))
-            if key in fields
-            else [_unknown(child, key, list(fields), keys)]
-        )
-        sound = sound and not found
-        yield from found
+    known = {key: child for key, child in node.value.items() if key in fields}
+    unknown = [_unknown(child, key, list(fields), keys) for key, child in node.value.items() if key not in fields]
+    if not keys:
+        blocks = [child.value for key, child in node.value.items() if key not in fields]
+        unknown += [wrong for block in blocks for wrong in _foreign_block(block, list(fields))]
+    yield from unknown
+    found = [
+        wrong for key, child in known.items() for wrong in _value_complaints(child, fields[key].type, (*keys, key))
+    ]
     for name, field in fields.items():
-        if field.required and name not in node.value:
-            sound = False
-            yield node.error("missing_field", f"{_named(keys)} needs `{name}`")
-    if sound:
-        yield from _mistakes(node, kind)
+        told = any(f"`{name}" in (wrong.hint or "") for wrong in unknown)
+        if field.required and name not in known and not told:
+            found.append(node.error("missing_field", f"{_named(keys)} needs `{name}`"))
+    yield from found
+    if not found and (known or not unknown):  # else what is missing would be told twice
+        yield from _mistakes(dataclasses.replace(node, value=known), kind)
+
+
+def _foreign_block(block: object, known: Sequence[str]) -> Iterator[SourceError]:
+    """Yield what to write instead of each key in a block as another tool has it, such as Flagger's `analysis`."""
+    for key, child in block.items() if isinstance(block, dict) else ():
+        if foreign_hint(key, ()) is not None:
+            yield _unknown(child, key, known, ())
 
 
 def _value_complaints(node: Node, kind: Any, keys: tuple[str, ...]) -> Iterator[SourceError]:  # noqa: ANN401 - any type
@@ -121,7 +141,7 @@ def _mistyped(node: Node, kind: type[msgspec.Struct]) -> SourceError:
     try:
         msgspec.convert(node.plain(), kind)
     except msgspec.ValidationError as error:
-        return _translate(str(error), node, kind)
+        return translate(str(error), node, kind)
     return node.wrong_type("a mapping")
 
 
@@ -129,7 +149,7 @@ def _mistakes(node: Node, kind: Any) -> Iterator[SourceError]:  # noqa: ANN401 -
     try:
         msgspec.convert(node.plain(), kind)
     except msgspec.ValidationError as error:
-        yield _translate(str(error), node, kind)
+        yield translate(str(error), node, kind)
 
 
 def _unknown(node: Node, key: str, known: Sequence[str], keys: Sequence[str]) -> SourceError:
@@ -137,73 +157,8 @@ def _unknown(node: Node, key: str, known: Sequence[str], keys: Sequence[str]) ->
     return node.error("unknown_field", f"`{key}` is not a field of {_named(keys)}", hint=hint)
 
 
-_PLACE = re.compile(r" - at `\$(?P<path>[^`]*)`$")
-_TOKEN = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]")
-
-
-def _translate(message: str, at: Node, kind: Any) -> SourceError:  # noqa: ANN401 - any type
-    """Return msgspec's complaint about a node, or something in it, with the line it is about."""
-    place = _PLACE.search(message)
-    what = message[: place.start()] if place else message
-    path = tuple(int(index) if index else key for key, index in _TOKEN.findall(place["path"] if place else ""))
-    node = _at(at, path)
-    subject = f"{node.name}: " if node.field else ""
-    return node.error("invalid_plan", f"{subject}{_readable(what)}", hint=_hint(what, node, kind))
-
-
-def _at(node: Node, path: Sequence[str | int]) -> Node:
-    """Return the node at a path, or the deepest one on the way that exists."""
-    for token in path:
-        child = _child(node, token)
-        if child is None:
-            break
-        node = child
-    return node
-
-
-def _child(node: Node, token: str | int) -> Node | None:
-    if isinstance(token, str):
-        return node.value.get(token) if isinstance(node.value, dict) else None
-    return node.value[token] if isinstance(node.value, list) and token < len(node.value) else None
-
-
 def _named(keys: Sequence[str]) -> str:
     if not keys:
         return "a rollout plan"
     named = {"metrics": "a metric", "steps": "a step", "notify": "a target of `notify`"}
     return named.get(keys[-1], f"`{keys[-1]}`")
-
-
-def _readable(what: str) -> str:
-    plain = what.replace("\\\\", "\\")
-    if DURATION_PATTERN in plain:
-        return "this is not a duration"
-    return "this is not a URL of http or https" if URL_PATTERN in plain else what
-
-
-def _hint(what: str, node: Node, kind: Any) -> str | None:  # noqa: ANN401 - any type
-    is_number = isinstance(node.value, int | float)
-    if DURATION_PATTERN in what.replace("\\\\", "\\") or (what.startswith("Expected `str`") and is_number):
-        seconds = f"; `{node.value}s` are {node.value} seconds" if is_number else ""
-        return f"write a number and a unit: 500ms, 30s, 5m, 2h or 1d{seconds}"
-    if what.startswith(("Expected `float`", "Expected `int`")) and isinstance(node.value, str):
-        return "write the number alone, without quotes or `%`"
-    if what.startswith("Invalid enum value"):
-        return nearest(str(node.value), _choices(msgspec.inspect.type_info(kind)))
-    if what.startswith("a step has exactly one") and isinstance(node.value, dict):
-        empty = [key for key, value in node.value.items() if value.value is None]
-        return f"write `{empty[0]}: {{}}`: nothing after the colon means nothing is there" if empty else None
-    return None
-
-
-def _choices(info: msgspec.inspect.Type) -> list[str]:
-    """Return the words that a field, or each item of it, may be."""
-    match info:
-        case msgspec.inspect.LiteralType(values=values):
-            return [str(value) for value in values]
-        case msgspec.inspect.ListType(item_type=item):
-            return _choices(item)
-        case msgspec.inspect.UnionType(types=types):
-            return [word for one in types for word in _choices(one)]
-        case _:
-            return []

@@ -12,6 +12,8 @@ from trimtab.core.errors import InputError
 
 __all__ = [
     "DURATION_PATTERN",
+    "ENVIRONMENT_NAME_PATTERN",
+    "URL_PATTERN",
     "AnalysisStep",
     "BakeStep",
     "Count",
@@ -30,7 +32,8 @@ __all__ = [
 DURATION_PATTERN = r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)$"
 Duration = Annotated[str, msgspec.Meta(pattern=DURATION_PATTERN, description="A number and ms, s, m, h or d.")]
 URL_PATTERN = r"^https?://[\x21-\x7e]+$"
-EnvironmentName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
+ENVIRONMENT_NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]{0,127}$"
+EnvironmentName = Annotated[str, msgspec.Meta(pattern=ENVIRONMENT_NAME_PATTERN)]
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 Percent = Annotated[float, msgspec.Meta(gt=0, le=100)]
 Count = Annotated[int, msgspec.Meta(ge=0)]

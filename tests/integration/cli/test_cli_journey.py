@@ -161,16 +161,6 @@ def test_a_rollout_that_ends_cannot_be_steered(trimtab: Trimtab) -> None:
     assert "cannot resume" in done.stderr
 
 
-def test_lint_tells_what_a_plan_will_do(trimtab: Trimtab, data: Callable[..., Any], shop: Path) -> None:
-    done = trimtab("rollout", "lint", "support-reply/rollout.yaml")
-    assert done.stdout.splitlines()[:2] == ["1. shadow 5 % for 8s, at least 20 units", "2. weight 10 %"]
-    assert data("rollout", "lint", "support-reply/rollout.yaml")["alpha"] == 0.05
-    (shop / "bad.yaml").write_text("alpha: 0.05\nsteps:\n  - setWeight: 300\n")
-    bad = trimtab("rollout", "lint", "bad.yaml")
-    assert (bad.returncode, bad.stdout) == (2, "")
-    assert "bad.yaml:3" in bad.stderr
-
-
 def test_a_key_is_shown_once_and_its_secret_is_nowhere_on_disk(
     trimtab: Trimtab, data: Callable[..., Any], shop: Path
 ) -> None:

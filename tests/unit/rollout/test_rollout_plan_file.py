@@ -129,7 +129,7 @@ def test_the_built_in_plan_is_sound_and_survives_storage() -> None:
         ("alpha: 0.05\n", 1, "missing_field", "needs `steps`"),
         ("steps:\n  - shadow: {traffic: 5}\n", 2, "missing_field", "needs `duration`"),
         ("steps: [\n", 2, "malformed_yaml", "not YAML"),
-        ("steps: {}\n", 1, "invalid_plan", "array"),
+        ("steps: {}\n", 1, "invalid_plan", "must be a list, not a mapping"),
         ("steps: []\n", 1, "invalid_plan", "length >= 1"),
     ],
 )

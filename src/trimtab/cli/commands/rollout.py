@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from trimtab.cli.commands.rollout_plan import lint, schema
 from trimtab.cli.output import ago, emit_json, json_option, say, table
 from trimtab.core.clock import SystemClock
 
@@ -163,26 +163,5 @@ resume = _steering("resume", "Go on with a paused rollout.")
 promote = _steering("promote", "Make the candidate stable now, skipping what is left of the plan.")
 abort = _steering("abort", "Roll back now.")
 
-
-@command.command("lint")
-@click.argument("file", type=click.Path(path_type=Path))
-@json_option
-def lint(file: Path, as_json: bool) -> None:  # noqa: FBT001 - click's signature
-    """Check a rollout.yaml and tell what it will do."""
-    from trimtab.rollout.plan_file import parse_plan
-
-    plan = parse_plan(_read(file), path=str(file))
-    if as_json:
-        emit_json(plan)
-        return
-    for index, step in enumerate(plan.steps, start=1):
-        print(f"{index}. {step.text}")
-
-
-def _read(file: Path) -> bytes:
-    from trimtab.core.errors import SourceError
-
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise SourceError("unreadable_file", f"cannot read the plan: {error.strerror}", path=str(file)) from error
+command.add_command(lint)
+command.add_command(schema)
