@@ -16,6 +16,7 @@ import msgspec
 
 from trimtab.bootstrap import settings
 from trimtab.cli.main import COMMANDS, cli
+from trimtab.evidence.tables import KINDS, SCHEMA_VERSION, schema_of
 from trimtab.providers.resilience.policy import BreakerPolicy, RetryPolicy
 from trimtab.rollout.spec import plan_json_schema
 
@@ -28,6 +29,7 @@ def pages() -> dict[Path, str]:
     return {
         REFERENCE / "commands.md": _commands(),
         REFERENCE / "settings.md": _settings(),
+        REFERENCE / "evidence-columns.md": _columns(),
         REFERENCE / "schemas" / "settings.schema.json": _json(msgspec.json.schema(settings.Settings)),
         REFERENCE / "schemas" / "rollout.schema.json": _json(plan_json_schema()),
     }
@@ -84,12 +86,33 @@ def _settings() -> str:
         ("gateway.retry", RetryPolicy),
         ("gateway.breaker", BreakerPolicy),
         ("server", settings.ServerSettings),
+        ("evidence", settings.EvidenceSettings),
         ("providers.NAME", settings.ProviderSettings),
     ]
     for prefix, struct in sections:
         parts.append(f"## {f'[{prefix}]' if prefix else 'Top level'}\n\n{inspect.getdoc(struct)}\n\n")
         parts.append("| key | type | default | environment | meaning |\n|---|---|---|---|---|\n")
         parts.extend(_rows(prefix, struct))
+        parts.append("\n")
+    return "".join(parts)
+
+
+def _columns() -> str:
+    parts = [
+        _GENERATED,
+        f"# Columns of evidence, version {SCHEMA_VERSION}\n\n",
+        "What the Parquet files hold ([where they lie, how to ask them](evidence.md)). Columns are only ever added;\n",
+        "none is null: what is not known is empty or 0.\n\n",
+    ]
+    for kind, struct in KINDS.items():
+        notes: dict[str, str] = {}
+        for base in reversed(struct.__mro__):
+            if base.__module__ == struct.__module__:
+                notes |= _attribute_docs(base)
+        parts.append(f"## {kind}\n\n{inspect.getdoc(struct)}\n\n| column | type | meaning |\n|---|---|---|\n")
+        for field in schema_of(kind):
+            note = notes.get("at_ms" if field.name == "began_at" else field.name, "")
+            parts.append(f"| `{field.name}` | {field.type} | {note.replace('|', '&#124;')} |\n")
         parts.append("\n")
     return "".join(parts)
 

@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from trimtab.api.evidence import EVIDENCE_QUESTIONS, answer
 from trimtab.core.errors import InputError, NotFoundError, TrimtabError
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
     from trimtab.control.plane import ControlPlane
+    from trimtab.evidence.reader import EvidenceReader
 
 __all__ = ["api_routes", "http_error"]
 
@@ -58,9 +60,9 @@ def _body(request_body: bytes, content_type: str, kind: type[_T]) -> _T:
         raise InputError("invalid_body", str(error), param="body") from error
 
 
-def api_routes(plane: ControlPlane) -> list[BaseRoute]:
+def api_routes(plane: ControlPlane, evidence: EvidenceReader) -> list[BaseRoute]:
     """Return the routes under /api/v1 and the health checks."""
-    return _Api(plane).routes()
+    return _Api(plane, evidence).routes()
 
 
 async def http_error(request: Request, error: Exception) -> Response:
@@ -97,8 +99,9 @@ def _handler(answer: Callable[[Request, bytes], Response]) -> Callable[[Request]
 
 
 class _Api:
-    def __init__(self, plane: ControlPlane) -> None:
+    def __init__(self, plane: ControlPlane, evidence: EvidenceReader) -> None:
         self._plane = plane
+        self._evidence = evidence
 
     def routes(self) -> list[BaseRoute]:
         return [
@@ -112,6 +115,7 @@ class _Api:
             Route("/api/v1/rollouts/{rollout}", _handler(self._rollout)),
             Route("/api/v1/rollouts/{rollout}/{command}", _handler(self._command), methods=["POST"]),
             Route("/api/v1/traces/{generation}", _handler(self._trace)),
+            Route("/api/v1/evidence/{question}", _handler(self._ask)),
             Route("/api/v1/audit", _handler(self._audit)),
         ]
 
@@ -161,6 +165,14 @@ class _Api:
 
     def _trace(self, request: Request, _body_bytes: bytes) -> Response:
         return _json(self._plane.trace(request.path_params["generation"]))
+
+    def _ask(self, request: Request, _body_bytes: bytes) -> Response:
+        question = request.path_params["question"]
+        if question not in EVIDENCE_QUESTIONS:
+            known = ", ".join(EVIDENCE_QUESTIONS)
+            raise NotFoundError("unknown_question", f"no question `{question}`", hint=f"one of {known}")
+        environment = self._plane.environment
+        return _json(answer(self._evidence, question, request.query_params, environment=environment))
 
     def _audit(self, _request: Request, _body_bytes: bytes) -> Response:
         entries, broken = self._plane.audit()

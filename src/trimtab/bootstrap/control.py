@@ -19,16 +19,16 @@ from trimtab.control.score_journal import ScoreJournal
 from trimtab.core.clock import SystemClock
 from trimtab.rollout.controller import CONSUMER, Controller, ControllerPorts
 from trimtab.rollout.files import JournalEvents, SnapshotFiles
-from trimtab.serving.journal_reader import prune
 from trimtab.storage.sqlite import open_sqlite
 
 if TYPE_CHECKING:
     from trimtab.bootstrap.settings import Settings
+    from trimtab.control.tracing import ColdEvents
 
 __all__ = ["ControllerLoop", "OutboundLoop", "open_control", "open_controller", "open_outbound"]
 
 
-def open_control(settings: Settings) -> ControlPlane:
+def open_control(settings: Settings, *, cold: ColdEvents | None = None) -> ControlPlane:
     """Open the control plane; raises `StorageError` where its store cannot be opened."""
     directory = settings.data_directory
     return ControlPlane(
@@ -39,11 +39,8 @@ def open_control(settings: Settings) -> ControlPlane:
         environment=settings.environment,
         actor=settings.actor or _login(),
         prices=price_of,
+        cold=cold,
     )
-
-
-_DAY_MS = 86_400_000
-_PRUNE_EVERY_MS = 3_600_000
 
 
 class ControllerLoop:
@@ -63,9 +60,6 @@ class ControllerLoop:
             scores=self._scores,
             prices=price_of,
         )
-        self._directory = directory
-        self._retention_ms = round(settings.server.journal_retention_days * _DAY_MS)
-        self._pruned_ms = 0
         self._controller = Controller(ports, holder=f"{socket.gethostname()}-{os.getpid()}-{os.urandom(4).hex()}")
 
     def tick(self) -> list[str]:
@@ -76,15 +70,7 @@ class ControllerLoop:
             told += self._events.take_damage()
             told += [f"{step.rollout} {step.to_state}: {step.reason}" for step in report.transitions]
             if not report.more:
-                self._prune()
                 return told
-
-    def _prune(self) -> None:
-        """Delete journals past their retention, once an hour."""
-        now_ms = SystemClock().now_ms()
-        if now_ms - self._pruned_ms >= _PRUNE_EVERY_MS:
-            self._pruned_ms = now_ms
-            prune(self._directory.journals, older_than_ms=now_ms - self._retention_ms)
 
     def close(self) -> None:
         """Hand the lease back and close."""

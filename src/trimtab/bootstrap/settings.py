@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ENVIRONMENT_VARIABLES",
+    "EvidenceSettings",
     "GatewaySettings",
     "ProviderSettings",
     "ServerSettings",
@@ -78,10 +79,22 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     port: int = 8401
     tick_seconds: float = 0.5
     """How often evidence is folded and rollouts are decided."""
-    journal_retention_days: float = 30.0
-    """Journals of ended processes are deleted when their newest event is older."""
     scorer_path: list[str] = []
     """Folders from which `scorer: {python: "module:function"}` may load. Their code runs in the server."""
+
+
+class EvidenceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Events at rest: journals become Parquet files."""
+
+    location: str = ""
+    """A folder, or `s3://bucket/prefix?region=...`; `evidence` in the data directory where empty. Credentials for S3
+    come from the environment, as AWS's tools read them."""
+    compact_seconds: float = 5.0
+    """How often the server moves journals into files."""
+    retention_days: float = 400.0
+    """Files whose hour is older are deleted."""
+    journal_hours: float = 24.0
+    """How long what was moved stays in journals, where `trimtab trace` finds it fastest."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -95,6 +108,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Who changes are booked to; the login name where empty."""
     gateway: GatewaySettings = GatewaySettings()
     server: ServerSettings = ServerSettings()
+    evidence: EvidenceSettings = EvidenceSettings()
     providers: dict[str, ProviderSettings] = {}
     """By the name a `model` artifact gives as its provider; `openai` and `anthropic` are there without being named."""
 
@@ -102,6 +116,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def data_directory(self) -> DataDirectory:
         """The data directory as paths."""
         return DataDirectory(Path(self.directory).resolve())
+
+    @property
+    def evidence_location(self) -> str:
+        """Where events at rest are."""
+        return self.evidence.location or str(self.data_directory.root / "evidence")
 
 
 ENVIRONMENT_VARIABLES: Mapping[str, tuple[str, ...]] = {
@@ -195,7 +214,15 @@ def _nearest(message: str) -> str | None:
         return None
     known = {
         field
-        for struct in (Settings, GatewaySettings, ServerSettings, ProviderSettings, RetryPolicy, BreakerPolicy)
+        for struct in (
+            Settings,
+            GatewaySettings,
+            ServerSettings,
+            EvidenceSettings,
+            ProviderSettings,
+            RetryPolicy,
+            BreakerPolicy,
+        )
         for field in struct.__struct_fields__
     }
     close = difflib.get_close_matches(rest.split("`")[0], sorted(known), n=1)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from trimtab.control.reports import RunningReport, TraceReport
     from trimtab.control.rollout_reports import RolloutReport, RolloutSummary
     from trimtab.control.shipping import PushReport
+    from trimtab.control.tracing import ColdEvents
     from trimtab.core.clock import Clock
     from trimtab.policy.model import ApiKey
     from trimtab.releases.model import AuditEntry, CompiledRelease, Pointer, PointerMove, Release
@@ -56,6 +57,7 @@ class ControlPlane:
         environment: str,
         actor: str,
         prices: Callable[[CompiledRelease], Price | None] = no_prices,
+        cold: ColdEvents | None = None,
     ) -> None:
         self._store = store
         self._publisher = publisher
@@ -64,6 +66,7 @@ class ControlPlane:
         self.environment = environment
         self.actor = actor
         self._prices = prices
+        self._cold = cold
 
     def close(self) -> None:
         """Close the store."""
@@ -211,7 +214,7 @@ class ControlPlane:
 
     def trace(self, generation: str) -> TraceReport:
         """Return everything recorded about one request."""
-        return read_trace(self._directory, generation)
+        return read_trace(self._directory, generation, cold=self._cold)
 
     def audit(self) -> tuple[list[AuditEntry], str]:
         """Return the whole audit log, and what is wrong with it or with what it tells of (empty where nothing is)."""

@@ -1,7 +1,8 @@
-"""What did one request meet? Reads the journals alone, so it answers with the control plane dead."""
+"""What did one request meet? Reads journals, then files, so it answers with the control plane dead."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -14,24 +15,33 @@ from trimtab.releases.model import CompiledRelease
 from trimtab.serving.journal_reader import find
 
 if TYPE_CHECKING:
+    from trimtab.events import Event
     from trimtab.serving.directory import DataDirectory
 
-__all__ = ["read_trace"]
+__all__ = ["ColdEvents", "read_trace"]
 
 
-def read_trace(directory: DataDirectory, generation: str) -> TraceReport:
+ColdEvents = Callable[[str], "list[Event]"]
+"""Id of a generation -> what files hold about it."""
+
+
+def read_trace(directory: DataDirectory, generation: str, *, cold: ColdEvents | None = None) -> TraceReport:
     """Return everything recorded about a generation.
 
-    Raises `InputError` (`malformed_id`) for what is no id, `NotFoundError` where no journal holds it.
+    `cold` is asked for what is in no journal any more. Raises `InputError` (`malformed_id`) for what is no id,
+    `NotFoundError` where nobody holds it.
     """
     events = find(directory.journals, generation)
+    if cold is not None and not any(event.id == generation for event in events):
+        known = {event.id: event for event in (*cold(generation), *events)}
+        events = sorted(known.values(), key=lambda event: event.at_ms)
     call = next((event for event in events if isinstance(event, Generation) and event.id == generation), None)
     if call is None:
         raise NotFoundError(
             "unknown_generation",
-            f"no journal holds {generation}",
+            f"{generation} is not recorded here",
             param="generation",
-            hint=f"looked in {directory.journals}; a generation is there about 50 ms after its answer",
+            hint=f"looked in {directory.root}; a generation is there about 50 ms after its answer",
         )
     return TraceReport(
         generation=call,

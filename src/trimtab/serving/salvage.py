@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["JournalPosition", "prune", "salvage"]
+__all__ = ["JournalPosition", "prune", "retire", "salvage"]
 
 
 class JournalPosition(msgspec.Struct, frozen=True):
@@ -77,6 +77,24 @@ def prune(journals: Path, *, older_than_ms: int, read: Mapping[str, JournalPosit
                     for path in [*files, folder / LOCK_FILE]:
                         path.unlink(missing_ok=True)
                     folder.rmdir()
+                    removed += 1
+    except OSError as error:
+        raise StorageError("prune_failed", f"old journals cannot be deleted: {error}", param=str(journals)) from error
+    return removed
+
+
+def retire(journals: Path, *, older_than_ms: int, read: Mapping[str, JournalPosition]) -> int:
+    """Delete old segments, of the living too, that were read to their end; returns how many.
+
+    The newest segment of a process stays, for its owner appends to it. Raises `StorageError`.
+    """
+    removed = 0
+    try:
+        for folder in process_folders(journals):
+            reached = read.get(folder.name, JournalPosition()).segment
+            for path in segments(folder)[:-1]:
+                if path.name < reached and path.stat().st_mtime_ns // 1_000_000 < older_than_ms:
+                    path.unlink()
                     removed += 1
     except OSError as error:
         raise StorageError("prune_failed", f"old journals cannot be deleted: {error}", param=str(journals)) from error

@@ -71,6 +71,8 @@ def test_releases_history_trace_and_audit_are_data(site: Site) -> None:
     moves = site.get("/api/v1/features/support-reply/history").json
     assert moves[0]["to_release"] == releases[1]["digest"]
     assert site.get("/api/v1/features/support-reply/history?environment=staging").json == []
+    (metrics,) = site.get("/api/v1/evidence/metrics?feature=support-reply&since=100000d").json
+    assert (metrics["release"], metrics["requests"]) == ("support-reply#1", 1)
     trace = site.get(f"/api/v1/traces/{site.generation}").json
     assert (trace["generation"]["id"], trace["release"]) == (site.generation, "support-reply#1")
     audit = site.get("/api/v1/audit").json
@@ -129,9 +131,28 @@ def unknown_generation(_site: Site) -> str:
         ("/api/v1/rollouts?feature=nobody", 404, "unknown_feature", "not_found_error"),
         ("/api/v1/rollouts/ro_none", 404, "unknown_rollout", "not_found_error"),
         ("/api/v1/traces/gen_123", 400, "malformed_id", "invalid_request_error"),
+        ("/api/v1/evidence/gossip", 404, "unknown_question", "not_found_error"),
+        ("/api/v1/evidence/metrics?colour=red", 400, "unknown_parameter", "invalid_request_error"),
+        ("/api/v1/evidence/metrics?since=soon", 400, "malformed_duration", "invalid_request_error"),
+        ("/api/v1/evidence/metrics?release_number=two", 400, "invalid_number", "invalid_request_error"),
+        ("/api/v1/evidence/trends?by=year", 400, "invalid_bucket", "invalid_request_error"),
+        ("/api/v1/evidence/failing?limit=0", 400, "invalid_limit", "invalid_request_error"),
         (unknown_generation, 404, "unknown_generation", "not_found_error"),
     ],
-    ids=["running", "releases", "rollouts", "rollout", "trace", "trace-unknown"],
+    ids=[
+        "running",
+        "releases",
+        "rollouts",
+        "rollout",
+        "trace",
+        "question",
+        "parameter",
+        "since",
+        "number",
+        "bucket",
+        "limit",
+        "trace-unknown",
+    ],
 )
 def test_every_error_has_the_one_shape(
     site: Site, path: str | Callable[[Site], str], status: int, code: str, kind: str

@@ -114,7 +114,7 @@ def test_an_id_that_no_journal_holds_is_said_to_be_unknown(directory: DataDirect
     with pytest.raises(NotFoundError) as caught:
         read_trace(directory, new_id("gen", clock.now_ms()))
     assert caught.value.code == "unknown_generation"
-    assert str(directory.journals) in str(caught.value.hint)
+    assert str(directory.root) in str(caught.value.hint)
 
 
 def test_the_id_of_a_score_is_not_a_trace(directory: DataDirectory, clock: FakeClock) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import signal
 import sys
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -40,7 +41,9 @@ def command(app: AppContext, host: str | None, port: int | None, no_controller: 
 
     from trimtab.api.app import api_routes, http_error
     from trimtab.bootstrap.control import open_control, open_controller, open_outbound
+    from trimtab.bootstrap.evidence import EvidenceLoop, open_reader
     from trimtab.console.app import console_routes
+    from trimtab.evidence.questions import trace
 
     settings = app.settings(server__host=host, server__port=port)
     if settings.server.host not in _LOOPBACK:
@@ -50,9 +53,10 @@ def command(app: AppContext, host: str | None, port: int | None, no_controller: 
             param=f"server.host = {settings.server.host}",
             hint="put an authenticating reverse proxy in front of 127.0.0.1",
         )
-    plane = open_control(settings)
+    evidence = open_reader(settings)
+    plane = open_control(settings, cold=partial(trace, evidence))
     web = Starlette(
-        routes=[*api_routes(plane), *console_routes(plane)],
+        routes=[*api_routes(plane, evidence), *console_routes(plane)],
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]"])],
         exception_handlers={HTTPException: http_error},
     )
@@ -64,6 +68,7 @@ def command(app: AppContext, host: str | None, port: int | None, no_controller: 
         workers = [
             threading.Thread(target=_drive, args=driven, name="controller"),
             threading.Thread(target=lambda: asyncio.run(_speak(*told)), name="outbound"),
+            threading.Thread(target=EvidenceLoop(settings).run, args=(stop, say), name="evidence"),
         ]
     signal.signal(signal.SIGTERM, _leave)  # uvicorn stops at it and then gives it back to whoever had it before
     try:

@@ -1,4 +1,4 @@
-"""trimtab trace. Reads the journals: no SQL, works with the control plane dead."""
+"""trimtab trace. Reads journals, then files: works with the control plane dead."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from trimtab.core.ids import short_digest
 if TYPE_CHECKING:
     from trimtab.cli.context import AppContext
     from trimtab.control.reports import TraceReport
+    from trimtab.events import Event
 
 __all__ = ["command"]
 
@@ -34,11 +35,23 @@ def command(app: AppContext, generation: str, as_json: bool) -> None:  # noqa: F
     """
     from trimtab.control.tracing import read_trace
 
-    report = read_trace(app.settings().data_directory, generation)
+    report = read_trace(app.settings().data_directory, generation, cold=lambda one: _cold(app, one))
     if as_json:
         emit_json(report)
     else:
         _print(report)
+
+
+def _cold(app: AppContext, generation: str) -> list[Event]:
+    """Ask the files. Only then are the libraries that read them worth their time to load."""
+    from trimtab.bootstrap.evidence import open_reader
+    from trimtab.evidence.questions import trace
+
+    reader = open_reader(app.settings())
+    try:
+        return trace(reader, generation)
+    finally:
+        reader.close()
 
 
 def _print(report: TraceReport) -> None:

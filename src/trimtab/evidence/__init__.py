@@ -1,0 +1,1 @@
+"""The evidence plane at rest: journals become open Parquet, and questions are answered from both."""

@@ -1,0 +1,188 @@
+"""Journals become Parquet: read on from the cursors, write a file for each hour, commit files and cursors together.
+
+Killed anywhere, it loses nothing and doubles nothing: before the commit nothing counts and the cursors stand where they
+stood; after it both have moved. Journals are only ever deleted by what the committed cursors say.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from typing import TYPE_CHECKING, TypedDict
+
+import msgspec
+
+from trimtab.core.errors import ConflictError, StorageError
+from trimtab.evidence.erasure import Erasure, erased
+from trimtab.evidence.layout import Partition, data_key, partition_of
+from trimtab.evidence.log import Commit, EvidenceLog, LiveFile
+from trimtab.evidence.parquet import ParquetBuffer
+from trimtab.evidence.tables import kind_of, schema_of, table_of
+from trimtab.serving.journal_folder import process_folders
+from trimtab.serving.journal_reader import JournalPosition, read_journal, salvage
+from trimtab.serving.snapshot_file import write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+    from typing import Unpack
+
+    from trimtab.core.clock import Clock
+    from trimtab.events import Event
+    from trimtab.evidence.objects import Objects
+    from trimtab.serving.directory import DataDirectory
+
+__all__ = ["Compacted", "Compactor"]
+
+_EVENTS_PER_COMMIT = 50_000
+"""Bounds memory: some 200 MB where each event carries a few kilobytes of text."""
+
+
+class Changes(TypedDict, total=False):
+    """What a commit may change; see `Commit`."""
+
+    add: list[LiveFile]
+    remove: list[str]
+    cursors: dict[str, JournalPosition]
+    forget: list[str]
+    erase: list[Erasure]
+    settled: list[Erasure]
+
+
+class Compacted(msgspec.Struct, frozen=True, kw_only=True):
+    """What one run did."""
+
+    events: int = 0
+    files: int = 0
+    more: bool = False
+    """Whether events are waiting: run again at once."""
+    damaged: int = 0
+    """Frames that were not what their checksum promises; what was in them is lost."""
+
+
+class Compactor:
+    """Owns one machine's part of the evidence. Open it with :meth:`open`; one process at a time."""
+
+    def __init__(self, objects: Objects, directory: DataDirectory, clock: Clock, *, writer: str) -> None:
+        self.objects = objects
+        self.writer = writer
+        self.log = EvidenceLog(objects, writer)
+        self.state = self.log.read()
+        self.log.recover(self.state)
+        self._journals = directory.journals
+        self._clock = clock
+
+    @classmethod
+    @contextlib.contextmanager
+    def open(cls, objects: Objects, directory: DataDirectory, clock: Clock) -> Iterator[Compactor]:
+        """Hold the compactor's lock on a data directory.
+
+        Raises `ConflictError` (`compactor_running`) where somebody holds it already.
+        """
+        with _locked(directory.root / "compactor.lock"):
+            yield cls(objects, directory, clock, writer=_writer_name(directory.root / "compactor.id"))
+
+    def run(self) -> Compacted:
+        """Move what is in the journals into files, up to a bound; raises `StorageError`, and nothing has changed."""
+        salvage(self._journals)
+        events: list[Event] = []
+        cursors: dict[str, JournalPosition] = {}
+        damaged = 0
+        folders = process_folders(self._journals)
+        for folder in folders:
+            position = self.state.cursors.get(folder.name, JournalPosition())
+            result = read_journal(folder, position, limit=_EVENTS_PER_COMMIT - len(events))
+            damaged += result.damaged
+            events += result.events
+            if result.position != position:
+                cursors[folder.name] = result.position
+            if len(events) >= _EVENTS_PER_COMMIT:
+                break
+        gone = sorted(self.state.cursors.keys() - {folder.name for folder in folders})
+        if not cursors and not gone:
+            return Compacted(damaged=damaged)
+        files = self._write(erased(events, self.state.erasures))
+        self.commit(add=files, cursors=cursors, forget=gone)
+        return Compacted(events=len(events), files=len(files), more=len(events) >= _EVENTS_PER_COMMIT, damaged=damaged)
+
+    def replace(self, old: Sequence[LiveFile], buffer: ParquetBuffer, *, level: int) -> None:
+        """Put one file, or none where it has no rows, in the place of some files of one partition."""
+        partition = old[0].partition
+        added = []
+        if buffer.rows:
+            key = data_key(partition, self.writer, self.state.number + 1, level)
+            self.log.prepare([key])
+            added = [self._store(key, partition, buffer, level)]
+        self.commit(add=added, remove=[file.key for file in old])
+
+    def _write(self, events: Sequence[Event]) -> list[LiveFile]:
+        by_partition: dict[Partition, dict[str, Event]] = {}
+        for event in events:
+            by_partition.setdefault(partition_of(kind_of(event), event), {})[event.id] = event
+        number = self.state.number + 1
+        keys = {partition: data_key(partition, self.writer, number, 0) for partition in sorted(by_partition)}
+        self.log.prepare(list(keys.values()))
+        files = []
+        for partition, key in keys.items():
+            buffer = ParquetBuffer(schema_of(partition.kind))
+            found = sorted(by_partition[partition].values(), key=lambda event: (event.at_ms, event.id))
+            buffer.write(table_of(partition.kind, found))
+            files.append(self._store(key, partition, buffer, 0))
+        return files
+
+    def _store(self, key: str, partition: Partition, buffer: ParquetBuffer, level: int) -> LiveFile:
+        data = buffer.finish()
+        self.objects.put(key, memoryview(data))
+        return LiveFile(
+            key=key,
+            kind=partition.kind,
+            hour_ms=partition.hour_ms,
+            level=level,
+            rows=buffer.rows,
+            size=data.size,
+            oldest_ms=buffer.oldest_ms,
+            newest_ms=buffer.newest_ms,
+        )
+
+    def commit(self, **changes: Unpack[Changes]) -> None:
+        """Make changes true, all or none; raises `StorageError`."""
+        number, at_ms = self.state.number + 1, self._clock.now_ms()
+        self.log.commit(self.state, Commit(number=number, at_ms=at_ms, **changes))
+
+    @property
+    def now_ms(self) -> int:
+        """The clock's time, milliseconds since the Unix epoch."""
+        return self._clock.now_ms()
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StorageError("write_failed", f"cannot lock: {error.strerror}", param=str(path)) from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConflictError(
+                "compactor_running",
+                "another process compacts this data directory",
+                param=str(path),
+                hint="`trimtab server` does it by itself; stop it, or leave it to it",
+            ) from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _writer_name(path: Path) -> str:
+    """Return the name under which this data directory writes evidence: drawn once, for it travels with the journals."""
+    try:
+        return path.read_text().strip()
+    except FileNotFoundError:
+        name = os.urandom(4).hex()
+        write_atomically(path, name.encode(), durable=True)
+        return name

@@ -1,0 +1,244 @@
+"""The questions that people ask of evidence, each one SQL statement over what the reader shows.
+
+Feedback and scores lie in the hour of the generation they are about, so a question about an hour opens that hour only.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from trimtab.core.errors import InputError
+from trimtab.core.ids import id_time_ms
+from trimtab.events import Generation
+from trimtab.evidence.layout import Span, partition_at
+from trimtab.evidence.rows import event_from_row
+from trimtab.evidence.tables import KINDS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from trimtab.events import Event
+    from trimtab.evidence.reader import EvidenceReader
+
+__all__ = [
+    "Bucket",
+    "Failure",
+    "Filter",
+    "ReleaseMetrics",
+    "SignalMean",
+    "TrendPoint",
+    "extract",
+    "failing",
+    "release_metrics",
+    "trace",
+    "trends",
+]
+
+Bucket = Literal["minute", "hour", "day"]
+_BATCH = 1_000
+
+
+class SignalMean(msgspec.Struct, frozen=True):
+    """What a score or a kind of feedback says on average."""
+
+    mean: float
+    generations: int
+    """That have it: of several about one generation the newest counts."""
+
+
+class ReleaseMetrics(msgspec.Struct, frozen=True, kw_only=True):
+    """What one release did in one role."""
+
+    release: str
+    """`feature#number`."""
+    digest: str
+    arm: str
+    requests: int
+    error_rate: float
+    aborted: int
+    latency_p50_ms: float | None
+    """Of answers that were complete."""
+    latency_p95_ms: float | None
+    first_token_p50_ms: float | None
+    input_tokens: int
+    output_tokens: int
+    cost_usd: float
+    feedback: dict[str, SignalMean] = {}
+    """By name, however late it came."""
+    scores: dict[str, SignalMean] = {}
+
+
+class TrendPoint(msgspec.Struct, frozen=True, kw_only=True):
+    """One release in one stretch of time."""
+
+    at_ms: int
+    """Where it begins."""
+    release: str
+    requests: int
+    error_rate: float
+    latency_p95_ms: float | None
+    cost_usd: float
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """A generation that failed, and by what measure."""
+
+    generation: Generation
+    why: str
+
+
+class Filter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which generations; empty fields ask for nothing."""
+
+    feature: str = ""
+    environment: str = ""
+    release_number: int | None = None
+    arm: str = ""
+    status: str = ""
+    served_model: str = ""
+    unit: str = ""
+    span: Span
+    """When they began."""
+
+    def where(self) -> tuple[str, dict[str, Any]]:
+        """Return the condition over `g` and its parameters."""
+        parameters: dict[str, Any] = {"since": self.span[0], "until": self.span[1]}
+        terms = [
+            "g.began_at >= make_timestamptz($since::BIGINT * 1000)",
+            "g.began_at < make_timestamptz($until::BIGINT * 1000)",
+        ]
+        for name in ("feature", "environment", "release_number", "arm", "status", "served_model", "unit"):
+            value = getattr(self, name)
+            if value not in {"", None}:
+                terms.append(f"g.{name} = ${name}")
+                parameters[name] = value
+        return " AND ".join(terms), parameters
+
+
+def release_metrics(reader: EvidenceReader, which: Filter) -> list[ReleaseMetrics]:
+    """Return what each release did, in each arm, newest release first."""
+    where, parameters = which.where()
+    rows = reader.query(_METRICS.format(where=where), parameters, hours=which.span).to_pylist()
+    signals = reader.query(_SIGNALS.format(where=where), parameters, hours=which.span).to_pylist()
+    means: dict[tuple[str, str, str], dict[str, SignalMean]] = {}
+    for row in signals:
+        by_name = means.setdefault((row["kind"], row["digest"], row["arm"]), {})
+        by_name[row["name"]] = SignalMean(row["mean"], row["generations"])
+    return [
+        ReleaseMetrics(
+            **row,
+            feedback=means.get(("feedback", row["digest"], row["arm"]), {}),
+            scores=means.get(("scores", row["digest"], row["arm"]), {}),
+        )
+        for row in rows
+    ]
+
+
+def trends(reader: EvidenceReader, which: Filter, *, bucket: Bucket = "hour") -> list[TrendPoint]:
+    """Return how each release did over time, oldest first."""
+    where, parameters = which.where()
+    rows = reader.query(_TRENDS.format(where=where, bucket=bucket), parameters, hours=which.span).to_pylist()
+    return [TrendPoint(**row) for row in rows]
+
+
+def trace(reader: EvidenceReader, generation: str) -> list[Event]:
+    """Return a generation, what mirrors it, and all that was said about it; raises `InputError` for what is no id."""
+    hour = partition_at("", id_time_ms(generation))
+    found: list[Event] = []
+    for kind in KINDS:
+        names = [name for name in ("id", "mirrors", "generation") if name in KINDS[kind].__struct_fields__]
+        sql = f"SELECT * FROM {kind} WHERE {' OR '.join(f'{name} = $id' for name in names)} ORDER BY began_at"  # noqa: S608 - names of ours
+        rows = reader.query(sql, {"id": generation}, hours=(hour.hour_ms, hour.end_ms)).to_pylist()
+        found += [event_from_row(kind, row) for row in rows]
+    return found
+
+
+def failing(reader: EvidenceReader, which: Filter, *, by: str = "error", limit: int = 20) -> list[Failure]:
+    """Return the newest generations that failed, with their text.
+
+    `by` is `error`, or the name of a score or feedback: those below one half, worst first.
+    """
+    if not 0 < limit <= _BATCH:
+        raise InputError("invalid_limit", f"a limit of {limit} is not between 1 and {_BATCH}", param="limit")
+    where, parameters = which.where()
+    if by == "error":
+        chosen = _FAILED.format(where=where)
+    else:
+        chosen = _POOR.format(where=where)
+        parameters["name"] = by
+    rows = reader.query(chosen, {**parameters, "limit": limit}, hours=which.span).to_pylist()
+    why = {row["id"]: row["why"] for row in rows}
+    found = {event.id: event for event in _whole(reader, list(why))}
+    return [Failure(generation=found[key], why=text) for key, text in why.items() if key in found]
+
+
+def extract(reader: EvidenceReader, which: Filter, *, limit: int | None = None) -> Iterator[Generation]:
+    """Yield the generations that a filter names, oldest first, with their text: the raw material of a dataset."""
+    where, parameters = which.where()
+    bound = "" if limit is None else f"LIMIT {int(limit)}"
+    sql = f"SELECT g.id FROM generations g WHERE {where} ORDER BY g.began_at, g.id {bound}"  # noqa: S608 - parts of ours
+    ids = reader.query(sql, parameters, hours=which.span).column("id").to_pylist()
+    for start in range(0, len(ids), _BATCH):
+        yield from _whole(reader, ids[start : start + _BATCH])
+
+
+def _whole(reader: EvidenceReader, ids: list[str]) -> Iterator[Generation]:
+    """Yield generations by their ids, in that order: text is read for those alone."""
+    if not ids:
+        return
+    times = [id_time_ms(one) for one in ids]
+    hours = (partition_at("", min(times)).hour_ms, partition_at("", max(times)).end_ms)
+    marks = ", ".join(f"$i{number}" for number in range(len(ids)))
+    sql = f"SELECT * FROM generations WHERE id IN ({marks})"  # noqa: S608 - marks only
+    rows = reader.query(sql, {f"i{number}": one for number, one in enumerate(ids)}, hours=hours).to_pylist()
+    found = {row["id"]: event_from_row("generations", row) for row in rows}
+    yield from (event for one in ids if isinstance(event := found.get(one), Generation))
+
+
+_METRICS = """
+SELECT g.feature || '#' || g.release_number AS release, g.release AS digest, g.arm,
+       count(*) AS requests,
+       coalesce(avg(CASE WHEN g.status <> 'aborted' THEN (g.status = 'error')::INT END), 0) AS error_rate,
+       count(*) FILTER (g.status = 'aborted') AS aborted,
+       quantile_cont(g.latency_ms, 0.5) FILTER (g.status = 'ok') AS latency_p50_ms,
+       quantile_cont(g.latency_ms, 0.95) FILTER (g.status = 'ok') AS latency_p95_ms,
+       quantile_cont(g.first_token_ms, 0.5) FILTER (g.status = 'ok') AS first_token_p50_ms,
+       sum(g.input_tokens)::BIGINT AS input_tokens,
+       sum(g.output_tokens)::BIGINT AS output_tokens,
+       sum(g.cost_usd) AS cost_usd
+FROM generations g WHERE {where}
+GROUP BY g.feature, g.release_number, g.release, g.arm ORDER BY g.feature, g.release_number DESC, g.arm
+"""
+_SIGNALS = """
+WITH said AS (
+    SELECT 'feedback' AS kind, generation, name, arg_max(value, began_at) AS value FROM feedback GROUP BY ALL
+    UNION ALL
+    SELECT 'scores' AS kind, generation, name, arg_max(value, began_at) AS value FROM scores GROUP BY ALL
+)
+SELECT said.kind, g.release AS digest, g.arm, said.name, avg(said.value) AS mean, count(*) AS generations
+FROM said JOIN generations g ON g.id = said.generation WHERE {where}
+GROUP BY ALL
+"""
+_TRENDS = """
+SELECT epoch_ms(date_trunc('{bucket}', g.began_at)) AS at_ms, g.feature || '#' || g.release_number AS release,
+       count(*) AS requests,
+       coalesce(avg(CASE WHEN g.status <> 'aborted' THEN (g.status = 'error')::INT END), 0) AS error_rate,
+       approx_quantile(g.latency_ms, 0.95) FILTER (g.status = 'ok') AS latency_p95_ms,
+       sum(g.cost_usd) AS cost_usd
+FROM generations g WHERE {where}
+GROUP BY at_ms, g.feature, g.release_number ORDER BY at_ms, g.feature, g.release_number
+"""
+_FAILED = """
+SELECT g.id, 'error ' || g.error_code AS why FROM generations g
+WHERE {where} AND g.status = 'error' ORDER BY g.began_at DESC LIMIT $limit
+"""
+_POOR = """
+WITH said AS (
+    SELECT generation, name, value, began_at FROM scores WHERE name = $name
+    UNION ALL SELECT generation, name, value, began_at FROM feedback WHERE name = $name
+), newest AS (SELECT generation, arg_max(value, began_at) AS value FROM said GROUP BY generation)
+SELECT g.id, $name || ' ' || round(newest.value, 3) AS why FROM newest JOIN generations g ON g.id = newest.generation
+WHERE {where} AND newest.value < 0.5 ORDER BY newest.value, g.began_at DESC LIMIT $limit
+"""

@@ -1,0 +1,170 @@
+"""What keeps evidence small, young and lawful: merging small files, retention, erasure.
+
+Each step is one commit of the log, so that it is done or not; killed between two, the next run goes on.
+"""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from trimtab.evidence.erasure import Erasure, unit_key
+from trimtab.evidence.parquet import ROW_GROUP, ParquetBuffer, open_file
+from trimtab.evidence.tables import KINDS, schema_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from trimtab.evidence.compactor import Compactor
+    from trimtab.evidence.log import LiveFile
+
+__all__ = ["erase", "merge", "retain"]
+
+_FAN_IN = 8
+"""Files of one level that become one of the next while their hour fills: each row is written three or four times."""
+_LARGEST_BYTES = 128 * 1024 * 1024
+_SETTLED_MS = 10 * 60_000
+"""How long after its end an hour is merged for good: stragglers have come by then."""
+_FINAL_LEVEL = 9
+_ERASURES_KEPT_MS = 90 * 24 * 3_600_000
+
+
+def merge(compactor: Compactor, *, limit: int = 20) -> int:
+    """Merge small files, at most `limit` times; returns how many files there are less."""
+    fewer = 0
+    for group in _groups(compactor)[:limit]:
+        _rewrite(compactor, group, level=_level_after(group, compactor.now_ms))
+        fewer += len(group) - 1
+    return fewer
+
+
+def retain(compactor: Compactor, *, older_than_ms: int) -> int:
+    """Drop every hour that ended before a moment; returns how many events that were."""
+    old = [file for file in compactor.state.files.values() if file.partition.end_ms <= older_than_ms]
+    if old:
+        compactor.commit(remove=[file.key for file in old])
+    return sum(file.rows for file in old)
+
+
+def erase(compactor: Compactor, unit: str) -> int:
+    """Remove a user: what is in files now, and what is still in journals when it gets here. Returns rows removed.
+
+    Shadows of the user's requests and scores and feedback about their generations go with them. Comes true file by
+    file; a killed erasure is taken up by asking again.
+    """
+    before_ms = compactor.now_ms
+    compactor.commit(erase=[Erasure(unit_key(unit), before_ms)])
+    while compactor.run().more:
+        pass
+    return sum(_erase_hour(compactor, hour_ms, unit, before_ms) for hour_ms in _hours(compactor))
+
+
+def settle_erasures(compactor: Compactor) -> None:
+    """Forget erasures of whose users no journal can hold anything any more."""
+    done = [one for one in compactor.state.erasures if one.before_ms < compactor.now_ms - _ERASURES_KEPT_MS]
+    if done:
+        compactor.commit(settled=done)
+
+
+def _hours(compactor: Compactor) -> list[int]:
+    return sorted({file.hour_ms for file in compactor.state.files.values()})
+
+
+def _erase_hour(compactor: Compactor, hour_ms: int, unit: str, before_ms: int) -> int:
+    """Everything about one generation lies in its own hour, so an hour is erased by itself."""
+    here = [file for file in compactor.state.files.values() if file.hour_ms == hour_ms]
+    moment = pa.scalar(before_ms, pa.timestamp("ms", tz="UTC"))
+    ids: list[pa.Array] = []
+
+    def theirs(table: pa.Table) -> pa.Array:
+        mask = pa.array([False] * table.num_rows)
+        if "unit" in table.schema.names:
+            mask = pc.and_(pc.equal(table.column("unit"), unit), pc.less(table.column("began_at"), moment))
+        if "generation" in table.schema.names and ids:
+            mask = pc.or_(mask, pc.is_in(table.column("generation"), value_set=pa.concat_arrays(ids)))
+        return mask
+
+    removed = 0
+    for kind in KINDS:  # generations first: what was said about them is found by their ids
+        for file in [one for one in here if one.kind == kind]:
+            with open_file(compactor.objects, file.key) as opened:
+                narrow = opened.read(
+                    columns=[n for n in ("id", "unit", "generation", "began_at") if n in opened.schema_arrow.names]
+                )
+            mask = theirs(narrow)
+            hit = pc.sum(mask).as_py() or 0
+            if not hit:
+                continue
+            if kind == "generations":
+                ids.append(narrow.column("id").filter(mask).combine_chunks())
+            removed += hit
+            _rewrite(compactor, [file], level=file.level, drop=theirs)
+    return removed
+
+
+def _groups(compactor: Compactor) -> list[list[LiveFile]]:
+    """Return what is to be merged: closed hours whole, open ones level by level, as far as files stay small."""
+    by_partition = groupby(
+        sorted(compactor.state.files.values(), key=lambda file: (file.kind, file.hour_ms, file.oldest_ms, file.key)),
+        key=lambda file: file.partition,
+    )
+    found: list[list[LiveFile]] = []
+    for partition, files in by_partition:
+        small = [file for file in files if file.size < _LARGEST_BYTES // 2]
+        if partition.end_ms + _SETTLED_MS <= compactor.now_ms:
+            found += [group for group in _batches(small) if len(group) > 1]
+        else:
+            for level in range(_FINAL_LEVEL):
+                same = [file for file in small if file.level == level]
+                found += [group for group in _batches(same) if len(group) >= _FAN_IN]
+    return found
+
+
+def _batches(files: Sequence[LiveFile]) -> Iterator[list[LiveFile]]:
+    batch: list[LiveFile] = []
+    for file in files:
+        if batch and sum(one.size for one in batch) + file.size > _LARGEST_BYTES:
+            yield batch
+            batch = []
+        batch.append(file)
+    if batch:
+        yield batch
+
+
+def _level_after(group: Sequence[LiveFile], now_ms: int) -> int:
+    closed = group[0].partition.end_ms + _SETTLED_MS <= now_ms
+    return _FINAL_LEVEL if closed else max(file.level for file in group) + 1
+
+
+def _rewrite(
+    compactor: Compactor,
+    files: Sequence[LiveFile],
+    *,
+    level: int,
+    drop: Callable[[pa.Table], pa.Array] | None = None,
+) -> None:
+    """Write the rows of some files of one partition into one, row group by row group: memory stays bounded."""
+    schema = schema_of(files[0].kind)
+    buffer = ParquetBuffer(schema)
+    for file in files:
+        with open_file(compactor.objects, file.key) as opened:
+            for batch in opened.iter_batches(batch_size=ROW_GROUP):
+                table = _widened(pa.Table.from_batches([batch]), schema)
+                buffer.write(table if drop is None else table.filter(pc.invert(drop(table))))
+    compactor.replace(files, buffer, level=level)
+
+
+def _widened(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Return a table of an earlier version with the columns of this one: those it lacks hold their default."""
+    for field in schema:
+        if field.name not in table.schema.names:
+            table = table.append_column(field, _default(field, table.num_rows))
+    return table.select(schema.names).cast(schema)
+
+
+def _default(field: pa.Field, rows: int) -> pa.Array:
+    value = "" if pa.types.is_string(field.type) else 0
+    return pa.array([value] * rows).cast(field.type)

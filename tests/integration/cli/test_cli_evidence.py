@@ -1,0 +1,155 @@
+"""`trimtab evidence` as users call it: data on stdout, prose on stderr, and the loop of `trimtab server`."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from trimtab.core.ids import new_id
+from trimtab.events import Feedback, Generation, encode_event
+from trimtab.serving.journal import JournalWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Trimtab = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def record(shop: Path, process: str, count: int) -> list[Generation]:
+    writer = JournalWriter(shop / ".trimtab/journal" / process)
+    calls = []
+    for number in range(count):
+        now_ms = time.time_ns() // 1_000_000
+        calls.append(
+            Generation(
+                id=new_id("gen", now_ms),
+                at_ms=now_ms,
+                feature="support-reply",
+                environment="production",
+                release="sha256:1",
+                release_number=1,
+                unit=f"user-{number}",
+                status="error" if number == 0 else "ok",
+                error_code="upstream_500" if number == 0 else "",
+                latency_ms=250.0,
+                messages=[{"role": "user", "content": "Where is\nmy order?"}],
+                output="" if number == 0 else "On its way.",
+            )
+        )
+        assert writer.append(encode_event(calls[-1]), now_ms)
+    said = Feedback(
+        id=new_id("fb", calls[1].at_ms),
+        at_ms=calls[1].at_ms,
+        feature="support-reply",
+        environment="production",
+        generation=calls[1].id,
+        name="thumbs",
+        value=0.0,
+    )
+    assert writer.append(encode_event(said), said.at_ms)
+    writer.close()
+    return calls
+
+
+@pytest.fixture(scope="module")
+def calls(shop: Path) -> list[Generation]:
+    return record(shop, "sdk-1", 5)
+
+
+def test_questions_are_answered_from_journals_and_then_from_files(trimtab: Trimtab, calls: list[Generation]) -> None:
+    asked = ("evidence", "metrics", "--feature", "support-reply", "--json")
+    before = trimtab(*asked)
+    assert (before.returncode, before.stderr) == (0, "")
+    (found,) = json.loads(before.stdout)
+    assert (found["release"], found["requests"], found["error_rate"]) == ("support-reply#1", 5, 0.2)
+    assert found["feedback"] == {"thumbs": {"mean": 0.0, "generations": 1}}
+    moved = trimtab("evidence", "compact")
+    assert (moved.returncode, moved.stdout) == (0, "")
+    assert moved.stderr.startswith("6 events moved")
+    assert trimtab(*asked).stdout == before.stdout
+
+
+def test_tables_for_people(trimtab: Trimtab, calls: list[Generation]) -> None:
+    header, row = trimtab("evidence", "metrics").stdout.splitlines()
+    assert header.split() == ["release", "arm", "requests", "errors", "p50", "p95", "cost", "feedback", "and", "scores"]
+    assert row.split()[:4] == ["support-reply#1", "stable", "5", "20.00%"]
+    assert "support-reply#1" in trimtab("evidence", "trends").stdout
+    failing = trimtab("evidence", "failing").stdout
+    assert calls[0].id in failing
+    assert "Where is my order?" in failing
+    assert calls[1].id in trimtab("evidence", "failing", "--by", "thumbs").stdout
+    assert trimtab("evidence", "failing", "--by", "stars").stderr == "nothing failed\n"
+
+
+def test_export_is_json_lines(trimtab: Trimtab, calls: list[Generation]) -> None:
+    done = trimtab("evidence", "export", "--status", "ok", "--limit", "2")
+    assert [json.loads(line)["id"] for line in done.stdout.splitlines()] == [call.id for call in calls[1:3]]
+    assert done.stderr == "2 generations\n"
+
+
+def test_sql_answers_and_refuses_in_words(trimtab: Trimtab, calls: list[Generation]) -> None:
+    done = trimtab("evidence", "sql", "SELECT status, count(*) AS n FROM generations GROUP BY 1 ORDER BY 1", "--json")
+    assert json.loads(done.stdout) == [{"status": "error", "n": 1}, {"status": "ok", "n": 4}]
+    wrong = trimtab("evidence", "sql", "DELETE FROM generations")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert "this is not one SELECT" in wrong.stderr
+    assert trimtab("evidence", "metrics", "--since", "soon").returncode == 2
+
+
+def test_a_request_is_traced_when_its_journal_is_gone(trimtab: Trimtab, shop: Path, calls: list[Generation]) -> None:
+    folder = shop / ".trimtab/journal/sdk-1"
+    kept = shop / "kept"
+    folder.rename(kept)
+    try:
+        done = trimtab("trace", calls[1].id, "--json")
+    finally:
+        kept.rename(folder)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["generation"]["output"] == "On its way."
+    assert [one["value"] for one in report["feedback"]] == [0.0]
+
+
+def test_erasing_asks_first_and_then_nothing_is_left(trimtab: Trimtab, shop: Path, calls: list[Generation]) -> None:
+    asked = trimtab("evidence", "erase", "user-1")
+    assert asked.returncode == 1
+    assert trimtab("evidence", "erase", "user-1", "--yes").stderr == "2 events removed\n"
+    left = trimtab("evidence", "sql", "SELECT id FROM generations UNION ALL SELECT generation FROM feedback").stdout
+    assert calls[1].id not in left
+    assert calls[2].id in left
+
+
+def test_the_server_moves_journals_into_files(shop: Path, calls: list[Generation]) -> None:
+    fresh = record(shop, "sdk-2", 3)
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port = one.getsockname()[1]
+    (shop / "trimtab.toml").write_text("[evidence]\ncompact_seconds = 0.2\n")
+    environ = os.environ | {"PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, "-m", "trimtab", "server", "--port", str(port)]
+    with subprocess.Popen(command, cwd=shop, env=environ, stderr=subprocess.PIPE, text=True) as server:
+        try:
+            deadline = time.monotonic() + 30
+            while not any(
+                fresh[0].id.encode() in path.read_bytes() for path in (shop / ".trimtab/evidence").rglob("*.parquet")
+            ):
+                assert time.monotonic() < deadline, "nothing was moved"
+                time.sleep(0.1)
+            refused = subprocess.run(
+                [sys.executable, "-m", "trimtab", "evidence", "compact"], cwd=shop, capture_output=True, text=True
+            )
+            assert refused.returncode == 2
+            assert "another process compacts this data directory" in refused.stderr
+        finally:
+            server.send_signal(signal.SIGTERM)
+            server.wait(20)
+    (shop / "trimtab.toml").unlink()
