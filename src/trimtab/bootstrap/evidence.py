@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from trimtab.core.clock import SystemClock
-from trimtab.core.errors import ConflictError, TrimtabError
+from trimtab.core.errors import ConflictError
 from trimtab.evidence.compactor import Compactor
 from trimtab.evidence.objects import open_objects
 from trimtab.evidence.reader import EvidenceReader
@@ -16,8 +17,6 @@ from trimtab.serving.salvage import JournalPosition, prune, retire
 from trimtab.storage.sqlite import open_sqlite
 
 if TYPE_CHECKING:
-    import threading
-    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
     from trimtab.bootstrap.settings import Settings
@@ -27,8 +26,6 @@ __all__ = ["EvidenceLoop", "open_compactor", "open_reader"]
 _HOUR_MS = 3_600_000
 _DAY_MS = 24 * _HOUR_MS
 _UPKEEP_SECONDS = 60.0
-_STANDBY_SECONDS = 10.0
-_LONGEST_BACKOFF_SECONDS = 60.0
 
 
 def open_reader(settings: Settings) -> EvidenceReader:
@@ -42,7 +39,7 @@ def open_compactor(settings: Settings) -> AbstractContextManager[Compactor]:
 
 
 class EvidenceLoop:
-    """Moves journals into files and keeps both in order, in a thread of its own.
+    """Moves journals into files and keeps both in order, ticked by whoever runs the process.
 
     Where another process of this data directory does so already, it stands by.
     """
@@ -50,38 +47,47 @@ class EvidenceLoop:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._store = open_sqlite(settings.data_directory.database)
+        self._held = ExitStack()
+        self._compactor: Compactor | None = None
         self._kept_at = -_UPKEEP_SECONDS
 
-    def run(self, stop: threading.Event, tell: Callable[[str], None]) -> None:
-        """Go on until told to stop; what fails is told, and tried again. Closes the store."""
-        backoff_seconds = self._settings.evidence.compact_seconds
+    def tick(self) -> list[str]:
+        """Do all that is to be done now; returns what is worth telling. After an error the next starts from the log."""
+        finished = False
         try:
-            while not stop.is_set():
-                try:
-                    with open_compactor(self._settings) as compactor:
-                        while not stop.is_set():
-                            self._turn(compactor, tell)
-                            backoff_seconds = self._settings.evidence.compact_seconds
-                            stop.wait(backoff_seconds)
-                except ConflictError:
-                    stop.wait(_STANDBY_SECONDS)
-                except TrimtabError as error:
-                    backoff_seconds = min(2 * backoff_seconds, _LONGEST_BACKOFF_SECONDS)
-                    tell(f"evidence: {error.message}; next try in {backoff_seconds:.0f} s")
-                    stop.wait(backoff_seconds)
+            told = self._tick()
+            finished = True
         finally:
-            self._store.close()
+            if not finished:
+                self._let_go()
+        return told
 
-    def _turn(self, compactor: Compactor, tell: Callable[[str], None]) -> None:
+    def close(self) -> None:
+        """Let another process compact, and close."""
+        self._let_go()
+        self._store.close()
+
+    def _let_go(self) -> None:
+        self._compactor = None
+        self._held.close()
+
+    def _tick(self) -> list[str]:
+        compactor = self._compactor
+        if compactor is None:
+            try:
+                compactor = self._compactor = self._held.enter_context(open_compactor(self._settings))
+            except ConflictError:
+                return []
+        damaged = 0
         while True:
             done = compactor.run()
-            if done.damaged:
-                tell(f"evidence: {done.damaged} damaged frames in journals; what was in them is lost")
+            damaged += done.damaged
             if not done.more:
                 break
         if time.monotonic() - self._kept_at >= _UPKEEP_SECONDS:
             self._kept_at = time.monotonic()
             self._keep(compactor)
+        return [f"evidence: {damaged} damaged frames in journals; what was in them is lost"] if damaged else []
 
     def _keep(self, compactor: Compactor) -> None:
         """Merge, and let go of what is old: of journals only what the controller has read as well."""

@@ -43,7 +43,13 @@ class Place:
 
     def generation(self, **fields: Any) -> Generation:
         at_ms = fields.pop("at_ms", self.clock.now_ms())
-        given = {"release": "sha256:1", "release_number": 1, "status": "ok", "latency_ms": 100.0, "output": "hello"}
+        given: dict[str, Any] = {
+            "release": "sha256:1",
+            "release_number": 1,
+            "status": "ok",
+            "latency_ms": 100.0,
+            "output": "hello",
+        }
         event = Generation(
             id=new_id("gen", at_ms), at_ms=at_ms, feature=FEATURE, environment=ENVIRONMENT, **(given | fields)
         )

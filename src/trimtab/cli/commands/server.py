@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import click
 
@@ -17,7 +17,7 @@ from trimtab.core.errors import InputError
 if TYPE_CHECKING:
     from types import FrameType
 
-    from trimtab.bootstrap.control import ControllerLoop, OutboundLoop
+    from trimtab.bootstrap.control import OutboundLoop
     from trimtab.cli.context import AppContext
 
 __all__ = ["command"]
@@ -63,12 +63,13 @@ def command(app: AppContext, host: str | None, port: int | None, no_controller: 
     stop = threading.Event()
     workers: list[threading.Thread] = []
     if not no_controller:
-        driven = (open_controller(settings), stop, settings.server.tick_seconds)
+        driven = ("controller", open_controller(settings), stop, settings.server.tick_seconds)
+        moved = ("evidence", EvidenceLoop(settings), stop, settings.evidence.compact_seconds)
         told = (open_outbound(settings), stop, settings.server.tick_seconds)
         workers = [
             threading.Thread(target=_drive, args=driven, name="controller"),
             threading.Thread(target=lambda: asyncio.run(_speak(*told)), name="outbound"),
-            threading.Thread(target=EvidenceLoop(settings).run, args=(stop, say), name="evidence"),
+            threading.Thread(target=_drive, args=moved, name="evidence"),
         ]
     signal.signal(signal.SIGTERM, _leave)  # uvicorn stops at it and then gives it back to whoever had it before
     try:
@@ -88,18 +89,23 @@ def _leave(_number: int, _frame: FrameType | None) -> None:
     sys.exit(0)
 
 
-def _drive(controller: ControllerLoop, stop: threading.Event, tick_seconds: float) -> None:
+class _Loop(Protocol):
+    def tick(self) -> list[str]: ...
+    def close(self) -> None: ...
+
+
+def _drive(name: str, loop: _Loop, stop: threading.Event, tick_seconds: float) -> None:
     """Tick until told to stop. An error is told and tried again, for a controller that gives up guards nobody."""
     pause_seconds = tick_seconds
     while not stop.wait(pause_seconds):
         try:
-            for line in controller.tick():
+            for line in loop.tick():
                 say(line)
             pause_seconds = tick_seconds
         except Exception as error:  # noqa: BLE001 - the loop must outlive whatever goes wrong in one turn
             pause_seconds = min(2 * pause_seconds, _MAX_BACKOFF_SECONDS)
-            say(f"controller: {type(error).__name__}: {error}; next try in {pause_seconds:.1f} s")
-    controller.close()
+            say(f"{name}: {type(error).__name__}: {error}; next try in {pause_seconds:.1f} s")
+    loop.close()
 
 
 async def _speak(outbound: OutboundLoop, stop: threading.Event, tick_seconds: float) -> None:
