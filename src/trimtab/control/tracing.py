@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from trimtab.analysis.measures import MEASURES
+from trimtab.analysis.model import BUILTIN_METRICS
 from trimtab.control.reports import TraceReport
 from trimtab.core.errors import NotFoundError
 from trimtab.events import Feedback, Generation, Score
@@ -63,5 +64,5 @@ def _release(directory: DataDirectory, digest: str) -> CompiledRelease | None:
 
 def _measures(call: Generation, release: CompiledRelease | None) -> dict[str, float]:
     """Return what the built-in metrics make of a generation, each in its own unit."""
-    found = ((name, measure(call, release)) for name, measure in MEASURES.items())
+    found = ((name, MEASURES[name](call, release)) for name in BUILTIN_METRICS)
     return {name: value for name, value in found if value is not None}
