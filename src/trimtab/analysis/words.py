@@ -9,7 +9,7 @@ from trimtab.stats import RATIO_REACH
 if TYPE_CHECKING:
     from trimtab.analysis.model import MetricEvidence, MetricSpec
 
-__all__ = ["describe", "odds", "still_learning"]
+__all__ = ["describe", "measured", "odds", "still_learning"]
 
 _UNITS = {
     "latency": " ms",
@@ -73,6 +73,15 @@ def still_learning(spec: MetricSpec, learned: int, needed: int, unit: str) -> st
             f"`{spec.name}`: nothing to compare yet; it learns of stable from {learned:,} of {needed:,} {unit}s so far."
         )
     return f"`{spec.name}`: nothing to compare; stable's ratio is zero over its first {learned:,} {unit}s."
+
+
+def measured(value: float | None, spec: MetricSpec) -> str:
+    """Return what a metric measured of one generation: `good`, `bad`, `1,240 ms`; `-` where it does not apply."""
+    if value is None:
+        return "-"
+    if spec.kind == "binary" and value in {0.0, 1.0}:
+        return "good" if (value == 1.0) is not spec.lower_is_better else "bad"
+    return _quantity(value, spec)
 
 
 def _meaning(evidence: MetricEvidence, spec: MetricSpec) -> str:

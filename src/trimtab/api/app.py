@@ -32,6 +32,7 @@ __all__ = ["api_routes", "http_error"]
 _encoder = msgspec.json.Encoder()
 _T = TypeVar("_T")
 _MAX_BODY_BYTES = 64 * 1024
+_DIGITS = 18
 _COMMANDS = ("pause", "resume", "promote", "abort")
 
 
@@ -76,6 +77,15 @@ async def http_error(request: Request, error: Exception) -> Response:
     answer = _json(known.as_json(), error.status_code)
     answer.headers.update(error.headers or {})
     return answer
+
+
+def _attempt(request: Request) -> int | None:
+    given = request.query_params.get("attempt")
+    if given is None:
+        return None
+    if not (given.isascii() and given.isdigit()):
+        raise InputError("invalid_attempt", f"`{given}` is no number of an attempt", param="attempt")
+    return int(given[:_DIGITS])
 
 
 async def _read(request: Request) -> bytes:
@@ -133,7 +143,7 @@ class _Api:
         return _json(self._plane.rollouts(request.query_params.get("feature")))
 
     def _rollout(self, request: Request, _body_bytes: bytes) -> Response:
-        return _json(self._plane.rollout_report(request.path_params["rollout"]))
+        return _json(self._plane.explain(request.path_params["rollout"], attempt=_attempt(request)))
 
     def _start(self, request: Request, body: bytes) -> Response:
         wish = _body(body, request.headers.get("content-type", ""), _StartRollout)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from starlette.responses import HTMLResponse, RedirectResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from trimtab.analysis.words import odds
 from trimtab.core.errors import TrimtabError
 from trimtab.core.ids import short_digest
 
@@ -24,20 +26,13 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
     from trimtab.control.plane import ControlPlane
+    from trimtab.control.rollout_reports import MetricStatus
 
 __all__ = ["console_routes"]
 
+_CODE = re.compile(r"`([^`]+)`")
 _HERE = Path(__file__).parent
-_MANY = 1e4
 _UNITS = {"latency": "ms", "tokens": "output tokens", "cost": "US dollars", "length": "characters"}
-
-
-def _odds(wealth: float) -> str:
-    """Format evidence for people: `37 : 1`, `0.4 : 1`, `over 10,000 : 1`."""
-    if wealth >= _MANY:
-        exponent = f"{wealth:.0e}".split("e+")
-        return f"over 10^{int(exponent[1])} : 1" if len(exponent) > 1 else f"{wealth:,.0f} : 1"
-    return f"{wealth:,.0f} : 1" if wealth >= 10 else f"{wealth:.2g} : 1"  # noqa: PLR2004 - two digits suffice
 
 
 def _score(value: float | None) -> str:
@@ -53,6 +48,41 @@ def _number(release: str) -> str:
     return release.rpartition("#")[2]
 
 
+def _prose(text: str) -> minijinja.Markup:
+    """Return text with what stands between backticks as code."""
+    return minijinja.Markup(_CODE.sub(r"<code>\1</code>", str(minijinja.escape(text))))
+
+
+def _points(value: float) -> str:
+    """Format a difference of scores in points: `+0.3`, `-12`."""
+    number = 100 * value + 0.0
+    return f"{number:+.0f}" if abs(number) >= 10 else f"{number:+.1f}"  # noqa: PLR2004 - two digits suffice
+
+
+def _interval(metric: MetricStatus) -> minijinja.Markup:
+    """Draw where candidate minus control lies: a bar over the range from -s to +s, zero in its middle."""
+    between = metric.difference
+    if between is None:
+        return minijinja.Markup("")
+    reach = max(abs(between.low), abs(between.high), 2 * metric.margin)
+
+    def at(value: float) -> str:
+        return f"{50 + 50 * value / reach:.1f}"
+
+    bad, low, high = at(-metric.margin), at(between.low), at(between.high)
+    return minijinja.Markup(
+        f'<svg class="interval" viewBox="0 0 100 12" preserveAspectRatio="none" role="img" aria-hidden="true">'
+        f'<rect class="worse" x="0" y="0" width="{bad}" height="12"/>'
+        f'<line class="zero" x1="50" y1="0" x2="50" y2="12"/>'
+        f'<rect class="span" x="{low}" y="4" width="{max(1.0, float(high) - float(low)):.1f}" height="4"/></svg>'
+    )
+
+
+def _short_id(identifier: str) -> str:
+    """Return the first and last digits of an id: those in the middle are the same for all of one hour."""
+    return f"{identifier[:8]}…{identifier[-6:]}" if len(identifier) > 16 else identifier  # noqa: PLR2004 - shorter is whole
+
+
 def _when(at_ms: int) -> str:
     return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
@@ -61,7 +91,12 @@ def _templates() -> minijinja.Environment:
     return minijinja.Environment(
         loader=lambda name: (_HERE / "templates" / name).read_text(),
         filters={
-            "odds": _odds,
+            "interval": _interval,
+            "odds": odds,
+            "prose": _prose,
+            "count": "{:,}".format,
+            "points": _points,
+            "short_id": _short_id,
             "score": _score,
             "percent": _percent,
             "when": _when,
@@ -114,7 +149,7 @@ class _Console:
         return self._page("rollouts.html", live=True, rollouts=self._plane.rollouts())
 
     def _rollout(self, request: Request) -> Response:
-        report = self._plane.rollout_report(request.path_params["rollout"])
+        report = self._plane.explain(request.path_params["rollout"])
         return self._page("rollout.html", live=report.rollout.ended_at_ms is None, report=report)
 
     def _find_trace(self, request: Request) -> Response:

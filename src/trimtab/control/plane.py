@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from trimtab.artifacts.diff import diff_releases
 from trimtab.artifacts.folder import load_feature
 from trimtab.control.audit_check import audit_fault
-from trimtab.control.rollout_reports import rollout_report, rollout_summary
+from trimtab.control.examples import ExampleFinder, example_question
+from trimtab.control.rollout_reports import attempts_of, rollout_report, rollout_summary
 from trimtab.control.running import read_running
 from trimtab.control.shipping import push_source
 from trimtab.control.tracing import read_trace
@@ -67,6 +70,7 @@ class ControlPlane:
         self.actor = actor
         self._prices = prices
         self._cold = cold
+        self._examples = ExampleFinder(directory.journals)
 
     def close(self) -> None:
         """Close the store."""
@@ -179,10 +183,19 @@ class ControlPlane:
             found = [rollout for name in names for rollout in tx.rollouts(name)]
             return [rollout_summary(tx, one) for one in sorted(found, key=lambda one: one.id, reverse=True)]
 
-    def rollout_report(self, which: str) -> RolloutReport:
-        """Return where a rollout (an id, or a feature's newest) stands, and why."""
+    def rollout_report(self, which: str, *, attempt: int | None = None) -> RolloutReport:
+        """Return where a rollout stands, and why. `which`: an id, or a feature for its newest or its `attempt`."""
         with self._store.read() as tx:
-            return rollout_report(tx, self._find_rollout(tx, which))
+            return rollout_report(tx, self._find_rollout(tx, which, attempt))
+
+    def explain(self, which: str, *, attempt: int | None = None) -> RolloutReport:
+        """Return the report with examples from the journals of this machine, which are read for it."""
+        now_ms = self._clock.now_ms()
+        with self._store.read() as tx:
+            rollout = self._find_rollout(tx, which, attempt)
+            report = rollout_report(tx, rollout)
+            question = example_question(tx, rollout, now_ms=now_ms)
+        return msgspec.structs.replace(report, examples=self._examples.find(question, now_ms=now_ms))
 
     def set_holdout(self, percent: float, *, feature: str = "", reason: str) -> Holdout:
         """Keep a share of units on stable in rollouts that start from now on; of all features without a `feature`."""
@@ -252,13 +265,22 @@ class ControlPlane:
                 hint=f"end it first: trimtab rollout abort {feature} --reason ...",
             )
 
-    def _find_rollout(self, tx: ControlTransaction, which: str) -> Rollout:
-        rollout = tx.rollout(which)
+    def _find_rollout(self, tx: ControlTransaction, which: str, attempt: int | None = None) -> Rollout:
+        rollout = tx.rollout(which) if attempt is None else None
         if rollout is not None:
             return rollout
-        here = [one for one in tx.rollouts(which) if one.environment == self.environment]
-        if here:
-            return here[0]
+        ids = attempts_of(tx, which, self.environment)
+        place = len(ids) if attempt is None else attempt
+        found = tx.rollout(ids[place - 1]) if 1 <= place <= len(ids) else None
+        if found is not None:
+            return found
+        if attempt is not None and ids:
+            raise NotFoundError(
+                "unknown_attempt",
+                f"`{which}` has {len(ids)} attempts in `{self.environment}`, and {attempt} is none of them",
+                param="attempt",
+                hint=f"give a number from 1 to {len(ids)}, or a rollout's id",
+            )
         raise NotFoundError(
             "unknown_rollout",
             f"there is no rollout `{which}`, nor one of a feature of that name in `{self.environment}`",

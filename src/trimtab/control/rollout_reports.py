@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from trimtab.analysis.evidence import EvidenceState, decode_evidence
 from trimtab.analysis.verdict import Verdict
 from trimtab.artifacts.change import Change
 from trimtab.artifacts.diff import diff_releases
+from trimtab.control.examples import Examples
+from trimtab.control.rollout_words import Cause, Story, blamed, cause_of, paragraph
 from trimtab.core.ids import short_digest
 from trimtab.rollout.attempt import plan_limits
 from trimtab.rollout.model import GateAnswer, Rollout, Transition
 from trimtab.rollout.spec import decode_plan
+from trimtab.stats import Interval, mean_difference_sequence
 
 if TYPE_CHECKING:
     from trimtab.analysis.model import MetricEvidence
@@ -27,10 +31,12 @@ __all__ = [
     "RolloutReport",
     "RolloutSummary",
     "StepStatus",
+    "attempts_of",
     "rollout_report",
     "rollout_summary",
 ]
 
+_ALL = 1_000_000
 _PASSED = {"promoted"}
 _FAILED = {"rolling_back", "rolled_back", "expired", "superseded"}
 
@@ -59,6 +65,12 @@ class MetricStatus(msgspec.Struct, frozen=True, kw_only=True):
     """log(harm) / log(limit), in [0, 1]."""
     non_inferior: float
     """Wealth of the bet on "not worse than the margin allows"."""
+    phase: str = "live"
+    margin: float = 0.0
+    """How much worse, in score, is tolerated."""
+    difference: Interval | None = None
+    """Where candidate minus control lies, in score, with 95 % confidence however often it is looked at."""
+    dry_run: bool = False
 
 
 class MessageReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,8 +101,17 @@ class RolloutReport(msgspec.Struct, frozen=True, kw_only=True):
     """A rollout, told: where it stands, why, and on what evidence."""
 
     rollout: Rollout
+    attempt: int
+    """Counts the rollouts of the feature in the environment, from 1."""
+    attempts: int
+    """How many there are."""
     stable: str
     candidate: str
+    paragraph: str
+    """What became of it and why, with the numbers."""
+    cause: Cause
+    blamed: str | None
+    """Name of the metric that the verdict is about; the weakest where none is proven worse."""
     steps: list[StepStatus]
     metrics: list[MetricStatus]
     rollback_at: float
@@ -102,6 +123,8 @@ class RolloutReport(msgspec.Struct, frozen=True, kw_only=True):
     """What the gate said last at which it waits."""
     messages: list[MessageReport] = []
     """Who was told of it, oldest first; messages that wait no more are forgotten after 30 days."""
+    examples: Examples | None = None
+    """Generations that show it; `null` where they were not asked for."""
 
 
 def rollout_summary(tx: ControlTransaction, rollout: Rollout) -> RolloutSummary:
@@ -110,20 +133,30 @@ def rollout_summary(tx: ControlTransaction, rollout: Rollout) -> RolloutSummary:
 
 
 def rollout_report(tx: ControlTransaction, rollout: Rollout) -> RolloutReport:
-    """Return the whole story."""
+    """Return the whole story, without examples."""
     plan = decode_plan(rollout.plan)
     verdict = msgspec.convert(rollout.verdict, Verdict) if rollout.verdict else None
     before, after = tx.release(rollout.stable), tx.release(rollout.candidate)
+    transitions = tx.transitions(rollout.id)
+    story = Story(rollout, plan, verdict, transitions, _label(tx, rollout.stable), _label(tx, rollout.candidate))
+    about, cause = blamed(verdict), cause_of(rollout, verdict, transitions)
+    evidence = _evidence(tx, rollout)
+    number, attempts = _attempt(tx, rollout)
     return RolloutReport(
         rollout=rollout,
-        stable=_label(tx, rollout.stable),
-        candidate=_label(tx, rollout.candidate),
+        attempt=number,
+        attempts=attempts,
+        stable=story.stable,
+        candidate=story.candidate,
+        paragraph=paragraph(story),
+        cause=cause,
+        blamed="error" if cause == "withdrawn" else None if about is None else about.name,
         steps=_steps(rollout, plan),
-        metrics=[_metric(evidence) for evidence in verdict.metrics] if verdict else [],
+        metrics=[_metric(metric, evidence) for metric in verdict.metrics] if verdict else [],
         rollback_at=plan_limits(plan).rollback,
         words=_words(rollout, verdict) if verdict else [],
         changes=diff_releases(before.compiled, after.compiled) if before and after else [],
-        transitions=tx.transitions(rollout.id),
+        transitions=transitions,
         gate=_gate(tx, rollout),
         messages=[_message(message) for message in tx.messages(rollout.id)],
     )
@@ -152,6 +185,27 @@ def _words(rollout: Rollout, verdict: Verdict) -> list[str]:
     return [words for words in said if words not in rollout.reason]
 
 
+def _attempt(tx: ControlTransaction, rollout: Rollout) -> tuple[int, int]:
+    """Return which of how many attempts of its feature and environment this is."""
+    ids = attempts_of(tx, rollout.feature, rollout.environment)
+    return ids.index(rollout.id) + 1 if rollout.id in ids else len(ids), len(ids)
+
+
+def attempts_of(tx: ControlTransaction, feature: str, environment: str) -> list[str]:
+    """Return the ids of all rollouts of a feature in an environment, the first attempt first."""
+    found = tx.rollouts(feature, limit=_ALL)
+    return sorted(rollout.id for rollout in found if rollout.environment == environment)
+
+
+def _evidence(tx: ControlTransaction, rollout: Rollout) -> EvidenceState | None:
+    """Return what was measured; `None` where nothing was, or only another version of Trimtab can read it."""
+    stored = tx.evidence(rollout.id)
+    try:
+        return None if stored is None else decode_evidence(stored)
+    except (msgspec.DecodeError, msgspec.ValidationError):
+        return None
+
+
 def _label(tx: ControlTransaction, digest: str) -> str:
     release = tx.release(digest)
     return f"{release.feature}#{release.number}" if release else short_digest(digest)
@@ -170,17 +224,27 @@ def _steps(rollout: Rollout, plan: RolloutPlan) -> list[StepStatus]:
     return found
 
 
-def _metric(evidence: MetricEvidence) -> MetricStatus:
-    progress = math.log(max(evidence.harm_peak, 1.0)) / math.log(evidence.limit) if evidence.limit > 1 else 0.0
+def _metric(metric: MetricEvidence, evidence: EvidenceState | None) -> MetricStatus:
+    progress = math.log(max(metric.harm_peak, 1.0)) / math.log(metric.limit) if metric.limit > 1 else 0.0
     return MetricStatus(
-        name=evidence.name if evidence.phase == "live" else f"{evidence.name} ({evidence.phase})",
-        role=evidence.role,
-        status="failed" if evidence.failed else "ok",
-        candidate=evidence.candidate_mean,
-        control=evidence.control_mean,
-        candidate_units=evidence.candidate_units,
-        control_units=evidence.control_units,
-        harm=evidence.harm_peak,
+        name=metric.name if metric.phase == "live" else f"{metric.name} ({metric.phase})",
+        role=metric.role,
+        status="failed" if metric.failed else "ok",
+        candidate=metric.candidate_mean,
+        control=metric.control_mean,
+        candidate_units=metric.candidate_units,
+        control_units=metric.control_units,
+        harm=metric.harm_peak,
         harm_progress=min(1.0, progress),
-        non_inferior=evidence.non_inferior,
+        non_inferior=metric.non_inferior,
+        phase=metric.phase,
+        margin=metric.margin,
+        difference=_difference(metric, evidence),
+        dry_run=metric.dry_run,
     )
+
+
+def _difference(metric: MetricEvidence, evidence: EvidenceState | None) -> Interval | None:
+    phase = next((found for name, found in evidence.phases.items() if name == metric.phase), None) if evidence else None
+    state = None if phase is None else phase.metrics.get(metric.name)
+    return None if state is None else mean_difference_sequence(state.control, state.candidate)

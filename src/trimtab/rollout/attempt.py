@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     from trimtab.rollout.ports import ControlTransaction
     from trimtab.rollout.spec import RolloutPlan
 
-__all__ = ["Attempt", "load_attempt", "plan_limits", "scores_of"]
+__all__ = ["WITHDREW", "Attempt", "load_attempt", "plan_limits", "scores_of"]
+
+WITHDREW = "took the candidate out of service"
+"""Stands in the reason of a rollback that a data-plane process began by itself."""
 
 
 def plan_limits(plan: RolloutPlan) -> Limits:
@@ -68,7 +71,7 @@ class Attempt:
 
     def withdrawn(self, event: Withdrawal) -> None:
         """Take a process's word that it serves the candidate no more. Decided upon in the commit that takes it."""
-        self._withdrawn = self._withdrawn or f"{event.process} took the candidate out of service: {event.reason}"
+        self._withdrawn = self._withdrawn or f"{event.process} {WITHDREW}: {event.reason}"
 
     def close_windows(self, now_ms: int) -> None:
         """Turn windows that are over into observations."""

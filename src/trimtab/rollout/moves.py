@@ -68,7 +68,7 @@ def enter(
 ) -> Change:
     """Enter a step; a weight takes effect at once and the step after it is entered with it."""
     effects: list[Effect] = []
-    why = f"{reason}; next: "
+    why = f"{reason.removesuffix('.')}; next: "
     while stage < len(plan.steps) and plan.steps[stage].set_weight is not None:
         rollout = msgspec.structs.replace(rollout, stage=stage, stage_entered_ms=now_ms)
         rollout, more = move(rollout, "progressing", now_ms, reason=why + plan.steps[stage].text, actor=actor)

@@ -186,13 +186,13 @@ def read_hot(path: Path) -> list[HotHalf]:
 def records_of(data: bytes | memoryview) -> list[memoryview]:
     """Return the records in `data`, taken as sound."""
     view = memoryview(data)
-    records = []
-    position = 0
-    while position + _PREFIX_BYTES <= len(view):
-        length, _ = RECORD_PREFIX.unpack_from(view, position)
-        position += _PREFIX_BYTES
-        records.append(view[position : position + length])
-        position += length
+    records: list[memoryview] = []
+    take, unpack = records.append, RECORD_PREFIX.unpack_from
+    position, last = _PREFIX_BYTES, len(view)
+    while position <= last:
+        end = position + unpack(view, position - _PREFIX_BYTES)[0]
+        take(view[position:end])
+        position = end + _PREFIX_BYTES
     return records
 
 

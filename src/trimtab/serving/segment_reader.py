@@ -1,4 +1,4 @@
-"""Walking the frames of one segment: in order, or straight to those about one moment.
+"""Walking the frames of one segment: in order, backwards, or straight to those about one moment.
 
 Files are read, not mapped: their writer may cut them back, and a mapped page that is gone kills the reader.
 """
@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from trimtab.serving.frames import HEADER_SIZE, MAGIC, parse_header, payload_records
+from trimtab.serving.frames import HEADER_SIZE, MAGIC, FrameHeader, parse_header, payload_records
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["Frame", "frames_about", "frames_from"]
+__all__ = ["Frame", "frames_about", "frames_backwards", "frames_from"]
 
 _SKIP = struct.Struct("<4s4xI8x8xQQ")
 """Of a header: magic, payload length, oldest and newest subject."""
@@ -58,43 +58,66 @@ def frames_from(path: Path, start: int, *, growing: bool) -> Iterator[Frame]:
 
 
 def frames_about(path: Path, at_ms: int) -> Iterator[list[memoryview]]:
-    """Yield the records of the frames whose subjects' time span covers `at_ms`. Raises `OSError`.
+    """Yield the records of the frames whose subjects' time span covers `at_ms`. Raises `OSError`."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        for position, header in _headers_within(descriptor, at_ms, at_ms):
+            yield _records_at(descriptor, position, header)
+    finally:
+        os.close(descriptor)
+
+
+def frames_backwards(path: Path, since_ms: int, until_ms: int) -> Iterator[list[memoryview]]:
+    """Yield the records of the frames whose subjects' time span meets [since, until], last frame first.
+
+    The headers are walked before the first frame is read; who stops early decompresses no more. Raises `OSError`.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        for position, header in reversed(list(_headers_within(descriptor, since_ms, until_ms))):
+            yield _records_at(descriptor, position, header)
+    finally:
+        os.close(descriptor)
+
+
+def _records_at(descriptor: int, position: int, header: FrameHeader) -> list[memoryview]:
+    """Return the records of a frame, none where it is damaged."""
+    return payload_records(header, os.pread(descriptor, header.payload_length, position + HEADER_SIZE)) or []
+
+
+def _headers_within(descriptor: int, since_ms: int, until_ms: int) -> Iterator[tuple[int, FrameHeader]]:
+    """Yield where the frames stand whose subjects' time span meets [since, until], and their headers.
 
     Other frames cost a look at their header, not even its checksum: should it lead astray, the next sound frame is
     looked for from the last header that was believed.
     """
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        position = believed = base = 0
-        window = b""
+    position = believed = base = 0
+    window = b""
+    last = -1
+    skip = _SKIP.unpack_from
+    while True:
+        if position > last:
+            base, window = position, os.pread(descriptor, _WINDOW, position)
+            last = base + len(window) - HEADER_SIZE
+        if position <= last:
+            magic, length, oldest, newest = skip(window, position - base)
+            if magic == MAGIC and (newest < since_ms or oldest > until_ms):
+                believed = position
+                position += HEADER_SIZE + length
+                continue
+            header = parse_header(window[position - base : position - base + HEADER_SIZE])
+            if header is not None:
+                yield position, header
+                position += HEADER_SIZE + length
+                believed = position
+                continue
+        if position == os.fstat(descriptor).st_size:
+            return
+        following = _next_frame(descriptor, believed + 1)
+        if following is None:
+            return
+        position = believed = following
         last = -1
-        skip = _SKIP.unpack_from
-        while True:
-            if position > last:
-                base, window = position, os.pread(descriptor, _WINDOW, position)
-                last = base + len(window) - HEADER_SIZE
-            if position <= last:
-                magic, length, oldest, newest = skip(window, position - base)
-                if magic == MAGIC and not oldest <= at_ms <= newest:
-                    believed = position
-                    position += HEADER_SIZE + length
-                    continue
-                header = parse_header(window[position - base : position - base + HEADER_SIZE])
-                if header is not None:
-                    records = payload_records(header, os.pread(descriptor, length, position + HEADER_SIZE))
-                    yield records or []
-                    position += HEADER_SIZE + length
-                    believed = position
-                    continue
-            if position == os.fstat(descriptor).st_size:
-                return
-            following = _next_frame(descriptor, believed + 1)
-            if following is None:
-                return
-            position = believed = following
-            last = -1
-    finally:
-        os.close(descriptor)
 
 
 def _next_frame(descriptor: int, start: int) -> int | None:

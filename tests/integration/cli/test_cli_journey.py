@@ -152,7 +152,19 @@ def test_a_rollout_that_was_rolled_back_is_told_with_status_1(trimtab: Trimtab, 
     assert done.returncode == 1
     assert done.stderr == ""
     assert "support-reply#1 -> support-reply#2 in production: rolling_back" in done.stdout
+    assert "`support-reply#2` is being rolled back by ada" in done.stdout
     assert "second thoughts" in done.stdout
+    assert "No generation of either arm is recorded" in done.stdout
+
+
+def test_an_earlier_attempt_stays_explainable(trimtab: Trimtab, data: Callable[..., Any]) -> None:
+    first = data("rollout", "explain", "support-reply", "--attempt", "1")
+    assert (first["attempt"], first["attempts"], first["rollout"]["state"]) == (1, 2, "superseded")
+    assert "was superseded by ada on" in first["paragraph"]
+    assert set(first["examples"]) >= {"metric", "phase", "pairs", "looked_at", "complete", "note"}
+    missing = trimtab("rollout", "explain", "support-reply", "--attempt", "3")
+    assert (missing.returncode, missing.stdout) == (2, "")
+    assert "has 2 attempts" in missing.stderr
 
 
 def test_a_rollout_that_ends_cannot_be_steered(trimtab: Trimtab) -> None:

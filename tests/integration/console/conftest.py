@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from trimtab.serving.directory import DataDirectory
+
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>"
 
 
@@ -44,8 +46,9 @@ class Answer(NamedTuple):
 class Site:
     """The server, as a client that sends exactly the headers it is told to."""
 
-    def __init__(self, port: int, generation: str) -> None:
+    def __init__(self, port: int, generation: str, directory: DataDirectory) -> None:
         self.port = port
+        self.directory = directory
         self.generation = generation
         """A recorded generation whose content is hostile."""
 
@@ -148,7 +151,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         process = subprocess.Popen(
             [sys.executable, "-m", "trimtab", "server"], cwd=root, env=environment, stdout=file, stderr=file
         )
-    started = Site(port, generation)
+    directory = load_settings(environ={"TRIMTAB_DIRECTORY": str(root / ".trimtab")}).data_directory
+    started = Site(port, generation, directory)
     try:
         deadline = time.monotonic() + 30
         while not answers(started):

@@ -11,6 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from trimtab.core.ids import new_id
+from trimtab.events import Generation, encode_event
+from trimtab.serving.journal import JournalWriter
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -26,6 +30,30 @@ def text_of(html: str) -> str:
     return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>", " ", html)))
 
 
+def record_both_sides(site: Site, rollout: str) -> None:
+    """A request that stable answered and the candidate too, in shadow, both with hostile content."""
+    now_ms = time.time_ns() // 1_000_000
+    user = new_id("gen", now_ms)
+    journal = JournalWriter(site.directory.journals / "p2")
+    for identifier, arm, mirrors in ((user, "matched_control", ""), (new_id("gen", now_ms), "shadow", user)):
+        event = Generation(
+            id=identifier,
+            at_ms=now_ms,
+            feature="support-reply",
+            environment="production",
+            release="sha256:0",
+            arm=arm,  # type: ignore[arg-type]
+            unit=SCRIPT,
+            rollout=rollout,
+            stage=0,
+            messages=[{"role": "user", "content": f"asked {SCRIPT}"}],
+            output=f"said by {arm} {SCRIPT}",
+            mirrors=mirrors,
+        )
+        journal.append(encode_event(event), now_ms)
+    journal.close()
+
+
 @pytest.fixture(scope="module")
 def rollout(site: Site) -> Iterator[str]:
     body = f'{{"feature": "support-reply", "candidate": "#2", "reason": "{SCRIPT}"}}'
@@ -36,6 +64,7 @@ def rollout(site: Site) -> Iterator[str]:
     while site.post(f"/api/v1/rollouts/{answer.json['id']}/pause", f'{{"reason": "{SCRIPT}"}}').status != 200:
         assert time.monotonic() < deadline, "the controller never took the rollout in hand"
         time.sleep(0.1)
+    record_both_sides(site, answer.json["id"])
     yield answer.json["id"]
     site.post(f"/api/v1/rollouts/{answer.json['id']}/abort", "{}")
 
@@ -80,6 +109,27 @@ def test_a_rollout_shows_its_steps_its_evidence_its_change_and_its_history(site:
     ):
         assert told in shown
     assert "ada" in shown
+
+
+def test_a_rollout_shows_examples_of_both_sides_one_beside_the_other(site: Site, rollout: str) -> None:
+    html = site.get(f"/rollouts/{rollout}").text
+    shown = text_of(html)
+    assert "said by shadow" in shown
+    assert "said by matched_control" in shown
+    assert "same request" in shown
+    assert len(re.findall(r'<div class="pair">', html)) == 1
+    assert "is paused by ada since" in shown
+    (pair,) = site.get(f"/api/v1/rollouts/{rollout}").json["examples"]["pairs"]
+    for example in pair.values():
+        assert f'href="/trace/{example["id"]}"' in html
+
+
+def test_an_attempt_is_found_by_feature_and_number_and_refused_where_it_is_none(site: Site, rollout: str) -> None:
+    report = site.get("/api/v1/rollouts/support-reply").json
+    again = site.get(f"/api/v1/rollouts/support-reply?attempt={report['attempt']}").json
+    assert again["rollout"]["id"] == rollout
+    assert site.get("/api/v1/rollouts/support-reply?attempt=999").status == 404
+    assert site.get("/api/v1/rollouts/support-reply?attempt=-1").json["error"]["code"] == "invalid_attempt"
 
 
 def test_a_trace_shows_release_prompt_answer_metrics_and_feedback(site: Site) -> None:

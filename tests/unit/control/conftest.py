@@ -19,6 +19,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from trimtab.rollout.model import Rollout
+
+
+TRIAL_PLAN = """\
+window: 1s
+minUnits: 5
+metrics:
+  - {name: error, margin: 0.02}
+  - {name: schema, margin: 0.02}
+  - {name: latency, role: signal, margin: 0.1}
+steps:
+  - shadow: {traffic: 100, duration: 5s}
+  - setWeight: 50
+  - pause: {duration: 1h}
+"""
+
 
 @pytest.fixture
 def clock() -> FakeClock:
@@ -98,3 +114,11 @@ def tick(store: MemoryStore, directory: DataDirectory, clock: FakeClock) -> Call
             pass
 
     return work
+
+
+@pytest.fixture
+def trial(serving: ControlPlane, folder: Path) -> Rollout:
+    """Release 2 is about to be tried: in shadow, then on half of the users."""
+    (folder / "rollout.yaml").write_text(TRIAL_PLAN)
+    serving.push(folder)
+    return serving.start_rollout("support-reply", "#2", reason="Chattier")

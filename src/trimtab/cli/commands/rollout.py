@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from trimtab.cli.commands.rollout_plan import lint, schema
+from trimtab.cli.explanation import told
 from trimtab.cli.output import ago, emit_json, json_option, say, table
 from trimtab.core.clock import SystemClock
 
@@ -15,12 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from trimtab.cli.context import AppContext
-    from trimtab.control.rollout_reports import RolloutReport
     from trimtab.rollout.effects import CommandKind
 
 __all__ = ["command"]
-
-_MARKS = {"done": "x", "now": ">", "failed": "!", "next": " "}
 
 
 @click.group("rollout")
@@ -81,65 +79,21 @@ def list_rollouts(app: AppContext, feature: str | None, as_json: bool) -> None: 
 
 @command.command("explain")
 @click.argument("which")
+@click.option("--attempt", type=click.IntRange(1), help="Which attempt of a feature, from 1; its newest by default.")
 @json_option
 @click.pass_obj
-def explain(app: AppContext, which: str, as_json: bool) -> None:  # noqa: FBT001 - click's signature
-    """Tell where a rollout stands, why, and on what evidence.
+def explain(app: AppContext, which: str, attempt: int | None, as_json: bool) -> None:  # noqa: FBT001 - click's signature
+    """Tell what became of a rollout, why, on what evidence, and show examples of both sides.
 
     Exit status 1 where it was rolled back or expired.
     """
-    report = app.control().rollout_report(which)
+    report = app.control().explain(which, attempt=attempt)
     if as_json:
         emit_json(report)
     else:
-        _print_report(report)
+        print(told(report, now_ms=SystemClock().now_ms()))
     if report.rollout.state in {"rolling_back", "rolled_back", "expired"}:
         sys.exit(1)
-
-
-def _print_report(report: RolloutReport) -> None:
-    rollout = report.rollout
-    print(f"{report.stable} -> {report.candidate} in {rollout.environment}: {rollout.state}")
-    if rollout.reason:
-        print(f"  {rollout.reason}")
-    print()
-    for step in report.steps:
-        print(f"  [{_MARKS[step.status]}] {step.text}")
-    if report.metrics:
-        rows = [
-            (
-                metric.name,
-                metric.role,
-                "-" if metric.candidate is None else f"{metric.candidate:.1%}",
-                "-" if metric.control is None else f"{metric.control:.1%}",
-                f"{metric.candidate_units}/{metric.control_units}",
-                f"{metric.harm:.3g}",
-                f"{metric.non_inferior:.3g}",
-            )
-            for metric in report.metrics
-        ]
-        header = ("metric", "role", "candidate", "control", "users", "harm", "no harm")
-        print("\n" + table(header, rows, right=(2, 3, 4, 5, 6)))
-        print(f"\nevidence is a bettor's wealth, starting at 1; harm at {report.rollback_at:.3g} rolls back")
-    for sentence in report.words:
-        print(f"\n{sentence}")
-    for change in report.changes:
-        print(f"\nchanged: {change.path}: {change.summary}")
-    _print_correspondence(report)
-
-
-def _print_correspondence(report: RolloutReport) -> None:
-    """Print what the gate at hand said, and who could not be told."""
-    now_ms = SystemClock().now_ms()
-    if report.gate is not None:
-        said = f": {report.gate.reason}" if report.gate.reason else ""
-        print(f"\ngate: {report.gate.status} when asked {ago(report.gate.asked_at_ms, now_ms)}{said}")
-    for message in report.messages:
-        if message.error:
-            seconds = (message.due_at_ms - now_ms) // 1000
-            ends = "given up" if message.status == "given_up" else f"next try in {seconds} s"
-            told = f"{message.target}: {message.error} ({message.attempts} tries, {ends})"
-            print(f"\nnot told of `{message.event}`: {told}")
 
 
 def _steering(name: CommandKind, help_text: str) -> Callable[..., None]:
