@@ -59,6 +59,8 @@ class Window(msgspec.Struct, kw_only=True):
     opened_ms: int
     sums: dict[Side, dict[str, tuple[float, int]]]
     """Side -> metric -> (sum of scores, number of scores)."""
+    segments: dict[str, str] = {}
+    """Segment -> the value of this unit."""
     ids: list[str] = []
     """Generations counted, so that one delivered twice counts once."""
 
@@ -144,6 +146,8 @@ class EvidenceState(msgspec.Struct, kw_only=True):
     """Generations that a registered scorer was asked about, by metric."""
     scorer_errors: dict[str, int] = {}
     last_scorer_error: dict[str, str] = {}
+    segments: dict[str, dict[str, dict[str, MetricState]]] = {}
+    """Segment -> value -> metric, of live units."""
     levels: dict[int, LevelState] = {}
     """Sizes of the arms, by the step that set the weight."""
     unpaired: int = 0

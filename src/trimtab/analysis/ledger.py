@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from trimtab.analysis.evidence import Arms, EvidenceState, Side, Window
 from trimtab.analysis.sample_ratio import count_unit
 from trimtab.analysis.scoring import Scoring
+from trimtab.analysis.segments import add_unit, segment_labels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from trimtab.analysis.model import MetricSpec
     from trimtab.analysis.sample_ratio import Split
     from trimtab.analysis.scorers import Meter
+    from trimtab.analysis.segments import SegmentSpec
     from trimtab.events import Generation
     from trimtab.releases.model import CompiledRelease
 
@@ -58,6 +60,7 @@ class Ledger:
         counted: set[str],
         splits: Mapping[int, Split] | None = None,
         position: Callable[[str], float] = _nowhere,
+        segments: Sequence[SegmentSpec] = (),
     ) -> None:
         """`splits` and `position` (of a unit in [0, 1), by the assignment) are for the sizes of the arms."""
         self.state = state
@@ -67,6 +70,7 @@ class Ledger:
         self._shadow_stages = shadow_stages
         self._splits = splits or {}
         self._position = position
+        self._segments = segments
 
     def add(self, generation: Generation, release: CompiledRelease | None, *, now_ms: int) -> None:
         """Fold one generation in. Aborted and already counted ones change nothing but the traffic seen."""
@@ -101,14 +105,8 @@ class Ledger:
                 sums={side: {}},
             )
             self.state.windows[key] = window
-            if phase == "live" and (split := self._splits.get(window.stage)) is not None:
-                count_unit(
-                    self.state.levels,
-                    split,
-                    is_candidate=side == "candidate",
-                    position=self._position(generation.unit),
-                    at_ms=window.opened_ms,
-                )
+            if phase == "live":
+                self._meet(window, generation, side)
             return window
         if phase == "live" and side not in window.sums:
             return None  # the unit changed arms within its window: the arm it met first counts
@@ -116,6 +114,19 @@ class Ledger:
         if late or len(window.ids) >= _MAX_PER_WINDOW or generation.id in window.ids:
             return None
         return window
+
+    def _meet(self, window: Window, generation: Generation, side: Side) -> None:
+        """Note what a live unit is, by its first generation: its arm's size and its segments do not wait for scores."""
+        window.segments = segment_labels(self.state, self._segments, generation)
+        split = self._splits.get(window.stage)
+        if split is not None:
+            count_unit(
+                self.state.levels,
+                split,
+                is_candidate=side == "candidate",
+                position=self._position(generation.unit),
+                at_ms=window.opened_ms,
+            )
 
     def close(self, now_ms: int) -> list[str]:
         """Close the windows that are over at `now_ms`; returns the keys of the units newly counted, in order."""
@@ -146,7 +157,8 @@ class Ledger:
         }
         for side in means:
             phase.units.add(side)
-        for name in self.scoring.names:
+        specs = self.scoring.specs
+        for name in [spec.name for spec in specs]:
             metric = phase.metrics[name]
             scores = {side: by_name[name] for side, by_name in means.items() if name in by_name}
             if window.phase == "live":
@@ -156,6 +168,9 @@ class Ledger:
                 metric.control.add(scores["control"])
                 metric.candidate.add(scores["candidate"])
                 metric.add_pair(scores["control"], scores["candidate"])
+        if window.segments:
+            for side, by_name in means.items():
+                add_unit(self.state, window.segments, specs, by_name, side=side, stage=window.stage)
 
 
 def margins_of(specs: Sequence[MetricSpec]) -> dict[str, float]:

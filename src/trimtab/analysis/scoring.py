@@ -68,9 +68,9 @@ class Scoring:
         }
 
     @property
-    def names(self) -> list[str]:
-        """Names of the metrics that are measured."""
-        return [meter.spec.name for meter in self._meters]
+    def specs(self) -> list[MetricSpec]:
+        """The metrics that are measured."""
+        return [meter.spec for meter in self._meters]
 
     def scores(self, generation: Generation, release: CompiledRelease | None) -> Iterator[tuple[str, float]]:
         """Yield (metric, score) of each metric that applies.

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from trimtab.analysis.metric_evidence import metric_evidence
 from trimtab.analysis.model import MetricEvidence
 from trimtab.analysis.sample_ratio import RatioEvidence
-from trimtab.analysis.scoring import LEARNING_UNITS, learned_units
-from trimtab.analysis.words import describe, still_learning
+from trimtab.analysis.segments import SegmentEvidence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from trimtab.analysis.evidence import EvidenceState, MetricState, Phase
+    from trimtab.analysis.evidence import EvidenceState, Phase
     from trimtab.analysis.model import MetricSpec
 
 __all__ = ["Limits", "Verdict", "VerdictStatus", "judge"]
@@ -63,6 +62,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """Signal metrics whose harm is proven."""
     candidate_units: int = 0
     control_units: int = 0
+    segments: list[SegmentEvidence] = []
+    """Segments flagged as harmed, and at any rate the one that hurt most; most evidence first."""
     ratios: list[RatioEvidence] = []
     """How the sizes of the arms fit, at each weight so far; decides nothing about the candidate."""
 
@@ -75,7 +76,19 @@ def judge(
     failed: a guardrail's harm is proven, in either phase. error: a registered scorer of a guardrail or goal fails too
     often to be believed. successful: every guardrail and goal is proven no worse in the live phase. Else inconclusive.
     """
-    found = [_metric(state, spec, of, limits, unit) for of in state.phases for spec in metrics]
+    found = [
+        metric_evidence(
+            state,
+            spec,
+            state.phases[of].metrics[spec.name],
+            phase=of,
+            limit=limits.alarm if spec.role == "signal" else limits.rollback,
+            promotion_limit=limits.promotion,
+            unit=unit,
+        )
+        for of in state.phases
+        for spec in metrics
+    ]
     here = [evidence for evidence in found if evidence.phase == phase or evidence.failed]
     heard = [evidence for evidence in here if not evidence.dry_run]
     failed = [evidence for evidence in heard if evidence.failed and evidence.role == "guardrail"]
@@ -101,46 +114,6 @@ def judge(
         candidate_units=units.candidate,
         control_units=units.control,
     )
-
-
-def _metric(state: EvidenceState, spec: MetricSpec, phase: Phase, limits: Limits, unit: str) -> MetricEvidence:
-    metric: MetricState = state.phases[phase].metrics[spec.name]
-    limit = limits.alarm if spec.role == "signal" else limits.rollback
-    edge = state.caps[spec.name].value if spec.name in state.caps else spec.limit or spec.cap
-    scale = state.scales[spec.name].scale if spec.name in state.scales else None
-    evidence = MetricEvidence(
-        name=spec.name,
-        role=spec.role,
-        phase=phase,
-        margin=spec.tolerance,
-        candidate_mean=metric.candidate.mean if metric.candidate.count else None,
-        control_mean=metric.control.mean if metric.control.count else None,
-        candidate_units=metric.candidate.count,
-        control_units=metric.control.count,
-        pairs=metric.harm.pairs,
-        harm=metric.harm.value,
-        harm_peak=metric.harm.peak,
-        limit=limit,
-        non_inferior=metric.non_inferior.peak,
-        promotion_limit=limits.promotion,
-        failed=metric.harm.log_peak >= math.log(limit) and spec.role != "goal",
-        passed=metric.non_inferior.log_peak >= math.log(limits.promotion),
-        type=spec.kind,
-        cap=edge if spec.kind == "mean" else None,
-        threshold=edge if spec.kind == "quantile" else None,
-        ratio=None if scale is None else scale.ratio,
-        dry_run=spec.dry_run,
-    )
-    learned = learned_units(state, spec)
-    words = describe(evidence, spec, unit) if learned is None else still_learning(spec, learned, LEARNING_UNITS, unit)
-    if spec.dry_run:
-        words += " Dry run: it decides nothing." + _scorer_trouble(state, spec.name)
-    return msgspec.structs.replace(evidence, words=words)
-
-
-def _scorer_trouble(state: EvidenceState, name: str) -> str:
-    error = state.last_scorer_error.get(name)
-    return f" Its scorer failed on {state.scorer_errors.get(name, 0):,} generations; last: {error}" if error else ""
 
 
 def _broken_scorers(state: EvidenceState, metrics: Sequence[MetricSpec]) -> str:

@@ -23,3 +23,5 @@ class Caller(msgspec.Struct, frozen=True, gc=False):
     trace_flags: str = ""
     session: str = ""
     """Whom it speaks for where there is no unit, and the rollout's plan falls back on sessions."""
+    attributes: dict[str, str] = {}
+    """Labels for segments; recorded, never sent on."""

@@ -71,6 +71,7 @@ class RecordedCall:
             http_status=http_status,
             stream=caller.stream,
             variables=caller.variables,
+            attributes=caller.attributes,
             messages=self.messages,
             trace=caller.trace,
             parent_span=caller.parent_span,

@@ -182,6 +182,7 @@ def _message(message: Message) -> MessageReport:
 
 def _words(rollout: Rollout, verdict: Verdict) -> list[str]:
     said = [verdict.reason, *(ratio.words for ratio in verdict.ratios)]
+    said += [f"Harmed: {one.words}" if one.harmed else f"Hurt most: {one.words}" for one in verdict.segments]
     return [words for words in said if words not in rollout.reason]
 
 

@@ -100,6 +100,8 @@ class Generation(_Routed, frozen=True, omit_defaults=True, tag="generation", gc=
     """Model calls it took, retries and fallbacks among them."""
     fallback: int = 0
     """Which model of the release's chain answered: 0 its own, 1 its first fallback, ..."""
+    attributes: dict[str, str] = {}
+    """What the caller said of the request or its user, for segments: short labels, such as a language."""
 
 
 class Score(_Event, frozen=True, omit_defaults=True, tag="score", gc=False):

@@ -10,6 +10,7 @@ import msgspec
 
 from trimtab.calls.caller import Caller
 from trimtab.core.errors import InputError
+from trimtab.events import read_attributes
 from trimtab.providers.openai import UNREADABLE
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ _TRACEPARENT = re.compile(
 )
 MAX_UNIT_CHARACTERS = 512
 _UNIT_FIELDS = ("user", "safety_identifier")
+_OUR_FIELDS = ("variables", "attributes")
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -48,12 +50,18 @@ def read_caller(request: Request, format: Format) -> Caller:  # noqa: A002 - the
     plain = type(unit) is str and unit.isascii() and 0 < len(unit) <= MAX_UNIT_CHARACTERS
     if not plain or format == "messages" or b"x-trimtab-unit" in headers:
         unit = _unit(body, request, format)
-    variables = _variables(body, request) if "trimtab" in body or b"x-trimtab-variables" in headers else {}
+    variables: dict[str, Any] = {}
+    attributes: dict[str, str] = {}
+    if "trimtab" in body or b"x-trimtab-variables" in headers:
+        ours = _ours(body)
+        variables = _variables(ours, request)
+        if ours.get("attributes") is not None:
+            attributes = read_attributes(ours["attributes"], param="trimtab.attributes")
     streams = stream is True and format != "embeddings"
     session = _session(request) if not unit and b"x-trimtab-session" in headers else ""
     if b"traceparent" not in headers:
-        return Caller(body, feature, unit, variables, streams, session=session)
-    return Caller(body, feature, unit, variables, streams, *_trace(headers), session)
+        return Caller(body, feature, unit, variables, streams, session=session, attributes=attributes)
+    return Caller(body, feature, unit, variables, streams, *_trace(headers), session, attributes)
 
 
 def read_json(body: bytes) -> dict[str, Any]:
@@ -110,16 +118,23 @@ def _checked_unit(value: str, field: str) -> str:
     return value
 
 
-def _variables(body: dict[str, Any], request: Request) -> dict[str, Any]:
+def _ours(body: dict[str, Any]) -> dict[str, Any]:
+    """Return what the body says to Trimtab itself."""
     ours = body.get("trimtab")
-    if ours is not None and not isinstance(ours, dict):
+    if ours is None:
+        return {}
+    if not isinstance(ours, dict):
         raise InputError("invalid_type", "`trimtab` must be an object", param="trimtab")
-    for name in ours or ():
-        if name != "variables":
-            close = difflib.get_close_matches(name, ["variables"], n=1)
-            hint = f"did you mean `{close[0]}`?" if close else "it takes `variables`"
+    for name in ours:
+        if name not in _OUR_FIELDS:
+            close = difflib.get_close_matches(name, _OUR_FIELDS, n=1)
+            hint = f"did you mean `{close[0]}`?" if close else "it takes `variables` and `attributes`"
             raise InputError("unknown_field", f"`trimtab` has no field `{name}`", param=f"trimtab.{name}", hint=hint)
-    variables = (ours or {}).get("variables")
+    return ours
+
+
+def _variables(ours: dict[str, Any], request: Request) -> dict[str, Any]:
+    variables = ours.get("variables")
     sent = request.headers.get(b"x-trimtab-variables")
     if sent is not None:
         if variables is not None:

@@ -10,6 +10,7 @@ import msgspec
 from trimtab.analysis.evidence import Arms, EvidenceState, decode_evidence, encode_evidence
 from trimtab.analysis.ledger import Ledger, margins_of
 from trimtab.analysis.sample_ratio import ripen, weigh_ratio
+from trimtab.analysis.segments import weigh_segments
 from trimtab.analysis.verdict import Limits, judge
 from trimtab.core.errors import InputError, IntegrityError
 from trimtab.events import Score
@@ -90,7 +91,11 @@ class Attempt:
         ratios = weigh_ratio(state.levels, self._splits, limit=self._ratio_limit, unit=self.plan.unit)
         if rollout.stage >= 0 and not self.problem:
             verdict = judge(state, self.plan.metrics, limits=self.limits, phase=phase, unit=self.plan.unit)
-            verdict = msgspec.structs.replace(verdict, ratios=ratios)
+            found = weigh_segments(state, self.plan.metrics, alpha=self.plan.alpha, unit=self.plan.unit)
+            reason = verdict.reason
+            if verdict.status == "failed" and found and found[0].harmed:
+                reason += f" Hurt most: {found[0].words}"
+            verdict = msgspec.structs.replace(verdict, reason=reason, segments=found, ratios=ratios)
         return Observation(
             stable=stable,
             verdict=verdict,
@@ -151,6 +156,7 @@ def load_attempt(tx: ControlTransaction, rollout: Rollout, library: ScorerLibrar
         shadow_stages=plan.shadow_stages,
         counted=tx.counted_units(rollout.id),
         splits=splits_of(plan),
+        segments=plan.segments,
         position=partial(bucket_after, salted(rollout.salt)),
     )
     return Attempt(rollout, plan, ledger, releases=releases, problem=problem)

@@ -25,6 +25,7 @@ from trimtab.rollout.moves import CONTROLLER, enter, move, pause, promote, state
 from trimtab.rollout.spec import seconds
 
 if TYPE_CHECKING:
+    from trimtab.analysis.verdict import Verdict
     from trimtab.rollout.model import Rollout
     from trimtab.rollout.moves import Change
     from trimtab.rollout.spec import RolloutPlan
@@ -86,7 +87,7 @@ def _go_on(rollout: Rollout, plan: RolloutPlan, seen: Observation, now_ms: int) 
         return _wake(rollout, plan, seen, now_ms)
     if rollout.state not in _STEPPING:
         return rollout, []
-    return _hold(rollout, seen, now_ms) or advance(rollout, plan, seen, now_ms)
+    return _hold(rollout, plan, seen, now_ms) or advance(rollout, plan, seen, now_ms)
 
 
 def _end(rollout: Rollout, plan: RolloutPlan, seen: Observation, now_ms: int) -> Change | None:
@@ -112,7 +113,7 @@ def _wake(rollout: Rollout, plan: RolloutPlan, seen: Observation, now_ms: int) -
     return rollout, []
 
 
-def _hold(rollout: Rollout, seen: Observation, now_ms: int) -> Change | None:
+def _hold(rollout: Rollout, plan: RolloutPlan, seen: Observation, now_ms: int) -> Change | None:
     """What pauses a step in force: a scorer or an assignment that cannot be believed, a signal unseen."""
     verdict = seen.verdict
     if seen.problem:
@@ -121,11 +122,21 @@ def _hold(rollout: Rollout, seen: Observation, now_ms: int) -> Change | None:
         return pause(rollout, now_ms, "inconclusive", verdict.reason)
     if seen.srm and not rollout.srm_acknowledged:
         return pause(rollout, now_ms, "srm", seen.srm)
-    alarms = [] if verdict is None else [name for name in verdict.alarms if name not in rollout.acknowledged]
-    if verdict is None or not alarms:
+    return None if verdict is None else _heed(rollout, plan, verdict, now_ms)
+
+
+def _heed(rollout: Rollout, plan: RolloutPlan, verdict: Verdict, now_ms: int) -> Change | None:
+    """What signals and segments lead to: a pause, or for segments a word to people; each once."""
+    alarms = [name for name in verdict.alarms if name not in rollout.acknowledged]
+    words = [metric.words for metric in verdict.metrics if metric.name in alarms and metric.failed]
+    harmed = [one for one in verdict.segments if one.harmed and one.key not in rollout.acknowledged]
+    if alarms or (harmed and plan.segment_action == "pause"):
+        return pause(rollout, now_ms, "signal", " ".join([*words, *(one.words for one in harmed)]))
+    if not harmed:
         return None
-    words = " ".join(metric.words for metric in verdict.metrics if metric.name in alarms and metric.failed)
-    return pause(rollout, now_ms, "signal", words)
+    rollout = _seen(rollout, [one.key for one in harmed])
+    reason = " ".join(one.words for one in harmed)
+    return move(rollout, rollout.state, now_ms, reason=reason, notify="segment")
 
 
 def _resume(rollout: Rollout, plan: RolloutPlan, now_ms: int, *, actor: str, reason: str) -> Change:
@@ -143,10 +154,16 @@ def _acknowledged(rollout: Rollout) -> Rollout:
         return msgspec.structs.replace(rollout, srm_acknowledged=True)
     seen: list[str] = []
     if rollout.pause_reason == "signal":
-        seen = rollout.verdict.get("alarms", [])
+        segments = [one for one in rollout.verdict.get("segments", []) if one["harmed"]]
+        keys = [f"{one['segment']}={one['value']}/{one['metric']['name']}" for one in segments]
+        seen = [*rollout.verdict.get("alarms", []), *keys]
     elif rollout.pause_reason == "harm":
         seen = _harmed(rollout.verdict)
-    return msgspec.structs.replace(rollout, acknowledged=sorted({*rollout.acknowledged, *seen}))
+    return _seen(rollout, seen)
+
+
+def _seen(rollout: Rollout, names: list[str]) -> Rollout:
+    return msgspec.structs.replace(rollout, acknowledged=sorted({*rollout.acknowledged, *names}))
 
 
 def _command(rollout: Rollout, plan: RolloutPlan, command: Command, now_ms: int) -> Change:

@@ -38,6 +38,9 @@ def plan_problems(plan: RolloutPlan) -> Iterator[PlanProblem]:
             "no metric is a guardrail, so nothing could roll back",
             "give at least one `role: guardrail`, without `dryRun`",
         )
+    for index, segment in enumerate(plan.segments):
+        if segment.name in {other.name for other in plan.segments[:index]}:
+            yield PlanProblem(("segments", index), f"segment `{segment.name}` is named twice", "give each its own name")
     weight = 0.0
     for index, step in enumerate(plan.steps):
         for message, hint in _step_problems(step, weight, is_last=index == len(plan.steps) - 1):

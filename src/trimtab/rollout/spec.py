@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 import msgspec
 
 from trimtab.analysis.model import MetricSpec
+from trimtab.analysis.segments import SegmentSpec
 from trimtab.core.canonical import canonical_json
 from trimtab.core.errors import IntegrityError
 from trimtab.rollout.steps import (
@@ -49,8 +50,9 @@ __all__ = [
 SCHEMA_VERSION = 1
 """Of `rollout.yaml`: keys are only ever added within one version."""
 
-NotifyEvent = Literal["paused", "promoted", "rolled_back", "superseded", "expired", "no_data"]
-"""What people are told of. `no_data`: nobody met both arms, and the plan says `onNoData: warn`."""
+NotifyEvent = Literal["paused", "promoted", "rolled_back", "superseded", "expired", "no_data", "segment"]
+"""What people are told of. `no_data`: nobody met both arms, and the plan says `onNoData: warn`. `segment`: users of a
+segment are harmed, and the plan says `segmentAction: warn`."""
 
 DEFAULT_METRICS = (
     MetricSpec(name="error", margin=0.02),
@@ -118,6 +120,12 @@ class RolloutPlan(PlanPart, frozen=True, kw_only=True):
     metrics: Annotated[list[MetricSpec], msgspec.Meta(min_length=1)] = msgspec.field(
         default_factory=lambda: list(DEFAULT_METRICS)
     )
+    segments: Annotated[list[SegmentSpec], msgspec.Meta(max_length=5)] = msgspec.field(
+        default_factory=list[SegmentSpec]
+    )
+    """How users are divided, to see whether some are harmed while the whole looks well."""
+    segment_action: Literal["pause", "warn"] = "pause"
+    """What follows where users of a segment are harmed: pause for a person, once each, or tell people and go on."""
     steps: Annotated[list[Step], msgspec.Meta(min_length=1, max_length=50)]
     srm: SrmCheck = SrmCheck()
     """Sample-ratio mismatch: on by default; it pauses."""

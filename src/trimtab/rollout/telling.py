@@ -22,6 +22,7 @@ _HAPPENED = {
     "superseded": "The rollout of {candidate} in {environment} has ended unfinished: something else took its place",
     "expired": "The rollout of {candidate} in {environment} ran out of time: {stable} stays",
     "no_data": "The rollout of {candidate} in {environment} stands still, {where}",
+    "segment": "{candidate} harms some {unit}s in {environment}, {where}; the rollout goes on",
 }
 _EITHER = "`trimtab rollout resume {id} --reason ...` goes on, `trimtab rollout abort {id} --reason ...` withdraws it"
 _NEXT = {
@@ -31,6 +32,8 @@ _NEXT = {
     "superseded": "nothing, if that was meant; `trimtab environment history {feature}` tells who moved what",
     "expired": "`trimtab rollout explain {id}` shows the step it did not leave; start again with a later `deadline`",
     "no_data": "see that both releases are called in {environment}, with targeting keys: `trimtab running {feature}`",
+    "segment": "a segment rolls nothing back, so this is for you to judge: `trimtab rollout pause {id} --reason ...` "
+    "waits, `trimtab rollout abort {id} --reason ...` withdraws it",
 }
 _NEXT_WHILE_PAUSED = {
     "no_data": "nothing, if traffic comes back: then it goes on by itself; `trimtab running {feature}` shows who calls",

@@ -218,6 +218,7 @@ class FeatureCall:
             http_status=failure.http_status,
             stream=self.streams,
             variables=self._options.variables,
+            attributes=self._options.attributes,
             messages=request.messages if request is not None else (),
             trace=self._options.trace,
         )

@@ -11,7 +11,7 @@ import msgspec
 
 from trimtab.core.errors import InputError, TrimtabError
 from trimtab.core.ids import id_time_ms, new_id
-from trimtab.events import Feedback, Score
+from trimtab.events import Feedback, Score, read_attributes
 from trimtab.sdk.process_plane import ProcessPlane
 from trimtab.sdk.resolved import Fallback, Rendered, Resolved
 from trimtab.sdk.stamp import Served
@@ -52,6 +52,8 @@ class CallDetails(TypedDict, total=False):
     tool_calls: Sequence[dict[str, Any]]
     stream: bool
     trace: str
+    attributes: Mapping[str, str]
+    """Labels for segments, such as a language; left out where they are not what the reference says."""
     latency_ms: float
     """The whole call; the time since `resolve` where absent."""
     first_token_ms: float
@@ -347,11 +349,19 @@ def _finish(  # noqa: PLR0913, PLR0917 - in the order of the one place that has 
         stream=details.get("stream", False),
         trace=details.get("trace", ""),
         variables=rendered.variables if rendered else None,
+        attributes=_labels(details.get("attributes", {})),
         messages=rendered.messages if rendered else (),
     )
     latency_ms = details.get("latency_ms", (ended_ns - record.started_ns) / _NS_PER_MS)
     first_token_ms = details.get("first_token_ms", latency_ms)
     return msgspec.structs.replace(event, latency_ms=latency_ms, first_token_ms=first_token_ms)
+
+
+def _labels(given: Mapping[str, str]) -> dict[str, str]:
+    try:
+        return read_attributes(given)
+    except InputError:
+        return {}
 
 
 def _generation_id(generation: str | Served) -> str:

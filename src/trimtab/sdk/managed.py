@@ -15,6 +15,7 @@ from trimtab.calls.caller import Caller
 from trimtab.calls.circuits import log_circuit
 from trimtab.calls.mirror import MirrorQueue
 from trimtab.core.errors import InputError
+from trimtab.events import read_attributes
 from trimtab.providers.http import ClientLimits
 from trimtab.providers.openai import read_completion
 from trimtab.providers.resilience import BreakerPolicy, Guards, RetryPolicy
@@ -98,6 +99,7 @@ class AsyncCalls:
         unit: str = "",
         session: str = "",
         variables: Mapping[str, Any] | None = None,
+        attributes: Mapping[str, str] | None = None,
         messages: Sequence[Mapping[str, Any]] = (),
         **fields: Any,  # noqa: ANN401 - as OpenAI's API takes them
     ) -> ChatAnswer:
@@ -109,7 +111,7 @@ class AsyncCalls:
         """
         if fields.get("stream"):
             raise InputError("invalid_type", "`chat` returns whole answers", param="stream", hint="call `stream`")
-        decision, caller = self._understand(feature, (unit, session), variables, messages, fields)
+        decision, caller = self._understand(feature, (unit, session), (variables, attributes), messages, fields)
         answered: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         port = WholePort(answered)
         call = ModelCall(self, port, caller, decision, "chat")
@@ -138,6 +140,7 @@ class AsyncCalls:
         unit: str = "",
         session: str = "",
         variables: Mapping[str, Any] | None = None,
+        attributes: Mapping[str, str] | None = None,
         messages: Sequence[Mapping[str, Any]] = (),
         **fields: Any,  # noqa: ANN401 - as OpenAI's API takes them
     ) -> AsyncGenerator[ChatChunk, None]:
@@ -146,7 +149,7 @@ class AsyncCalls:
         Leaving the loop early and closing the iterator gives the call up; it is recorded as aborted.
         """
         fields["stream"] = True
-        decision, caller = self._understand(feature, (unit, session), variables, messages, fields)
+        decision, caller = self._understand(feature, (unit, session), (variables, attributes), messages, fields)
         port = StreamPort()
         ModelCall(self, port, caller, decision, "chat").start()
         try:
@@ -168,7 +171,7 @@ class AsyncCalls:
         self,
         feature: str,
         who: tuple[str, str],
-        variables: Mapping[str, Any] | None,
+        said: tuple[Mapping[str, Any] | None, Mapping[str, str] | None],
         messages: Sequence[Mapping[str, Any]],
         fields: dict[str, Any],
     ) -> tuple[Decision, Caller]:
@@ -180,7 +183,9 @@ class AsyncCalls:
                     param=name,
                     hint="pass `variables=` and `unit=`, and leave it out",
                 )
-        unit, session = who
+        (unit, session), (variables, attributes) = who, said
         decision = self.plane.decide(feature, unit, session)
         fields["messages"] = plain(list(messages))
-        return decision, Caller(fields, feature, unit, dict(variables or {}), fields.get("stream") is True)
+        labels = read_attributes(dict(attributes)) if attributes else {}
+        streams = fields.get("stream") is True
+        return decision, Caller(fields, feature, unit, dict(variables or {}), streams, attributes=labels)

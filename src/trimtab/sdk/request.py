@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from trimtab.core.errors import InputError
+from trimtab.events import read_attributes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,6 +33,8 @@ class CallOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     variables: dict[str, Any] = {}
     """Variables of the release's prompt."""
+    attributes: dict[str, str] = {}
+    """Labels for segments: recorded, never sent on."""
     unit: str | None = None
     """The targeting key; the provider's own user field where absent."""
     session: str = ""
@@ -71,14 +74,17 @@ def take_options(arguments: dict[str, Any]) -> CallOptions | None:
     if value is None:
         return None
     try:
-        return msgspec.convert(value, CallOptions)
+        options = msgspec.convert(value, CallOptions)
     except msgspec.ValidationError as error:
         raise InputError(
             "invalid_options",
             f"`trimtab` is wrong: {error}",
             param="trimtab",
-            hint='it takes {"variables": {...}, "unit": "...", "session": "...", "trace": "..."}',
+            hint='it takes {"variables": {...}, "unit": "...", "session": "...", "attributes": {...}, "trace": "..."}',
         ) from error
+    if options.attributes:
+        read_attributes(options.attributes, param="trimtab.attributes")
+    return options
 
 
 def body_of(caller: Mapping[str, Any]) -> dict[str, Any]:

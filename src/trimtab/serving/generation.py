@@ -71,6 +71,7 @@ class GenerationRecord(msgspec.Struct, eq=False):
         http_status: int = 0,
         stream: bool = False,
         variables: Mapping[str, Any] | None = None,
+        attributes: Mapping[str, str] | None = None,
         messages: Sequence[dict[str, Any]] = (),
         trace: str = "",
         parent_span: str = "",
@@ -131,6 +132,7 @@ class GenerationRecord(msgspec.Struct, eq=False):
             team,
             attempts,
             fallback,
+            dict(attributes) if attributes else {},
         )
 
 

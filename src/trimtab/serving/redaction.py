@@ -21,13 +21,14 @@ The fields are those of `CONTENT_FIELDS` that the event has and that are not emp
 returned dict is written empty. Called in the process that serves, for every event: it should take microseconds.
 """
 
-CONTENT_FIELDS = ("variables", "messages", "output", "tool_calls", "comment")
+CONTENT_FIELDS = ("variables", "messages", "output", "tool_calls", "comment", "attributes")
 _TYPES: dict[str, Any] = {
     "variables": dict[str, Any],
     "messages": list[dict[str, Any]],
     "output": str,
     "tool_calls": list[dict[str, Any]],
     "comment": str,
+    "attributes": dict[str, str],
 }
 
 

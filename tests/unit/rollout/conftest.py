@@ -10,6 +10,7 @@ import pytest
 
 from trimtab.analysis.evidence import EvidenceState, decode_evidence
 from trimtab.analysis.model import MetricSpec
+from trimtab.analysis.segments import SegmentSpec
 from trimtab.core.clock import FakeClock
 from trimtab.events import Generation
 from trimtab.releases.model import Feature, PointerMove
@@ -37,6 +38,8 @@ PLAN = RolloutPlan(
     deadline="1h",
     notify=[NotifyTarget(url_env="HOOK")],
     metrics=[MetricSpec(name="error", margin=0.02)],
+    segments=[SegmentSpec(name="parity", by="attribute.parity")],
+    segment_action="warn",
     steps=[
         Step(shadow=ShadowStep(traffic=60, duration="2s")),
         Step(set_weight=50.0),
@@ -247,6 +250,7 @@ class World:
             unit=f"user-{unit}",
             rollout=route.id,
             stage=route.stage,
+            attributes={"parity": "odd" if unit % 2 else "even"},
         )
         worse = msgspec.structs.replace(base, release=self.candidate.digest, status="error" if bad else "ok")
         if arm == "candidate":

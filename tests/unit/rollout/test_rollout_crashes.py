@@ -44,7 +44,9 @@ def picture(world: World) -> Any:
     evidence = world.evidence()
     return (
         [(t.at_ms, t.from_state, t.to_state, t.stage, t.reason) for t in world.transitions()],
-        None if evidence is None else (evidence.phases, evidence.windows, evidence.generations, evidence.levels),
+        None
+        if evidence is None
+        else (evidence.phases, evidence.windows, evidence.generations, evidence.levels, evidence.segments),
         world.pointer(),
         world.route() is None,
     )

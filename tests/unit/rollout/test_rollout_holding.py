@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from trimtab.analysis.model import MetricEvidence
+from trimtab.analysis.segments import SegmentEvidence, SegmentSpec
 from trimtab.analysis.verdict import Verdict
 from trimtab.rollout.effects import AppendTransition, Command, Notify, Observation
 from trimtab.rollout.machine import step
@@ -61,6 +62,16 @@ def failing(name: str) -> Verdict:
         passed=False,
     )
     return Verdict(status="failed", phase="live", reason=f"{name} fell", metrics=[metric])
+
+
+def harming(*values: str, harmed: bool = True) -> Verdict:
+    """A verdict that flags segments by language."""
+    metric = msgspec.structs.replace(failing("error").metrics[0], failed=harmed)
+    segments = [
+        SegmentEvidence(segment="language", value=value, harmed=harmed, metric=metric, words=f"{value} fell")
+        for value in values
+    ]
+    return Verdict(status="inconclusive", phase="live", reason="open", metrics=[], segments=segments)
 
 
 def seen(*, traffic: bool = True, **fields: Any) -> Observation:
@@ -138,6 +149,32 @@ def test_a_broken_assignment_pauses_once_and_whoever_resumes_has_seen_it() -> No
 
 def test_harm_outranks_a_broken_assignment() -> None:
     assert after(at(2, "progressing"), seen(srm="broken", verdict=failing("error")), 1).state == "rolling_back"
+
+
+def test_a_harmed_segment_pauses_as_a_signal_once_each_and_never_rolls_back() -> None:
+    plan = msgspec.structs.replace(PLAN, segments=[SegmentSpec(name="language", by="attribute.language")])
+    assert where(after(at(2, "progressing"), seen(verdict=harming("de", harmed=False)), 1, plan)) == (
+        "progressing",
+        2,
+        "",
+    )
+    paused = after(at(2, "progressing"), seen(verdict=harming("de")), 1, plan)
+    assert where(paused) == ("paused", 2, "signal")
+    assert paused.reason == "de fell"
+    resumed = after(paused, RESUME, 2, plan)
+    assert resumed.acknowledged == ["language=de/error"]
+    assert where(after(resumed, seen(verdict=harming("de")), 3, plan)) == ("progressing", 2, "")
+    again = after(resumed, seen(verdict=harming("de", "fr")), 3, plan)
+    assert (where(again), again.reason) == (("paused", 2, "signal"), "fr fell")
+
+
+def test_a_harmed_segment_may_only_be_told_of() -> None:
+    plan = msgspec.structs.replace(PLAN, segment_action="warn")
+    told, effects = step(at(2, "progressing"), plan, seen(verdict=harming("de")), now_ms=1000)
+    assert where(told) == ("progressing", 2, "")
+    assert [effect.event for effect in effects if isinstance(effect, Notify)] == ["segment"]
+    assert step(told, plan, seen(verdict=harming("de")), now_ms=2000)[1] == []
+    assert where(after(told, seen(verdict=harming("de")), 10, plan)) == ("progressing", 3, "")
 
 
 def test_a_gate_before_any_weight_needs_approval_and_no_traffic() -> None:

@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 OURS = "trimtab"
-"""The one field that is ours: `{"variables": {...}}`. Never sent on."""
+"""The one field that is ours: `{"variables": {...}, "attributes": {...}}`. Never sent on."""
 
 CHAT_FIELDS = frozenset(
     {

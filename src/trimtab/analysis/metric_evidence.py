@@ -1,0 +1,66 @@
+"""What one metric says, of all units or of a segment's, in numbers and words."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from trimtab.analysis.model import MetricEvidence
+from trimtab.analysis.scoring import LEARNING_UNITS, learned_units
+from trimtab.analysis.words import describe, still_learning
+
+if TYPE_CHECKING:
+    from trimtab.analysis.evidence import EvidenceState, MetricState, Phase
+    from trimtab.analysis.model import MetricSpec
+
+__all__ = ["metric_evidence"]
+
+
+def metric_evidence(  # noqa: PLR0913 - a state, and what it is held against
+    state: EvidenceState,
+    spec: MetricSpec,
+    metric: MetricState,
+    *,
+    phase: Phase,
+    limit: float,
+    promotion_limit: float,
+    unit: str,
+) -> MetricEvidence:
+    """Return what a metric says; `state` knows what was learned of stable, and how its scorer fares."""
+    edge = state.caps[spec.name].value if spec.name in state.caps else spec.limit or spec.cap
+    scale = state.scales[spec.name].scale if spec.name in state.scales else None
+    evidence = MetricEvidence(
+        name=spec.name,
+        role=spec.role,
+        phase=phase,
+        margin=spec.tolerance,
+        candidate_mean=metric.candidate.mean if metric.candidate.count else None,
+        control_mean=metric.control.mean if metric.control.count else None,
+        candidate_units=metric.candidate.count,
+        control_units=metric.control.count,
+        pairs=metric.harm.pairs,
+        harm=metric.harm.value,
+        harm_peak=metric.harm.peak,
+        limit=limit,
+        non_inferior=metric.non_inferior.peak,
+        promotion_limit=promotion_limit,
+        failed=metric.harm.log_peak >= math.log(limit) and spec.role != "goal",
+        passed=metric.non_inferior.log_peak >= math.log(promotion_limit),
+        type=spec.kind,
+        cap=edge if spec.kind == "mean" else None,
+        threshold=edge if spec.kind == "quantile" else None,
+        ratio=None if scale is None else scale.ratio,
+        dry_run=spec.dry_run,
+    )
+    learned = learned_units(state, spec)
+    words = describe(evidence, spec, unit) if learned is None else still_learning(spec, learned, LEARNING_UNITS, unit)
+    if spec.dry_run:
+        words += " Dry run: it decides nothing." + _scorer_trouble(state, spec.name)
+    return msgspec.structs.replace(evidence, words=words)
+
+
+def _scorer_trouble(state: EvidenceState, name: str) -> str:
+    error = state.last_scorer_error.get(name)
+    return f" Its scorer failed on {state.scorer_errors.get(name, 0):,} generations; last: {error}" if error else ""
