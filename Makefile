@@ -11,7 +11,7 @@ help:            ## what there is
 $(STAMP): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -e '.[server,openfeature]' --group dev
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -e '.[server,openfeature,postgres]' --group dev
 	@touch $@
 
 demo: $(STAMP)   ## set up, then run the main job on embedded storage (about two minutes)

@@ -1,4 +1,4 @@
-"""The control plane, wired: SQLite, snapshot files and journals of one data directory."""
+"""The control plane, wired: its database, snapshot files and journals of one data directory."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from trimtab.analysis.scorers import ScorerLibrary
 from trimtab.bootstrap.prices import price_of
+from trimtab.bootstrap.store import open_store
 from trimtab.bootstrap.webhooks import WebhookClient
 from trimtab.control.courier import Courier
 from trimtab.control.gatekeeper import Gatekeeper
@@ -19,7 +20,6 @@ from trimtab.control.score_journal import ScoreJournal
 from trimtab.core.clock import SystemClock
 from trimtab.rollout.controller import CONSUMER, Controller, ControllerPorts
 from trimtab.rollout.files import JournalEvents, SnapshotFiles
-from trimtab.storage.sqlite import open_sqlite
 
 if TYPE_CHECKING:
     from trimtab.bootstrap.settings import Settings
@@ -32,7 +32,7 @@ def open_control(settings: Settings, *, cold: ColdEvents | None = None) -> Contr
     """Open the control plane; raises `StorageError` where its store cannot be opened."""
     directory = settings.data_directory
     return ControlPlane(
-        store=open_sqlite(directory.database),
+        store=open_store(settings),
         publisher=SnapshotFiles(directory),
         directory=directory,
         clock=SystemClock(),
@@ -48,7 +48,7 @@ class ControllerLoop:
 
     def __init__(self, settings: Settings) -> None:
         directory = settings.data_directory
-        self._store = open_sqlite(directory.database)
+        self._store = open_store(settings)
         self._scores = ScoreJournal(directory.journals)
         self._events = JournalEvents(directory.journals, consumer=CONSUMER)
         ports = ControllerPorts(
@@ -86,7 +86,7 @@ class OutboundLoop:
     """Tells people and asks gates. Lives in one event loop: what is slow or away is in nobody's way."""
 
     def __init__(self, settings: Settings) -> None:
-        self._store = open_sqlite(settings.data_directory.database)
+        self._store = open_store(settings)
         clock = SystemClock()
         correspondent = Correspondent(poster=WebhookClient(), secrets=os.environ.get, clock=clock)
         self._courier = Courier(store=self._store, clock=clock, correspondent=correspondent)

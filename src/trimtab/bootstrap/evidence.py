@@ -6,6 +6,7 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from trimtab.bootstrap.store import open_store
 from trimtab.core.clock import SystemClock
 from trimtab.core.errors import ConflictError
 from trimtab.evidence.compactor import Compactor
@@ -14,7 +15,6 @@ from trimtab.evidence.reader import EvidenceReader
 from trimtab.evidence.upkeep import merge, retain, settle_erasures
 from trimtab.rollout.controller import CONSUMER
 from trimtab.serving.salvage import JournalPosition, prune, retire
-from trimtab.storage.sqlite import open_sqlite
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -46,7 +46,7 @@ class EvidenceLoop:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._store = open_sqlite(settings.data_directory.database)
+        self._store = open_store(settings)
         self._held = ExitStack()
         self._compactor: Compactor | None = None
         self._kept_at = -_UPKEEP_SECONDS

@@ -102,6 +102,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     directory: str = ".trimtab"
     """Data directory: control state, snapshots, journals."""
+    database: str = ""
+    """Where control state lives: `postgresql://user@host:5432/name`, or SQLite in the data directory where empty. Leave
+    the password to PGPASSWORD or ~/.pgpass, or give the whole URL in the environment."""
     environment: str = "production"
     """Environment that commands mean when none is named."""
     actor: str = ""
@@ -125,6 +128,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 ENVIRONMENT_VARIABLES: Mapping[str, tuple[str, ...]] = {
     "TRIMTAB_DIRECTORY": ("directory",),
+    "TRIMTAB_DATABASE": ("database",),
     "TRIMTAB_ENVIRONMENT": ("environment",),
     "TRIMTAB_ACTOR": ("actor",),
     "TRIMTAB_GATEWAY_HOST": ("gateway", "host"),

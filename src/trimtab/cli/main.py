@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "gateway": ("gateway", "Run the OpenAI-compatible gateway."),
     "init": ("init", "Write an example feature folder to start from."),
     "key": ("key", "Create, list and revoke gateway keys."),
+    "migrate-store": ("migrate_store", "Move control state from SQLite to Postgres."),
     "prompt": ("prompt", "Import prompts from other tools' formats."),
     "push": ("push", "Store a feature folder: new artifacts, a new release, or nothing."),
     "release": ("release", "List, show and compare releases."),

@@ -32,7 +32,7 @@ class SqlRegistry(SqlTables):
         return self.one(Feature, sa.select(t.feature.c.body).where(t.feature.c.name == name))
 
     def features(self) -> list[Feature]:
-        return self.many(Feature, sa.select(t.feature.c.body).order_by(t.feature.c.name))
+        return self.many(Feature, sa.select(t.feature.c.body).order_by(*self.in_order(t.feature.c.name)))
 
     def put_feature(self, feature: Feature) -> None:
         body = msgspec.json.encode(feature)
@@ -57,7 +57,7 @@ class SqlRegistry(SqlTables):
         query = sa.select(columns.digest, columns.body).where(columns.feature == feature)
         return [
             read_artifact(row.digest, row.body)
-            for row in self.rows(query.order_by(columns.kind, columns.name, columns.number))
+            for row in self.rows(query.order_by(*self.in_order(columns.kind, columns.name, columns.number)))
         ]
 
     def add_artifact(self, artifact: Artifact) -> None:
@@ -128,7 +128,9 @@ class SqlRegistry(SqlTables):
         return self._pointers(*([] if environment is None else [t.pointer.c.environment == environment]))
 
     def _pointers(self, *where: sa.ColumnElement[bool]) -> list[Pointer]:
-        query = sa.select(t.pointer).where(*where).order_by(t.pointer.c.feature, t.pointer.c.environment)
+        query = (
+            sa.select(t.pointer).where(*where).order_by(*self.in_order(t.pointer.c.feature, t.pointer.c.environment))
+        )
         return [Pointer(**row._mapping) for row in self.rows(query)]  # noqa: SLF001 - SQLAlchemy's public name
 
     def move_pointer(self, move: PointerMove) -> None:

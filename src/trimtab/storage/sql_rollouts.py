@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects import sqlite
 
 from trimtab.core.errors import ConflictError
 from trimtab.rollout.model import LIVE_STATES, Holdout, Rollout, Transition
@@ -52,7 +51,9 @@ class SqlRollouts(SqlTables):
 
     def active_rollouts(self, environment: str | None = None) -> list[Rollout]:
         columns = t.rollout.c
-        query = sa.select(columns.body).where(columns.live).order_by(columns.feature, columns.environment)
+        query = (
+            sa.select(columns.body).where(columns.live).order_by(*self.in_order(columns.feature, columns.environment))
+        )
         return self.many(Rollout, query if environment is None else query.where(columns.environment == environment))
 
     def rollouts(self, feature: str, *, limit: int = 20) -> list[Rollout]:
@@ -140,10 +141,10 @@ class SqlRollouts(SqlTables):
     def add_counted_units(self, rollout_id: str, keys: Iterable[str]) -> None:
         rows = [{"rollout": rollout_id, "unit": key} for key in sorted(set(keys))]
         if rows:
-            self.run(sqlite.insert(t.counted_unit).on_conflict_do_nothing(), rows)
+            self.insert_new(t.counted_unit, rows)
 
     def cursors(self, consumer: str) -> list[Cursor]:
-        query = sa.select(t.cursor).where(t.cursor.c.consumer == consumer).order_by(t.cursor.c.process)
+        query = sa.select(t.cursor).where(t.cursor.c.consumer == consumer).order_by(*self.in_order(t.cursor.c.process))
         return [Cursor(**row._mapping) for row in self.rows(query)]  # noqa: SLF001 - SQLAlchemy's public name
 
     def save_cursors(self, cursors: Iterable[Cursor]) -> None:
@@ -155,7 +156,9 @@ class SqlRollouts(SqlTables):
 
     def holdouts(self, environment: str) -> list[Holdout]:
         columns = t.holdout.c
-        query = sa.select(columns.body).where(columns.environment == environment).order_by(columns.feature)
+        query = (
+            sa.select(columns.body).where(columns.environment == environment).order_by(*self.in_order(columns.feature))
+        )
         return self.many(Holdout, query)
 
     def put_holdout(self, holdout: Holdout) -> None:

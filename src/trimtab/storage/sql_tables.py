@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 import sqlalchemy as sa
 import sqlalchemy.exc
+from sqlalchemy.dialects import postgresql, sqlite
 
 from trimtab.storage.refusals import read_only, unknown_feature
 from trimtab.storage.schema import feature as feature_table
@@ -71,11 +72,31 @@ class SqlTables:
         """Run a statement that writes; raises `conflict` where it would break a constraint."""
         self._require_writable()
         try:
-            return self._connection.execute(statement).rowcount
+            self._connection.exec_driver_sql("SAVEPOINT attempt")  # Postgres would refuse all that follows
+            try:
+                return self._connection.execute(statement).rowcount
+            except sqlalchemy.exc.IntegrityError:
+                self._connection.exec_driver_sql("ROLLBACK TO SAVEPOINT attempt")
+                raise
         except sqlalchemy.exc.IntegrityError as error:
             raise conflict from error
         except sqlalchemy.exc.DBAPIError as error:
             raise storage_error(error, self._place) from error
+
+    def in_order(self, *columns: sa.ColumnElement[Any]) -> list[sa.ColumnElement[Any]]:
+        """Return what to order text by: its code points, as Python and SQLite do, whatever the database's locale."""
+        if self._dialect == "sqlite":
+            return list(columns)
+        return [sa.collate(one, "C") if isinstance(one.type, sa.String) else one for one in columns]
+
+    def insert_new(self, table: sa.Table, rows: list[dict[str, Any]]) -> None:
+        """Insert the rows whose key is not taken."""
+        dialect = sqlite if self._dialect == "sqlite" else postgresql
+        self.run(dialect.insert(table).on_conflict_do_nothing(), rows)
+
+    @property
+    def _dialect(self) -> str:
+        return self._connection.dialect.name
 
     def require_feature(self, feature: str) -> None:
         """Raise `NotFoundError` unless the feature is stored: a foreign key would not say which."""

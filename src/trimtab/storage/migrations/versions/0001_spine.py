@@ -133,6 +133,16 @@ def upgrade() -> None:
                     f'CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON "{table}" '
                     f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
                 )
+    else:
+        op.execute(
+            "CREATE FUNCTION trimtab_append_only() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME; END $$"
+        )
+        for table in APPEND_ONLY:
+            op.execute(
+                f'CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON "{table}" '
+                "FOR EACH STATEMENT EXECUTE FUNCTION trimtab_append_only()"
+            )
 
 
 def downgrade() -> None:
@@ -151,3 +161,5 @@ def downgrade() -> None:
     op.drop_table("release")
     op.drop_table("artifact")
     op.drop_table("feature")
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute("DROP FUNCTION trimtab_append_only()")

@@ -27,6 +27,8 @@ def upgrade() -> None:
     is_sqlite = op.get_bind().dialect.name == "sqlite"
     if is_sqlite:
         op.execute("DROP TRIGGER release_no_update")
+    else:
+        op.execute("ALTER TABLE release DISABLE TRIGGER release_append_only")
     connection = op.get_bind()
     for digest, body in connection.execute(sa.select(release.c.digest, release.c.body)).fetchall():
         checksum = "sha256:" + hashlib.sha256(body).hexdigest()
@@ -36,6 +38,8 @@ def upgrade() -> None:
             'CREATE TRIGGER release_no_update BEFORE UPDATE ON "release" '
             "BEGIN SELECT RAISE(ABORT, 'release is append-only'); END"
         )
+    else:
+        op.execute("ALTER TABLE release ENABLE TRIGGER release_append_only")
 
 
 def downgrade() -> None:
