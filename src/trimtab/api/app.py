@@ -16,6 +16,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from trimtab.api.evidence import EVIDENCE_QUESTIONS, answer
+from trimtab.api.wishes import EvalWish
 from trimtab.core.errors import InputError, NotFoundError, TrimtabError
 
 if TYPE_CHECKING:
@@ -120,6 +121,8 @@ class _Api:
             Route("/api/v1/running", _handler(self._running)),
             Route("/api/v1/features/{feature}/releases", _handler(self._releases)),
             Route("/api/v1/features/{feature}/history", _handler(self._history)),
+            Route("/api/v1/features/{feature}/evals", _handler(self._evals), methods=["GET"]),
+            Route("/api/v1/features/{feature}/evals", _handler(self._record_eval), methods=["POST"]),
             Route("/api/v1/rollouts", _handler(self._rollouts), methods=["GET"]),
             Route("/api/v1/rollouts", _handler(self._start), methods=["POST"]),
             Route("/api/v1/rollouts/{rollout}", _handler(self._rollout)),
@@ -168,6 +171,14 @@ class _Api:
 
     def _releases(self, request: Request, _body_bytes: bytes) -> Response:
         return _json(self._plane.releases(request.path_params["feature"]))
+
+    def _evals(self, request: Request, _body_bytes: bytes) -> Response:
+        return _json(self._plane.eval_results(request.path_params["feature"], request.query_params.get("release")))
+
+    def _record_eval(self, request: Request, body: bytes) -> Response:
+        wish = _body(body, request.headers.get("content-type", ""), EvalWish)
+        result = self._plane.record_eval(request.path_params["feature"], wish.release, wish.suite, wish.outcome())
+        return _json(result, 201)
 
     def _history(self, request: Request, _body_bytes: bytes) -> Response:
         environment = request.query_params.get("environment")

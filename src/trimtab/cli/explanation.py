@@ -55,7 +55,12 @@ def _lines(report: RolloutReport, now_ms: int) -> Iterator[str]:
 
 
 def _correspondence(report: RolloutReport, now_ms: int) -> Iterator[str]:
-    """Tell what the gate at hand said, and who could not be told."""
+    """Tell what suites and the gate at hand said, and who could not be told."""
+    for suite in report.evals:
+        if suite.result is None:
+            yield f"\neval `{suite.suite}`: no result for {report.candidate} is on record (trimtab eval record)"
+        else:
+            yield f"\neval {suite.result.text}, recorded by {suite.result.actor} {ago(suite.result.at_ms, now_ms)}"
     if report.gate is not None:
         said = f": {report.gate.reason}" if report.gate.reason else ""
         yield f"\ngate: {report.gate.status} when asked {ago(report.gate.asked_at_ms, now_ms)}{said}"

@@ -54,6 +54,9 @@ def _stored(tx: ControlTransaction) -> Iterator[tuple[str, tuple[str, str, str]]
         for release in tx.releases(feature.name):
             subject = f"{feature.name}#{release.number}"
             yield f"release {subject}", ("release.create", subject, release.digest)
+            for result in tx.eval_results(release.digest):
+                run = f"{subject}/{result.suite}/{result.number}"
+                yield f"result {run}", ("eval.record", run, "")
     for pointer in tx.pointers():
         subject = f"{pointer.feature}/{pointer.environment}"
         for move in tx.pointer_moves(pointer.feature, pointer.environment):

@@ -9,6 +9,8 @@ import msgspec
 from trimtab.artifacts.diff import diff_releases
 from trimtab.artifacts.folder import load_feature
 from trimtab.control.audit_check import audit_fault
+from trimtab.control.eval_reports import eval_reports
+from trimtab.control.evals import record_eval
 from trimtab.control.examples import ExampleFinder, example_question
 from trimtab.control.rollout_reports import attempts_of, rollout_report, rollout_summary
 from trimtab.control.running import read_running
@@ -28,12 +30,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from trimtab.artifacts.change import Change
+    from trimtab.control.eval_reports import EvalReport
+    from trimtab.control.evals import EvalOutcome
     from trimtab.control.reports import RunningReport, TraceReport
     from trimtab.control.rollout_reports import RolloutReport, RolloutSummary
     from trimtab.control.shipping import PushReport
     from trimtab.control.tracing import ColdEvents
     from trimtab.core.clock import Clock
     from trimtab.policy.model import ApiKey
+    from trimtab.releases.eval_result import EvalResult
     from trimtab.releases.model import AuditEntry, CompiledRelease, Pointer, PointerMove, Release
     from trimtab.rollout.effects import CommandKind
     from trimtab.rollout.model import Holdout, Rollout
@@ -214,6 +219,19 @@ class ControlPlane:
         """Return who holds which slot of the environment's layers."""
         with self._store.read() as tx:
             return layer_statuses(tx.active_rollouts(self.environment))
+
+    def record_eval(self, feature: str, reference: str, suite: str, outcome: EvalOutcome) -> EvalResult:
+        """Record how a test suite ended for a release; rollouts that wait for it see it at their next look."""
+        with self._store.write() as tx:
+            release = find_release(tx, feature, reference)
+            return record_eval(tx, release, suite, outcome, actor=self.actor, now_ms=self._clock.now_ms())
+
+    def eval_results(self, feature: str, reference: str | None = None) -> list[EvalReport]:
+        """Return what suites said of a feature's releases, or of one of them, newest first."""
+        with self._store.read() as tx:
+            require_feature(tx, feature)
+            releases = tx.releases(feature) if reference is None else [find_release(tx, feature, reference)]
+            return eval_reports(tx, releases)
 
     def running(self, feature: str | None = None, *, window_minutes: int = 5) -> RunningReport:
         """Return what is declared and what traffic saw."""

@@ -14,6 +14,7 @@ from trimtab.artifacts.diff import diff_releases
 from trimtab.control.examples import Examples
 from trimtab.control.rollout_words import Cause, Story, blamed, cause_of, paragraph
 from trimtab.core.ids import short_digest
+from trimtab.releases.eval_result import EvalResult
 from trimtab.rollout.attempt import plan_limits
 from trimtab.rollout.model import GateAnswer, Rollout, Transition
 from trimtab.rollout.spec import decode_plan
@@ -31,6 +32,7 @@ __all__ = [
     "RolloutReport",
     "RolloutSummary",
     "StepStatus",
+    "SuiteStatus",
     "attempts_of",
     "rollout_report",
     "rollout_summary",
@@ -71,6 +73,13 @@ class MetricStatus(msgspec.Struct, frozen=True, kw_only=True):
     difference: Interval | None = None
     """Where candidate minus control lies, in score, with 95 % confidence however often it is looked at."""
     dry_run: bool = False
+
+
+class SuiteStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """A suite that a plan waits for, and its last result for the candidate."""
+
+    suite: str
+    result: EvalResult | None
 
 
 class MessageReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,6 +128,8 @@ class RolloutReport(msgspec.Struct, frozen=True, kw_only=True):
     words: list[str]
     changes: list[Change]
     transitions: list[Transition]
+    evals: list[SuiteStatus] = []
+    """Every suite that the plan waits for, and what it said last of the candidate."""
     gate: GateAnswer | None = None
     """What the gate said last at which it waits."""
     messages: list[MessageReport] = []
@@ -157,6 +168,10 @@ def rollout_report(tx: ControlTransaction, rollout: Rollout) -> RolloutReport:
         words=_words(rollout, verdict) if verdict else [],
         changes=diff_releases(before.compiled, after.compiled) if before and after else [],
         transitions=transitions,
+        evals=[
+            SuiteStatus(suite=suite, result=tx.latest_eval_result(rollout.candidate, suite))
+            for suite in dict.fromkeys(step.offline_eval.suite for step in plan.steps if step.offline_eval)
+        ],
         gate=_gate(tx, rollout),
         messages=[_message(message) for message in tx.messages(rollout.id)],
     )

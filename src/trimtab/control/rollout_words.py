@@ -31,9 +31,12 @@ _PAUSED = {
     "be concluded from them",
     "no_data": "is paused for want of traffic",
     "inconclusive": "is paused, because nothing was decided",
+    "eval": "is paused, because a test suite did not pass",
     "harm": "is paused: harm is proven, and its plan leaves the rollback to people",
 }
 _THEN = {
+    "eval": "Record another run with `trimtab eval record` and go on with `trimtab rollout resume {id}`, or end it "
+    "with `trimtab rollout abort {id}`.",
     "no_data": "It goes on by itself when traffic of both arms is back.",
     "harm": "End it with `trimtab rollout abort {id}`; `trimtab rollout resume {id}` goes on against the evidence.",
 }

@@ -130,6 +130,7 @@ AuditAction = Literal[
     "pointer.move",
     "plan.update",
     "holdout.set",
+    "eval.record",
     "rollout.start",
     "rollout.transition",
     "key.create",

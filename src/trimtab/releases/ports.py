@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from trimtab.artifacts.model import Artifact, ArtifactKind
+    from trimtab.releases.eval_result import EvalResult
     from trimtab.releases.model import AuditAction, AuditEntry, Feature, Pointer, PointerMove, Release
 
 __all__ = ["RegistryTransaction"]
 
 
 class RegistryTransaction(Protocol):
-    """Artifacts, releases, pointers and audit inside one transaction."""
+    """Artifacts, releases, pointers, results of suites and audit inside one transaction."""
 
     def feature(self, name: str) -> Feature | None: ...
     def features(self) -> list[Feature]: ...
@@ -41,6 +42,16 @@ class RegistryTransaction(Protocol):
         ...
 
     def pointer_moves(self, feature: str, environment: str) -> list[PointerMove]: ...
+
+    def add_eval_result(self, result: EvalResult) -> None:
+        """Raises `ConflictError` where the suite has a result of that number for that release already."""
+        ...
+
+    def eval_results(self, release: str) -> list[EvalResult]:
+        """Every result for a release, oldest first within each suite."""
+        ...
+
+    def latest_eval_result(self, release: str, suite: str) -> EvalResult | None: ...
 
     def append_audit(
         self, *, at_ms: int, actor: str, action: AuditAction, subject: str, detail: dict[str, Any]

@@ -1,4 +1,4 @@
-"""When a step in force ends: time, units, traffic of both arms, proof, or the word of a gate. Pure."""
+"""When a step in force ends: time, units, traffic of both arms, proof, or the word of a gate or a suite. Pure."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from trimtab.rollout.evaluating import evaluate
 from trimtab.rollout.moves import enter, move, pause, weight_at
 from trimtab.rollout.spec import seconds
 
@@ -22,8 +23,16 @@ def advance(rollout: Rollout, plan: RolloutPlan, seen: Observation, now_ms: int)
     """End the step in force, where it is time to; nothing stands against the candidate."""
     current = plan.steps[rollout.stage]
     elapsed = (now_ms - rollout.stage_entered_ms) / 1000
+    if current.offline_eval is not None:
+        return evaluate(rollout, current.offline_eval, plan, seen, now_ms)
     if current.gate is not None:
         return _at_gate(rollout, plan, seen, now_ms, overdue=elapsed >= seconds(current.gate.timeout))
+    return _in_time(rollout, plan, seen, now_ms, elapsed)
+
+
+def _in_time(rollout: Rollout, plan: RolloutPlan, seen: Observation, now_ms: int, elapsed: float) -> Change:
+    """A step that ends by time, units and proof; `elapsed` is in seconds."""
+    current = plan.steps[rollout.stage]
     minimum, maximum = _times(current)
     if elapsed < minimum:
         return rollout, []

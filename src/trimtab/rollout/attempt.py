@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from trimtab.analysis.scorers import Meter, ScorerLibrary
     from trimtab.analysis.scoring import ScorerResult
     from trimtab.events import Generation, Withdrawal
+    from trimtab.releases.eval_result import EvalResult
     from trimtab.releases.model import CompiledRelease
     from trimtab.rollout.model import GateAnswer, Rollout
     from trimtab.rollout.ports import ControlTransaction
@@ -81,7 +82,14 @@ class Attempt:
         ripened = ripen(self.ledger.state.levels, now_ms)
         self.dirty = self.dirty or ripened or bool(closed)
 
-    def observe(self, rollout: Rollout, *, stable: str, gate: GateAnswer | None = None) -> Observation:
+    def observe(
+        self,
+        rollout: Rollout,
+        *,
+        stable: str,
+        gate: GateAnswer | None = None,
+        evaluation: EvalResult | None = None,
+    ) -> Observation:
         """Return what the evidence shows for a rollout at the step it is in."""
         state = self.ledger.state
         phase: Phase = "shadow" if rollout.stage in self.plan.shadow_stages else "live"
@@ -107,6 +115,7 @@ class Attempt:
             problem=self.problem,
             withdrawn=self._withdrawn,
             gate=gate,
+            evaluation=evaluation,
         )
 
     def take_results(self) -> list[ScorerResult]:

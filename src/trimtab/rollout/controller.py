@@ -286,9 +286,12 @@ class Controller:
 
 def _observation(tx: ControlTransaction, rollout: Rollout, attempt: Attempt) -> Observation:
     pointer = tx.pointer(rollout.feature, rollout.environment)
-    at_gate = rollout.stage >= 0 and attempt.plan.steps[rollout.stage].gate is not None
+    current = attempt.plan.steps[rollout.stage] if rollout.stage >= 0 else None
+    at_gate = current is not None and current.gate is not None
+    suite = None if current is None or current.offline_eval is None else current.offline_eval.suite
     return attempt.observe(
         rollout,
         stable="" if pointer is None else pointer.release,
         gate=tx.gate_answer(rollout.id) if at_gate else None,
+        evaluation=None if suite is None else tx.latest_eval_result(rollout.candidate, suite),
     )

@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from trimtab.analysis.verdict import Verdict
+from trimtab.releases.eval_result import EvalResult
 from trimtab.rollout.model import GateAnswer, RolloutState, Transition
 from trimtab.rollout.spec import NotifyEvent
 
@@ -49,6 +50,8 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     """Why the arms' sizes do not fit the shares they should have, in words; empty while they do."""
     gate: GateAnswer | None = None
     """What the gate said last, where the step at hand is one."""
+    evaluation: EvalResult | None = None
+    """What the suite of the step at hand said last of the candidate, where the step waits for one."""
     problem: str = ""
     """Why nothing can be measured (a scorer that does not load, a release that is gone): no start, or a pause."""
     withdrawn: str = ""

@@ -97,7 +97,6 @@ _ANYWHERE = {
     "thresholdRange": "write `margin`: how much worse than the concurrent control is still tolerated",
     "webhooks": "write a `gate` step to ask somebody, and `notify` to tell somebody",
     "alerts": "write `notify: [{urlEnv: SLACK_WEBHOOK_URL, format: slack}]`",
-    "offlineEval": "evals are no step yet: run them where you do now, and let a `gate` step ask for the result",
     "experiment": "not a step yet: `analysis: {mode: nonInferior}` with metrics of `role: goal` comes nearest",
 }
 _WITHIN = {
@@ -136,6 +135,10 @@ _WITHIN = {
     ("gate", "headers"): "what is sent can be signed: write `secretEnv: NAME`",
     ("gate", "body"): _GATE_IS_TOLD,
     ("notify", "slack"): "write `urlEnv: NAME` and `format: slack`",
+    ("offlineEval", "file"): "record its results: `trimtab eval record FEATURE '#2' --suite NAME --results FILE`",
+    ("offlineEval", "results"): "record them: `trimtab eval record FEATURE '#2' --suite NAME --results FILE`",
+    ("offlineEval", "threshold"): "it belongs to the result: `trimtab eval record ... --threshold 0.95`",
+    ("offlineEval", "name"): "write `suite`",
     ("gate", "type"): "a gate both confirms and may refuse; `onFailure` says what a refusal leads to",
 }
 

@@ -1,7 +1,7 @@
 """The state machine of a rollout: (rollout, plan, what happened) -> (rollout, effects). Pure; every rule stands here.
 
 ```
-validating -> shadowing -> progressing(i) <-> paused -> baking -> promoted
+validating -> evaluating -> shadowing -> progressing(i) <-> paused -> baking -> promoted
 any live state -> rolling_back -> rolled_back         also: superseded, expired
 ```
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["step"]
 
-_STEPPING = frozenset({"shadowing", "progressing", "baking"})
+_STEPPING = frozenset({"evaluating", "shadowing", "progressing", "baking"})
 
 
 def step(rollout: Rollout, plan: RolloutPlan, event: Observation | Command | Withdrawn, *, now_ms: int) -> Change:

@@ -64,7 +64,7 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     """Index of the step in force."""
     stage_entered_ms: int = 0
     pause_reason: str = ""
-    """`manual`, `signal`, `srm`, `no_data`, `inconclusive` or `harm`, while paused."""
+    """`manual`, `signal`, `srm`, `no_data`, `inconclusive`, `eval` or `harm`, while paused."""
     reason: str = ""
     """Why it is in this state, in words."""
     verdict: dict[str, Any] = {}
@@ -73,6 +73,8 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     """Metrics whose alarm or proven harm a person saw and resumed past: they do not pause this attempt again."""
     srm_acknowledged: bool = False
     """Whether a person saw that the arms' sizes do not fit and resumed past it."""
+    failed_eval: str = ""
+    """The last failed result of a suite that was acted upon (`suite/number`): it does not stop this attempt again."""
     warned_stage: int = -1
     """The last step whose want of traffic was told of without pausing (`onNoData: warn`)."""
     version: int = 0

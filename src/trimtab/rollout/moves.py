@@ -88,6 +88,8 @@ def enter(
 
 def state_of(current: Step) -> tuple[RolloutState, str]:
     """Return the state that a step is served in, and what it waits for where it is a pause."""
+    if current.offline_eval is not None:
+        return "evaluating", ""
     if current.shadow is not None:
         return "shadowing", ""
     if current.bake is not None:

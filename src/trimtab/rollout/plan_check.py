@@ -42,16 +42,23 @@ def plan_problems(plan: RolloutPlan) -> Iterator[PlanProblem]:
         if segment.name in {other.name for other in plan.segments[:index]}:
             yield PlanProblem(("segments", index), f"segment `{segment.name}` is named twice", "give each its own name")
     weight = 0.0
+    begun = False
     for index, step in enumerate(plan.steps):
-        for message, hint in _step_problems(step, weight, is_last=index == len(plan.steps) - 1):
+        for message, hint in _step_problems(step, weight, begun=begun, is_last=index == len(plan.steps) - 1):
             yield PlanProblem(("steps", index), message, hint)
         weight = max(weight, step.set_weight or 0.0)
+        begun = begun or step.shadow is not None or weight > 0
 
 
-def _step_problems(step: Step, weight: float, *, is_last: bool) -> Iterator[tuple[str, str]]:
-    """Yield (message, hint) for a step that begins at this weight."""
+def _step_problems(step: Step, weight: float, *, begun: bool, is_last: bool) -> Iterator[tuple[str, str]]:
+    """Yield (message, hint) for a step that begins at this weight; `begun`: requests met the candidate before it."""
     if step.shadow is not None and weight:
         yield "`shadow` after `setWeight`", "shadow first: users meet the candidate already"
+    if step.offline_eval is not None and begun:
+        yield (
+            "`offlineEval` after requests met the candidate",
+            "put it first: it keeps from users what tests can find",
+        )
     if step.analysis is not None and not weight:
         yield "`analysis` before any `setWeight`", "put `setWeight` before it: nobody is served"
     if step.set_weight is not None and step.set_weight < weight:

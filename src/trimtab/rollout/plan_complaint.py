@@ -87,6 +87,8 @@ def _readable(what: str, node: Node) -> str:
 
 
 _FORMS = {
+    "offlineEval": "`offlineEval: {suite: smoke}`",
+    "suite": "a name of a-z 0-9 . _ -, such as smoke",
     "shadow": "`shadow: {traffic: 5, duration: 10m}`",
     "setWeight": "`setWeight: 5`",
     "pause": "`pause: {duration: 10m}`",
@@ -115,7 +117,7 @@ def _hint(what: str, node: Node, kind: Any) -> str | None:  # noqa: ANN401 - any
         return _typed_hint(types, node)
     if what.startswith("Invalid enum value"):
         return nearest(str(node.value), _choices(msgspec.inspect.type_info(kind)))
-    form = _FORMS.get(node.field)
+    form = _FORMS.get(re.split(r"[.\[]", node.field)[-1])
     return f"write {form}" if form and "matching regex" in what else _whole_hint(what, node)
 
 

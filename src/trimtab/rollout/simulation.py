@@ -14,6 +14,7 @@ from trimtab.artifacts.model import ModelContent, PromptContent, PromptMessage
 from trimtab.core.canonical import canonical_digest
 from trimtab.core.clock import FakeClock
 from trimtab.events import Event, Generation
+from trimtab.releases.eval_result import EvalResult
 from trimtab.releases.model import CompiledRelease, Feature, Manifest, PointerMove, Release
 from trimtab.rollout.commands import RolloutRequest, start_rollout
 from trimtab.rollout.controller import Controller, ControllerPorts
@@ -146,6 +147,20 @@ def synthetic_release(feature: str, number: int, *, compiled: CompiledRelease | 
     )
 
 
+def _passed(release: Release, suite: str, now_ms: int) -> EvalResult:
+    """Return that a suite passed: what is simulated is traffic, and a plan whose tests fail meets none."""
+    return EvalResult(
+        feature=FEATURE,
+        release=release.digest,
+        suite=suite,
+        number=1,
+        passed=True,
+        source="simulation",
+        at_ms=now_ms,
+        actor=_ACTOR,
+    )
+
+
 class _Run:
     """One simulated rollout."""
 
@@ -188,6 +203,8 @@ class _Run:
                 reason="set up",
             )
         )
+        for suite in {step.offline_eval.suite for step in self.simulation.plan.steps if step.offline_eval}:
+            tx.add_eval_result(_passed(self._candidate, suite, now_ms))
         request = RolloutRequest(
             feature=FEATURE,
             environment=ENVIRONMENT,

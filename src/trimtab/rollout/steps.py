@@ -13,6 +13,7 @@ from trimtab.core.errors import InputError
 __all__ = [
     "DURATION_PATTERN",
     "ENVIRONMENT_NAME_PATTERN",
+    "SUITE_PATTERN",
     "URL_PATTERN",
     "AnalysisStep",
     "BakeStep",
@@ -21,6 +22,7 @@ __all__ = [
     "EnvironmentName",
     "GateStep",
     "LayerClaim",
+    "OfflineEvalStep",
     "PauseStep",
     "Percent",
     "PlanPart",
@@ -113,6 +115,27 @@ class AnalysisStep(PlanPart, frozen=True, kw_only=True):
         return f"analysis of {what}, at most {self.max_duration}"
 
 
+SUITE_PATTERN = r"^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$"
+
+
+class OfflineEvalStep(PlanPart, frozen=True, kw_only=True):
+    """Wait, before anybody meets the candidate, until a test suite is on record as passed for this very release."""
+
+    suite: Annotated[str, msgspec.Meta(pattern=SUITE_PATTERN)]
+    """Under which name `trimtab eval record` stores its results."""
+    max_age: Duration = "7d"
+    """A result older than this does not count: what a suite calls may have changed since."""
+    timeout: Duration = "1h"
+    """How long to wait for a result before the step counts as failed."""
+    on_failure: Literal["pause", "rollback"] = "pause"
+    """What a failed suite, or none within `timeout`, leads to."""
+
+    @property
+    def text(self) -> str:
+        """The step in words."""
+        return f"offline eval {self.suite}, at most {self.timeout}"
+
+
 class GateStep(PlanPart, frozen=True, kw_only=True):
     """Ask somebody else whether to go on: a POST that tells where the rollout stands, until the answer says so."""
 
@@ -161,6 +184,7 @@ class BakeStep(PlanPart, frozen=True, kw_only=True):
 class Step(PlanPart, frozen=True, kw_only=True, omit_defaults=True):
     """One step: exactly one of these keys."""
 
+    offline_eval: OfflineEvalStep | None = None
     shadow: ShadowStep | None = None
     set_weight: Percent | None = None
     """Per cent of units on the candidate; an equal share of stable's units becomes the matched control."""
@@ -172,7 +196,8 @@ class Step(PlanPart, frozen=True, kw_only=True, omit_defaults=True):
     def __post_init__(self) -> None:
         given = [name for name in self.__struct_fields__ if getattr(self, name) is not None]
         if len(given) != 1:
-            raise ValueError("a step has exactly one of `shadow`, `setWeight`, `pause`, `analysis`, `gate` and `bake`")
+            keys = [f"`{field.encode_name}`" for field in msgspec.structs.fields(type(self))]
+            raise ValueError(f"a step has exactly one of {', '.join(keys[:-1])} and {keys[-1]}")
 
     @property
     def min_units(self) -> int | None:
@@ -183,6 +208,6 @@ class Step(PlanPart, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def text(self) -> str:
         """The step in words."""
-        part = self.shadow or self.pause or self.analysis or self.gate or self.bake
+        part = self.offline_eval or self.shadow or self.pause or self.analysis or self.gate or self.bake
         units = f", at least {self.min_units:,} units" if self.min_units else ""
         return f"weight {self.set_weight:g} %" if part is None else part.text + units

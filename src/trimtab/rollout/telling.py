@@ -40,6 +40,7 @@ _NEXT_WHILE_PAUSED = {
     "signal": "a signal rolls nothing back, so this is for you to judge: " + _EITHER,
     "srm": "find out why before believing any comparison of this attempt; " + _EITHER,
     "inconclusive": "`trimtab rollout explain {id}` shows what is known; " + _EITHER,
+    "eval": "`trimtab eval list {feature}` shows all results; once a new run is recorded, " + _EITHER,
     "harm": "the plan leaves this to you, and users keep the candidate until you decide: " + _EITHER,
 }
 

@@ -10,18 +10,19 @@ from trimtab.core.errors import ConflictError
 from trimtab.releases.audit import next_entry
 from trimtab.releases.model import AuditEntry, Feature, Pointer, PointerMove, Release
 from trimtab.storage.memory_tables import MemoryTables
-from trimtab.storage.refusals import check_move, key_conflict, unknown_key
+from trimtab.storage.refusals import check_move, eval_conflict, key_conflict, unknown_key
 
 if TYPE_CHECKING:
     from trimtab.artifacts.model import Artifact, ArtifactKind
     from trimtab.policy.model import ApiKey
+    from trimtab.releases.eval_result import EvalResult
     from trimtab.releases.model import AuditAction
 
 __all__ = ["MemoryRegistry"]
 
 
 class MemoryRegistry(MemoryTables):
-    """Artifacts, releases, pointers, audit and keys."""
+    """Artifacts, releases, pointers, results of suites, audit and keys."""
 
     def feature(self, name: str) -> Feature | None:
         return self.table("feature").get(name)
@@ -105,6 +106,18 @@ class MemoryRegistry(MemoryTables):
     def pointer_moves(self, feature: str, environment: str) -> list[PointerMove]:
         moves = self.table("pointer_move").items()
         return [move for key, move in sorted(moves, key=lambda item: item[0]) if key[:2] == (feature, environment)]
+
+    def add_eval_result(self, result: EvalResult) -> None:
+        key = (result.release, result.suite, result.number)
+        if key in self.table("eval_result"):
+            raise eval_conflict(result)
+        self.put("eval_result", key, result)
+
+    def eval_results(self, release: str) -> list[EvalResult]:
+        return [result for key, result in sorted(self.table("eval_result").items()) if key[0] == release]
+
+    def latest_eval_result(self, release: str, suite: str) -> EvalResult | None:
+        return next((one for one in reversed(self.eval_results(release)) if one.suite == suite), None)
 
     def append_audit(
         self, *, at_ms: int, actor: str, action: AuditAction, subject: str, detail: dict[str, Any]

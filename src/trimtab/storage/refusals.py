@@ -11,12 +11,14 @@ from trimtab.rollout.ports import Lease
 
 if TYPE_CHECKING:
     from trimtab.policy.model import ApiKey
+    from trimtab.releases.eval_result import EvalResult
     from trimtab.releases.model import Pointer, PointerMove
     from trimtab.rollout.model import Rollout
 
 __all__ = [
     "active_conflict",
     "check_move",
+    "eval_conflict",
     "key_conflict",
     "nested_write",
     "next_lease",
@@ -67,6 +69,15 @@ def unknown_key(key_id: str) -> NotFoundError:
 def key_conflict(key: ApiKey) -> ConflictError:
     """Return the error of a key stored twice."""
     return ConflictError("key_exists", f"key {key.id} is stored already", param="key", hint="make another one")
+
+
+def eval_conflict(result: EvalResult) -> ConflictError:
+    """The error for a number that a suite's results have already."""
+    return ConflictError(
+        "eval_result_exists",
+        f"result {result.number} of suite `{result.suite}` is stored already for this release",
+        param="suite",
+    )
 
 
 def active_conflict(rollout: Rollout) -> ConflictError:

@@ -1,8 +1,8 @@
 """Tables of the control state: key columns to find a row by, and the value itself as JSON in `body`.
 
 Dialect-neutral: SQLite today, the same tables on Postgres. Migrations in `migrations/versions` make them; a test holds
-the two against each other. `artifact`, `release`, `pointer_move`, `transition`, `plan` and `audit` are append-only,
-which triggers enforce.
+the two against each other. `artifact`, `release`, `pointer_move`, `transition`, `plan`, `audit` and `eval_result` are
+append-only, which triggers enforce.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import sqlalchemy as sa
 
 __all__ = ["APPEND_ONLY", "HEAD", "metadata"]
 
-HEAD = "0004"
+HEAD = "0005"
 """The revision this code needs; compared before alembic is imported, which costs most of a second."""
 
-APPEND_ONLY = ("artifact", "release", "pointer_move", "transition", "plan", "audit")
+APPEND_ONLY = ("artifact", "release", "pointer_move", "transition", "plan", "audit", "eval_result")
 
 metadata = sa.MetaData()
 
@@ -177,6 +177,15 @@ gate_answer = sa.Table(
     "gate_answer",
     metadata,
     sa.Column("rollout", sa.String(64), primary_key=True),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+)
+
+eval_result = sa.Table(
+    "eval_result",
+    metadata,
+    sa.Column("release", sa.String(71), primary_key=True),
+    sa.Column("suite", sa.String(64), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
     sa.Column("body", sa.LargeBinary, nullable=False),
 )
 

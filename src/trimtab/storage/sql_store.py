@@ -10,6 +10,7 @@ import sqlalchemy.exc
 from trimtab.storage.migrate import current_revision, migrate
 from trimtab.storage.schema import HEAD
 from trimtab.storage.sql_errors import storage_error
+from trimtab.storage.sql_evals import SqlEvals
 from trimtab.storage.sql_outbox import SqlOutbox
 from trimtab.storage.sql_registry import SqlRegistry
 from trimtab.storage.sql_rollouts import SqlRollouts
@@ -32,7 +33,7 @@ class WriteTurn(Protocol):
         ...
 
 
-class SqlTransaction(SqlRegistry, SqlRollouts, SqlOutbox):
+class SqlTransaction(SqlRegistry, SqlEvals, SqlRollouts, SqlOutbox):
     """All control state inside one transaction (`rollout.ports.ControlTransaction`)."""
 
 

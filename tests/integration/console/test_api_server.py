@@ -216,6 +216,43 @@ def test_a_wrong_body_is_refused_with_what_is_wrong(site: Site, body: str, said:
     assert said in answer.json["error"]["message"]
 
 
+def test_results_of_suites_are_recorded_and_read(site: Site) -> None:
+    path = "/api/v1/features/support-reply/evals"
+    stated = site.post(path, '{"release": "#2", "suite": "smoke", "passed": false, "reason": "two were rude"}')
+    assert (stated.status, stated.json["number"], stated.json["passed"]) == (201, 1, False)
+    counts = '{"release": "#2", "suite": "smoke", "cases": {"passed": 19, "failed": 1}, "threshold": 0.95}'
+    counted = site.post(path, counts)
+    assert (counted.status, counted.json["passed"], counted.json["source"]) == (201, True, "counts")
+    told = site.get(f"{path}?release=%232").json
+    assert [(one["release_name"], one["result"]["number"]) for one in told] == [
+        ("support-reply#2", 2),
+        ("support-reply#2", 1),
+    ]
+    assert site.get("/api/v1/audit").json["entries"][-1]["action"] == "eval.record"
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ('{"release": "#2", "suite": "smoke"}', "no_outcome"),
+        ('{"release": "#2", "suite": "smoke", "passed": true, "cases": {"passed": 1}}', "no_outcome"),
+        ('{"release": "#2", "suite": "smoke", "passed": "yes"}', "invalid_body"),
+        ('{"release": "#2", "suite": "smoke", "cases": {"passed": -1}}', "invalid_body"),
+        ('{"release": "#2", "suite": "smoke", "cases": {"passed": 0}}', "empty_report"),
+        ('{"release": "#2", "suite": "smoke", "cases": {"passed": 1}, "threshold": 2}', "malformed_threshold"),
+        ('{"release": "#2", "suite": "no suite", "passed": true}', "malformed_name"),
+        ('{"release": "#99", "suite": "smoke", "passed": true}', "unknown_release"),
+    ],
+)
+def test_a_result_that_says_nothing_is_refused_and_leaves_nothing_behind(site: Site, body: str, code: str) -> None:
+    path = "/api/v1/features/support-reply/evals"
+    before = site.get(path).json
+    answer = site.post(path, body)
+    assert answer.json["error"]["code"] == code
+    assert site.post(path, body, "text/plain").json["error"]["code"] == "not_json"
+    assert site.get(path).json == before
+
+
 def test_a_command_that_does_not_exist_is_answered_with_those_that_do(site: Site) -> None:
     answer = site.post("/api/v1/rollouts/support-reply/supersede", "{}")
     assert (answer.status, answer.json["error"]["code"]) == (404, "unknown_command")

@@ -9,9 +9,11 @@ import pytest
 
 from trimtab.analysis.model import MetricEvidence
 from trimtab.analysis.verdict import Verdict
+from trimtab.control.evals import stated
 from trimtab.control.rollout_reports import MessageReport, RolloutReport, rollout_report, rollout_summary
 from trimtab.rollout.model import GateAnswer
 from trimtab.rollout.outbox import Message
+from trimtab.rollout.spec import OfflineEvalStep, RolloutPlan, Step, encode_plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -139,6 +141,26 @@ def test_a_plan_pushed_later_does_not_change_what_is_told(
     plan.write_text("steps: [{setWeight: 50}]\n")
     serving.push(folder)
     assert told(store, rollout).steps == before
+
+
+def test_suites_that_the_plan_waits_for_are_told_with_what_they_said_last(
+    store: MemoryStore, serving: ControlPlane
+) -> None:
+    plan = RolloutPlan(
+        steps=[Step(offline_eval=OfflineEvalStep(suite=suite)) for suite in ("smoke", "red-team")]
+        + [Step(set_weight=5.0)]
+    )
+    rollout = serving.start_rollout("support-reply", "#2")
+    serving.record_eval("support-reply", "#2", "red-team", stated(passed=True, reason="nothing found"))
+    report = told(store, rollout, plan=encode_plan(plan), state="evaluating", stage=0)
+    assert [step.text for step in report.steps[:2]] == [
+        "offline eval smoke, at most 1h",
+        "offline eval red-team, at most 1h",
+    ]
+    smoke, red_team = report.evals
+    assert (smoke.suite, smoke.result) == ("smoke", None)
+    assert red_team.result is not None
+    assert red_team.result.text == "`red-team` passed: nothing found"
 
 
 def test_who_could_not_be_told_and_what_the_gate_at_hand_said_are_part_of_the_story(

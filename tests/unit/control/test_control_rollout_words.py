@@ -119,6 +119,7 @@ def test_a_candidate_that_a_process_took_out_is_told_so_and_its_errors_are_blame
         ("no_data", "controller", ["for want of traffic", "goes on by itself"]),
         ("inconclusive", "controller", ["because nothing was decided", "trimtab rollout resume ro_"]),
         ("harm", "controller", ["harm is proven, and its plan leaves the rollback to people", "rollout abort ro_"]),
+        ("eval", "controller", ["because a test suite did not pass", "trimtab eval record", "trimtab rollout resume"]),
         ("a_reason_of_tomorrow", "controller", ["is paused since"]),
     ],
 )

@@ -11,6 +11,7 @@ import pytest
 from trimtab.analysis.evidence import EvidenceState, decode_evidence
 from trimtab.analysis.model import MetricSpec
 from trimtab.analysis.segments import SegmentSpec
+from trimtab.control.evals import record_eval, stated
 from trimtab.core.clock import FakeClock
 from trimtab.events import Generation
 from trimtab.releases.model import Feature, PointerMove
@@ -155,6 +156,7 @@ class World:
         self.stable, self.candidate = synthetic_release(FEATURE, 1), synthetic_release(FEATURE, 2)
         self.sent: list[Generation] = []
         self.attempts = 0
+        self.plan = plan
         self._controllers: dict[str, Controller] = {}
         with self.store.write() as tx:
             tx.put_feature(Feature(name=FEATURE, team="t"))
@@ -185,7 +187,7 @@ class World:
         self.attempts += 1
         return rollout.id
 
-    def start_again(self, *, supersede: bool = False, plan: RolloutPlan = PLAN) -> None:
+    def start_again(self, *, supersede: bool = False, plan: RolloutPlan | None = None) -> None:
         """Begin another attempt, from whatever is stable now to the other release."""
         if self.pointer() == self.candidate.digest:
             self.stable, self.candidate = self.candidate, self.stable
@@ -194,7 +196,7 @@ class World:
             environment=ENVIRONMENT,
             candidate=self.candidate.digest,
             actor="ann",
-            plan=plan,
+            plan=plan or self.plan,
             supersede=supersede,
         )
         with self.store.write() as tx:
@@ -273,6 +275,12 @@ class World:
     def command(self, kind: CommandKind) -> None:
         with self.store.write() as tx:
             command_rollout(tx, self.id, Command(kind=kind, actor="ann"), now_ms=self.clock.now_ms())
+
+    def record_eval(self, suite: str, *, passed: bool) -> None:
+        """Somebody ran a suite on the candidate."""
+        with self.store.write() as tx:
+            outcome = stated(passed=passed, reason="")
+            record_eval(tx, self.candidate, suite, outcome, actor="ci", now_ms=self.clock.now_ms())
 
     def route(self) -> RolloutRoute | None:
         return self.board.route(ENVIRONMENT, FEATURE)

@@ -3,6 +3,7 @@ every point, attempt after attempt. `world` is in conftest."""
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,21 +17,22 @@ from trimtab.core.errors import ConflictError
 from trimtab.rollout.attempt import plan_limits
 from trimtab.rollout.model import TERMINAL_STATES
 from trimtab.rollout.publishing import compile_snapshot, no_prices
-from trimtab.rollout.spec import decode_plan
+from trimtab.rollout.spec import OfflineEvalStep, Step, decode_plan
 
 if TYPE_CHECKING:
     from tests.unit.rollout.conftest import World
 
     from trimtab.rollout.model import Rollout
 
-WEIGHT_STAGE = 1
-"""The plan's `setWeight`: taken and left in one moment."""
 COMMANDS = st.sampled_from(["pause", "resume", "resume", "abort", "promote"])
+STEPPING = {"evaluating", "shadowing", "progressing", "baking"}
 HOLDERS = st.sampled_from("ab")
 
 
 class Chaos(RuleBasedStateMachine):
     make: ClassVar[Any]
+    without_traffic: ClassVar[set[int]] = {1}
+    """Stages that end without anybody coming: the plan's `setWeight` is taken and left in one moment."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -99,13 +101,13 @@ class Chaos(RuleBasedStateMachine):
         try:
             self.world.command(kind)
         except ConflictError:
-            assert self.world.rollout().state not in {"shadowing", "progressing", "baking"} or kind == "resume"
+            assert self.world.rollout().state not in STEPPING or kind == "resume"
 
     @precondition(lambda self: len(self.world.sent) > 40 and self.world.rollout().state not in TERMINAL_STATES)
     @rule(call=st.sampled_from(["read", "publish"]), kind=st.sampled_from(["abort", "abort", "pause"]), holder=HOLDERS)
     def command_in_the_middle_of_a_tick(self, call: str, kind: Any, holder: str) -> None:
         def give() -> None:
-            if self.world.rollout().state in {"shadowing", "progressing", "baking"}:
+            if self.world.rollout().state in STEPPING:
                 self.world.command(kind)
 
         self.world.faults.meanwhile[call] = give
@@ -171,7 +173,11 @@ class Chaos(RuleBasedStateMachine):
         history = self.world.transitions()
         sent = [generation for generation in self.world.sent if generation.rollout == self.world.id]
         for left, entered in itertools.pairwise(history):
-            if entered.actor == "controller" and entered.stage > left.stage >= 0 and left.stage != WEIGHT_STAGE:
+            if (
+                entered.actor == "controller"
+                and entered.stage > left.stage >= 0
+                and left.stage not in self.without_traffic
+            ):
                 met = {generation.arm for generation in sent if generation.stage == left.stage}
                 assert met & {"candidate", "shadow"}
                 assert "matched_control" in met
@@ -198,6 +204,52 @@ class Chaos(RuleBasedStateMachine):
         assert msgspec.structs.replace(published, revision=0, published_at_ms=0) == wanted
 
 
+class EvaluatedChaos(Chaos):
+    """The same behind a test suite, whose results come before, while and after anybody waits for them."""
+
+    without_traffic: ClassVar[set[int]] = {0, 2}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.passed: set[str] = set()
+        """Releases for which the suite ever passed."""
+
+    @rule(passed=st.sampled_from([True, True, False]))
+    def record(self, passed: bool) -> None:  # noqa: FBT001 - hypothesis passes by name
+        self.world.record_eval("smoke", passed=passed)
+        if passed:
+            self.passed.add(self.world.candidate.digest)
+
+    @precondition(lambda self: self.world.rollout().stage == 0)
+    @rule(kind=st.sampled_from(["pause", "resume", "resume", "abort"]))
+    def command_at_the_suite(self, kind: Any) -> None:
+        with contextlib.suppress(ConflictError):
+            self.world.command(kind)
+
+    @invariant()
+    def nobody_meets_what_did_not_pass(self) -> None:
+        met = {generation.release for generation in self.world.sent if generation.arm in {"candidate", "shadow"}}
+        assert met <= self.passed
+
+    @invariant()
+    def the_suite_is_left_by_passing_it(self) -> None:
+        for left, entered in itertools.pairwise(self.world.transitions()):
+            if entered.actor == "controller" and entered.stage > left.stage == 0:
+                event("left the suite")
+                assert entered.reason.startswith("`smoke` passed")
+
+
 def test_two_controllers_survive_anything_in_any_order(world: type[World]) -> None:
     chaos = type("Chaos", (Chaos,), {"make": world})
     run_state_machine_as_test(chaos, settings=settings(max_examples=80, stateful_step_count=50, deadline=None))
+
+
+def test_results_of_suites_may_come_at_any_time(world: type[World]) -> None:
+    first = Step(offline_eval=OfflineEvalStep(suite="smoke", timeout="40s", max_age="1h"))
+
+    def make() -> World:
+        plan = world().plan
+        return world(plan=msgspec.structs.replace(plan, steps=[first, *plan.steps]))
+
+    chaos = type("EvaluatedChaos", (EvaluatedChaos,), {"make": staticmethod(make)})
+    run_state_machine_as_test(chaos, settings=settings(max_examples=60, stateful_step_count=50, deadline=None))

@@ -110,6 +110,15 @@ def test_the_built_in_plan_is_sound_and_survives_storage() -> None:
         ("steps:\n  - setWeight: 50\n  - setWeight: 10\n", 3, "invalid_plan", "weights only grow"),
         ("steps:\n  - analysis: {}\n", 2, "invalid_plan", "setWeight"),
         ("steps:\n  - setWeight: 9\n  - shadow: {traffic: 5, duration: 5s}\n", 3, "invalid_plan", "shadow first"),
+        ("steps:\n  - setWeight: 9\n  - offlineEval: {suite: a}\n", 3, "invalid_plan", "put it first"),
+        (
+            "steps:\n  - shadow: {traffic: 5, duration: 5s}\n  - offlineEval: {suite: a}\n",
+            3,
+            "invalid_plan",
+            "put it first",
+        ),
+        ("steps:\n  - offlineEval: {suite: A b}\n", 2, "invalid_plan", "such as smoke"),
+        ("steps:\n  - offlineEval: {timeout: 1h}\n", 2, "missing_field", "needs `suite`"),
         ("steps:\n  - bake: {duration: 5s}\n  - setWeight: 9\n", 2, "invalid_plan", "not the last step"),
         ("steps:\n  - setWeight: 100\n  - bake: {duration: 5s}\n", 3, "invalid_plan", "drop `setWeight: 100`"),
         (

@@ -1,0 +1,1 @@
+"""What test suites said of a release. Running them is for others, for now: their reports are read."""
