@@ -36,7 +36,7 @@ _SHAPES: dict[Grid, tuple[float, int]] = {1: (0.6, 8), 2: (0.55, 7)}
 """Ratio of the geometric steps, number of stakes."""
 _WEIGHTS: dict[Grid, dict[Bet, tuple[int, ...]]] = {
     1: {"harm": (1,) * 8, "non_inferior": (1,) * 8},
-    2: {"harm": (10, 10, 10, 4, 2, 1, 1), "non_inferior": (4, 4, 4, 3, 3, 2, 1)},
+    2: {"harm": (15, 15, 12, 4, 2, 1, 1), "non_inferior": (4, 4, 4, 3, 3, 2, 1)},
 }
 """How wealth is spread over the stakes at the start, largest stake first.
 

@@ -42,9 +42,9 @@ def test_one_pair_gives_the_wealth_computed_by_hand() -> None:
     betting = PairedBetting.start("harm", 0.25)
     betting.update(control=1.0, candidate=0.0)
     stakes = [0.784, 0.4312, 0.23716, 0.130438, 0.0717409, 0.039457495, 0.02170162225]
-    weighted = sum(w * stake for w, stake in zip((10, 10, 10, 4, 2, 1, 1), stakes, strict=True))
-    assert betting.value == pytest.approx(1 + 0.75 * weighted / 38, rel=1e-12)
-    assert betting.value == pytest.approx(1.3009867, rel=1e-6)
+    weighted = sum(w * stake for w, stake in zip((15, 15, 12, 4, 2, 1, 1), stakes, strict=True))
+    assert betting.value == pytest.approx(1 + 0.75 * weighted / 50, rel=1e-12)
+    assert betting.value == pytest.approx(1.3270047, rel=1e-6)
 
 
 def test_two_pairs_multiply_within_a_stake_and_average_over_stakes() -> None:
