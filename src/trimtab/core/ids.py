@@ -12,12 +12,17 @@ __all__ = ["DIGEST_PREFIX", "check_name", "digest_of", "id_time_ms", "new_id", "
 
 DIGEST_PREFIX = "sha256:"
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
-_VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 _DRAWN_AT_ONCE = 256
-_DIGITS = 20
+_TAIL_BYTES = 10
+_VERSION = bytes(0x70 | byte & 0x0F for byte in range(256))
+"""What becomes of a random byte that holds the version of a UUID, and of one that holds its variant."""
+_VARIANT = bytes(0x80 | byte & 0x3F for byte in range(256))
 _tails: list[str] = []
 """Random tails of ids, drawn ahead: one system call serves many ids. `list.pop` is atomic between threads."""
 os.register_at_fork(after_in_child=_tails.clear)  # else parent and child would hand out the same ids
+_LOW_DIGITS = tuple(f"{low:02x}" for low in range(256))
+_heads: list[tuple[int, str]] = [(-1, "")]
+"""The quarter of a second of the last id, and the digits that all ids made in it begin with. Replaced whole."""
 
 
 def new_id(prefix: str, now_ms: int) -> str:
@@ -29,15 +34,23 @@ def new_id(prefix: str, now_ms: int) -> str:
         tail = _tails.pop()
     except IndexError:
         tail = _draw()
-    return f"{prefix}_{now_ms & 0xFFFF_FFFF_FFFF:012x}{tail}"
+    quarter, head = _heads[0]
+    if quarter != now_ms >> 8:
+        quarter = now_ms >> 8
+        head = f"{quarter & 0xFF_FFFF_FFFF:010x}"
+        _heads[0] = quarter, head
+    return f"{prefix}_{head}{_LOW_DIGITS[now_ms & 0xFF]}{tail}"
 
 
 def _draw() -> str:
     """Refill the tails; return one: version 7, 12 random bits, variant 2, 62 random bits."""
-    digits = os.urandom(_DRAWN_AT_ONCE * _DIGITS // 2).hex()
-    drawn = [digits[start : start + _DIGITS] for start in range(0, len(digits), _DIGITS)]
-    _tails.extend(f"7{each[:3]}{_VARIANT[each[3]]}{each[4:19]}" for each in drawn[1:])
-    return f"7{drawn[0][:3]}{_VARIANT[drawn[0][3]]}{drawn[0][4:19]}"
+    drawn = bytearray(os.urandom(_DRAWN_AT_ONCE * _TAIL_BYTES))
+    drawn[0::_TAIL_BYTES] = drawn[0::_TAIL_BYTES].translate(_VERSION)
+    drawn[2::_TAIL_BYTES] = drawn[2::_TAIL_BYTES].translate(_VARIANT)
+    tails = drawn.hex(" ", _TAIL_BYTES).split()
+    tail = tails.pop()
+    _tails.extend(tails)
+    return tail
 
 
 def id_time_ms(identifier: str) -> int:

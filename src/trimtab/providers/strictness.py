@@ -14,6 +14,7 @@ __all__ = [
     "NOTHING",
     "items_of",
     "object_of",
+    "objects_of",
     "refuse_other_fields",
     "text_of",
     "truth_of",
@@ -73,6 +74,15 @@ def items_of(value: Any, at: str) -> list[Any]:  # noqa: ANN401 - any JSON value
     if not isinstance(value, list):
         raise _invalid(value, list, at)
     return value
+
+
+def objects_of(value: Any, at: str) -> list[dict[str, Any]]:  # noqa: ANN401 - any JSON value
+    """Return a JSON array of objects; raises `InputError` (`invalid_type`) that names the item that is none."""
+    items = items_of(value, at)
+    for index, item in enumerate(items):
+        if not isinstance(item, dict):
+            raise _invalid(item, dict, f"{at}[{index}]")
+    return items
 
 
 def text_of(value: Any, at: str) -> str:  # noqa: ANN401 - any JSON value

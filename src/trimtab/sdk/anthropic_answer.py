@@ -102,6 +102,8 @@ class MessageStreamReader:
 
     def _read_delta(self, index: int, delta: Any) -> None:  # noqa: ANN401 - anthropic's RawContentBlockDelta
         if delta.type == "text_delta":
+            if not isinstance(delta.text, str):  # the client does not check it
+                raise TypeError(f"a delta says a `{type(delta.text).__name__}`")
             self._text.setdefault(index, []).append(delta.text)
             self.started = self.started or bool(delta.text)
         elif delta.type == "input_json_delta" and index in self._tools:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from trimtab.providers.anthropic import merge_request, recorded_messages
-from trimtab.sdk.request import ModelRequest, body_of, call_arguments, plain, uncarried
+from trimtab.sdk.request import ModelRequest, body_of, call_arguments, plain_items, uncarried
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,7 +37,7 @@ def merge_messages_request(
     body = body_of(caller)
     for name in ("messages", "system"):
         if name in body and not isinstance(body[name], str):
-            body[name] = plain(list(body[name]))
+            body[name] = plain_items(body[name], name)
     request = merge_request(release, prompt, body)
     return ModelRequest(
         arguments=call_arguments(request, caller, accepted=accepted), messages=recorded_messages(request)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import threading
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -16,7 +18,7 @@ from trimtab.sdk.stamp import Served, served_by
 from trimtab.serving.generation import begin, begin_mirror
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from trimtab.sdk.request import ModelRequest
     from trimtab.sdk.wire import StreamReader, Wire
@@ -26,6 +28,8 @@ __all__ = ["FeatureCall", "FeatureCalls"]
 
 _RAW_RESPONSE_HEADER = "x-stainless-raw-response"
 _OK = 200
+_MALFORMED = (AttributeError, TypeError, ValueError, LookupError, msgspec.ValidationError)
+"""What reading an answer raises that has not the shape its API promises: the clients check nothing of it."""
 
 
 class FeatureCalls:
@@ -71,7 +75,7 @@ class FeatureCalls:
         unit = self.wire.unit(caller) if options.unit is None else options.unit
         plane = self.plane()
         decision = plane.decide(model, unit, options.session)
-        if any(name.lower() == _RAW_RESPONSE_HEADER for name in caller.get("extra_headers") or ()):
+        if _asks_for_raw(caller.get("extra_headers")):
             raise InputError(
                 "unsupported_call",
                 f"`with_raw_response` and `with_streaming_response` cannot serve the feature `{model}`",
@@ -143,14 +147,15 @@ class FeatureCall:
         try:
             if self._steps:
                 wire.adapt(response, self._steps)
-            answer = wire.read(response)
-        except (AttributeError, TypeError, IndexError):
-            # Not the shape the API promises. It is the user's answer nevertheless.
+            answer = _checked(wire.read(response))
+        except _MALFORMED:
+            # It is the user's answer nevertheless.
             self._finish("error", Failure("upstream_malformed", _OK), Answer())
         else:
             self._finish("ok", Failure("", _OK), answer)
-        # Past the model's own __setattr__, which would make the stamp a field and put it into dumps.
-        object.__setattr__(response, "trimtab", self.served)
+        with contextlib.suppress(AttributeError, TypeError):  # a text, where a page answered and no API
+            # Past the model's own __setattr__, which would make the stamp a field and put it into dumps.
+            object.__setattr__(response, "trimtab", self.served)
         return response
 
     def take(self, chunk: Any) -> Sequence[Any]:  # noqa: ANN401 - a chunk of any provider
@@ -160,8 +165,8 @@ class FeatureCall:
             return (chunk,)
         try:
             shown = reader.take(chunk)
-        except (AttributeError, TypeError, IndexError):
-            self._finish("error", Failure("upstream_malformed", _OK), reader.answer())
+        except _MALFORMED:
+            self._finish("error", Failure("upstream_malformed", _OK), self._partial())
             return (chunk,)
         if reader.started:
             self._record.first_token()
@@ -169,9 +174,7 @@ class FeatureCall:
 
     def ended(self) -> None:
         """The stream is over; one that never said why it stopped was cut off."""
-        if self._reader is not None and self._reader.complete:
-            self._finish("ok", Failure("", _OK), self._reader.answer())
-        else:
+        if not self._completed():
             self._finish("error", Failure("upstream_truncated", _OK), self._partial())
 
     def failed(self, error: BaseException) -> None:
@@ -181,9 +184,7 @@ class FeatureCall:
 
     def given_up(self) -> None:
         """The caller went away; if the answer was whole by then, nothing was lost."""
-        if self._reader is not None and self._reader.complete:
-            self._finish("ok", Failure("", _OK), self._reader.answer())
-        else:
+        if not self._completed():
             self._finish("aborted", Failure("caller_gone"), self._partial())
 
     def abandoned(self, code: str) -> None:
@@ -202,8 +203,25 @@ class FeatureCall:
             mirrors=self._record.id,
         )
 
+    def _completed(self) -> bool:
+        """Record the answer of a stream that the provider ended; returns whether it is recorded now."""
+        reader = self._reader
+        if reader is None or not reader.complete:
+            return False
+        try:
+            answer = _checked(reader.answer())
+        except _MALFORMED:
+            self._finish("error", Failure("upstream_malformed", _OK), Answer())
+        else:
+            self._finish("ok", Failure("", _OK), answer)
+        return True
+
     def _partial(self) -> Answer:
-        return self._reader.answer() if self._reader is not None else Answer()
+        """Return what has arrived so far, as far as it can be read."""
+        try:
+            return _checked(self._reader.answer()) if self._reader is not None else Answer()
+        except _MALFORMED:
+            return Answer()
 
     def _finish(self, status: Literal["ok", "error", "aborted"], failure: Failure, answer: Answer) -> None:
         with self._once:
@@ -225,3 +243,21 @@ class FeatureCall:
         self._plane.record(event)
         if self._decision.mirror is not None and not self._mirrors and status != "aborted":
             self.calls.mirror(self)
+
+
+def _asks_for_raw(headers: Any) -> bool:  # noqa: ANN401 - whatever a caller passed
+    """Return whether the client's raw accessors made the call."""
+    if headers is None:
+        return False
+    if not isinstance(headers, Mapping):
+        raise InputError(
+            "invalid_type",
+            f"`extra_headers` is a dict, not a `{type(headers).__name__}`",
+            param="extra_headers",
+        )
+    return any(isinstance(name, str) and name.lower() == _RAW_RESPONSE_HEADER for name in headers)
+
+
+def _checked(answer: Answer) -> Answer:
+    """Return an answer; raises `msgspec.ValidationError` where a field is of another type than an event's."""
+    return msgspec.convert(msgspec.structs.asdict(answer), Answer)

@@ -2,62 +2,42 @@
 
 from __future__ import annotations
 
-import math
 import weakref
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-import msgspec
-
+from trimtab.core.clock import SystemClock
 from trimtab.core.errors import InputError, TrimtabError
-from trimtab.core.ids import id_time_ms, new_id
-from trimtab.events import Feedback, Score, read_attributes
+from trimtab.core.ids import new_id
+from trimtab.events import Feedback, Score
+from trimtab.sdk.own_call import NO_TOKENS, CallDetails, event_of, own_call, tokens_of
 from trimtab.sdk.process_plane import ProcessPlane
-from trimtab.sdk.resolved import Fallback, Rendered, Resolved
+from trimtab.sdk.request import checked_variables
+from trimtab.sdk.resolved import Fallback, Rendered, Resolved, no_default
+from trimtab.sdk.signals import check_texts, generation_id, signal_value
 from trimtab.sdk.stamp import Served
 from trimtab.serving.directory import DataDirectory
-from trimtab.serving.generation import Answer, begin
 from trimtab.serving.routing import Decision
+from trimtab.serving.runtime import NS_PER_MS
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
     from types import TracebackType
     from typing import Unpack
 
     from trimtab.core.clock import Clock
-    from trimtab.events import Event, Generation
+    from trimtab.events import Event
     from trimtab.providers.endpoint import Endpoint
     from trimtab.sdk.call import FeatureCall, FeatureCalls
     from trimtab.sdk.managed import AsyncCalls, ManagedLimits
     from trimtab.sdk.managed_answer import ChatAnswer, ChatChunk
     from trimtab.sdk.wire import Wire
-    from trimtab.serving.generation import GenerationRecord
     from trimtab.serving.redaction import RedactionHook
 
 __all__ = ["CallDetails", "Trimtab"]
 
 _Client = TypeVar("_Client")
-_NS_PER_MS = 1e6
-
-
-class CallDetails(TypedDict, total=False):
-    """What else is known about a model call that the application made itself."""
-
-    status: Literal["ok", "error", "aborted"]
-    error_code: str
-    http_status: int
-    served_model: str
-    finish_reason: str
-    tool_calls: Sequence[dict[str, Any]]
-    stream: bool
-    trace: str
-    attributes: Mapping[str, str]
-    """Labels for segments, such as a language; left out where they are not what the reference says."""
-    latency_ms: float
-    """The whole call; the time since `resolve` where absent."""
-    first_token_ms: float
-    """From the call to the first piece of the answer; `latency_ms` where absent."""
 
 
 class Trimtab:
@@ -84,6 +64,7 @@ class Trimtab:
         self._process = ProcessPlane(
             DataDirectory(Path(directory).resolve()), environment=environment, clock=clock, redact=redact
         )
+        self._clock = clock or SystemClock()
         self._providers = providers
         self._environment = environment
         self._finalizer = weakref.finalize(self, self._process.close)
@@ -105,19 +86,10 @@ class Trimtab:
         """Return the release that `unit` meets, and record that it did.
 
         Without a unit nothing can be sticky, so the stable release is served; or what `session` meets, where the
-        rollout's plan falls back on sessions. Raises `NotFoundError` (`unknown_feature`) or `StorageError`
-        (`no_snapshot`); with a `default` it returns that instead, with `error_code`.
+        rollout's plan falls back on sessions. Raises `NotFoundError` (`unknown_feature`), `StorageError`
+        (`no_snapshot`) or `InputError` (`invalid_unit`); with a `default` it returns that instead, with `error_code`.
         """
-        try:
-            plane = self._process.plane()
-            decision = plane.decide(feature, unit, session)
-            started_ns = plane.clock.monotonic_ns()
-            plane.expose(decision)
-        except TrimtabError as error:
-            if default is None:
-                raise
-            return self._default(default, feature, unit, error)
-        return Resolved(decision, started_ns=started_ns)
+        return self._resolve(feature, unit, session, default)
 
     def render(
         self,
@@ -134,40 +106,43 @@ class Trimtab:
         of the release, for a new release that callers cannot fill in must not win. With a `default`, it returns the
         default filled in, with `error_code`.
         """
-        values = variables or {}
-        resolved = self.resolve(feature, unit=unit, session=session, default=default)
+        values: dict[str, Any] = variables.copy() if variables.__class__ is dict else checked_variables(variables)
+        resolved = self._resolve(feature, unit, session, default)
         try:
-            return Rendered(resolved, values, resolved.messages(values))
+            return Rendered(resolved, values, resolved.decision.release.render(values))
         except TrimtabError as error:
             self.record(resolved, status="error", error_code=error.code, http_status=error.http_status)
             if default is None or resolved.error_code:
                 raise
             fallback = self._default(default, feature, unit, error)
-            return Rendered(fallback, values, fallback.messages(values))
+            return Rendered(fallback, values, fallback.decision.release.render(values))
 
     def record(
         self,
         answered: Resolved | Rendered,
         *,
-        output: str = "",
+        output: str | None = "",
         usage: Any = None,  # noqa: ANN401 - a mapping or the provider's own usage object
         **details: Unpack[CallDetails],
     ) -> str:
         """Record one model call that the application made itself; return the id of its generation.
 
         `usage` has `input_tokens`/`output_tokens` or `prompt_tokens`/`completion_tokens`, as keys or attributes.
-        Never blocks and never raises for what it records.
+        Never blocks. Raises `InputError` (`invalid_detail`) for a `usage` or detail of a wrong type. An `output` that
+        is no text and `tool_calls` without JSON form are left out, and counted in `health()["without_content"]`.
         """
-        resolved = answered.resolved if isinstance(answered, Rendered) else answered
-        plane = self._process.plane()
-        record = begin(resolved.decision, clock=plane.clock)
-        record.started_ns = resolved.started_ns
-        tokens = _tokens(usage) if usage else (0, 0)
+        resolved = answered.resolved if answered.__class__ is Rendered else answered
+        if resolved.__class__ is not Resolved:
+            raise _not_answered(resolved)
+        plane = self._process.current or self._process.plane()
+        ended_ns = plane.monotonic_ns()
+        tokens = tokens_of(usage) if usage else NO_TOKENS
+        told = None if not details and output.__class__ is str else own_call(output, details)
+        at_ms = (ended_ns + plane.wall_ahead_ns) // NS_PER_MS
+        generation = new_id("gen", at_ms)
         # The rest is put together by the journal's thread (decision 3).
-        plane.record_soon(
-            _finish, record, answered, output, tokens, details, plane.clock.monotonic_ns(), plane.process_id
-        )
-        return record.id
+        plane.record_soon((event_of, generation, at_ms, answered, output, tokens, told, ended_ns, plane))
+        return generation
 
     def feedback(
         self, generation: str | Served, name: str, value: float, *, comment: str = "", durable: bool = True
@@ -177,6 +152,7 @@ class Trimtab:
         With `durable` it returns when the signal is fsynced, a few milliseconds later, and raises `StorageError` where
         that fails; without, when it is in memory that survives the process being killed.
         """
+        check_texts(name=name, comment=comment)
         plane = self._process.plane()
         now_ms = plane.clock.now_ms()
         event = Feedback(
@@ -185,9 +161,9 @@ class Trimtab:
             feature=generation.feature if isinstance(generation, Served) else "",
             environment=self._environment,
             process=plane.process_id,
-            generation=_generation_id(generation),
+            generation=generation_id(generation),
             name=name,
-            value=_signal(name, value),
+            value=signal_value(name, value),
             unit=generation.unit if isinstance(generation, Served) else "",
             comment=comment,
         )
@@ -205,6 +181,7 @@ class Trimtab:
         durable: bool = False,
     ) -> str:
         """Record a judgement of a generation by `source` (`scorer:...`, `judge:...`, `human:...`); return its id."""
+        check_texts(name=name, source=source, comment=comment)
         plane = self._process.plane()
         now_ms = plane.clock.now_ms()
         event = Score(
@@ -213,9 +190,9 @@ class Trimtab:
             feature=generation.feature if isinstance(generation, Served) else "",
             environment=self._environment,
             process=plane.process_id,
-            generation=_generation_id(generation),
+            generation=generation_id(generation),
             name=name,
-            value=_signal(name, value),
+            value=signal_value(name, value),
             source=source,
             comment=comment,
         )
@@ -309,11 +286,25 @@ class Trimtab:
 
         return lambda create: FeatureCalls(create, wire=wire, plane=process.plane, mirror=mirror)
 
-    def _default(self, default: Fallback, feature: str, unit: str, error: TrimtabError) -> Resolved:
+    def _resolve(self, feature: str, unit: str, session: str, default: Fallback | None) -> Resolved:
+        if default is not None and default.__class__ is not Fallback:
+            raise no_default(default)
+        try:
+            plane = self._process.current or self._process.plane()
+            return Resolved(plane.meet(feature, unit, session), plane.monotonic_ns())
+        except TrimtabError as error:
+            if default is None:
+                raise
+            return self._default(default, feature, unit, error)
+
+    def _default(self, default: Fallback, feature: object, unit: object, error: TrimtabError) -> Resolved:
         decision = Decision(
-            feature=feature, environment=self._environment, release=default.prepared(feature), unit=unit
+            feature=str(feature),
+            environment=self._environment,
+            release=default.prepared(str(feature)),
+            unit=unit if isinstance(unit, str) else "",
         )
-        return Resolved(decision, started_ns=0, error_code=error.code, error_message=str(error))
+        return Resolved(decision, self._clock.monotonic_ns(), error.code, str(error))
 
     def _acknowledge(self, event: Event, *, durable: bool) -> None:
         plane = self._process.plane()
@@ -323,78 +314,10 @@ class Trimtab:
             plane.record(event)
 
 
-def _finish(  # noqa: PLR0913, PLR0917 - in the order of the one place that has them
-    record: GenerationRecord,
-    answered: Resolved | Rendered,
-    output: str,
-    tokens: tuple[int, int],
-    details: CallDetails,
-    ended_ns: int,
-    process: str,
-) -> Generation:
-    rendered = answered if isinstance(answered, Rendered) else None
-    answer = Answer(
-        output,
-        list(details.get("tool_calls", ())),
-        details.get("finish_reason", ""),
-        details.get("served_model", ""),
-        *tokens,
-        details.get("error_code", ""),
+def _not_answered(answered: object) -> InputError:
+    return InputError(
+        "invalid_answered",
+        f"a `{type(answered).__name__}` is nothing that a call could have answered with",
+        param="answered",
+        hint="pass what `render` or `resolve` returned",
     )
-    event = record.finish(
-        answer,
-        process=process,
-        status=details.get("status", "ok"),
-        http_status=details.get("http_status", 0),
-        stream=details.get("stream", False),
-        trace=details.get("trace", ""),
-        variables=rendered.variables if rendered else None,
-        attributes=_labels(details.get("attributes", {})),
-        messages=rendered.messages if rendered else (),
-    )
-    latency_ms = details.get("latency_ms", (ended_ns - record.started_ns) / _NS_PER_MS)
-    first_token_ms = details.get("first_token_ms", latency_ms)
-    return msgspec.structs.replace(event, latency_ms=latency_ms, first_token_ms=first_token_ms)
-
-
-def _labels(given: Mapping[str, str]) -> dict[str, str]:
-    try:
-        return read_attributes(given)
-    except InputError:
-        return {}
-
-
-def _generation_id(generation: str | Served) -> str:
-    identifier = generation.generation if isinstance(generation, Served) else generation
-    id_time_ms(identifier)  # raises `InputError` for what is no id
-    return identifier
-
-
-def _signal(name: str, value: float) -> float:
-    """Return a signal's value as a float; raises `InputError` for one that says nothing."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not name or not math.isfinite(number):
-        raise InputError(
-            "invalid_feedback",
-            f"`{name}` = {value!r} is no signal: it needs a name and a finite number",
-            param="value" if name else "name",
-            hint="send 1 for good and 0 for bad, or a number on a scale of your own",
-        )
-    return number
-
-
-def _tokens(usage: Any) -> tuple[int, int]:  # noqa: ANN401 - a mapping or the provider's own usage object
-    if isinstance(usage, dict):
-        given = usage.get
-        sent, said = given("input_tokens"), given("output_tokens")
-        sent = given("prompt_tokens") if sent is None else sent
-        said = given("completion_tokens") if said is None else said
-        return int(sent or 0), int(said or 0)
-
-    def count(*names: str) -> int:
-        return int(next((value for name in names if (value := getattr(usage, name, None)) is not None), 0))
-
-    return count("input_tokens", "prompt_tokens"), count("output_tokens", "completion_tokens")

@@ -15,13 +15,12 @@ from trimtab.calls.caller import Caller
 from trimtab.calls.circuits import log_circuit
 from trimtab.calls.mirror import MirrorQueue
 from trimtab.core.errors import InputError
-from trimtab.events import read_attributes
 from trimtab.providers.http import ClientLimits
 from trimtab.providers.openai import read_completion
 from trimtab.providers.resilience import BreakerPolicy, Guards, RetryPolicy
 from trimtab.sdk.managed_answer import ChatAnswer
 from trimtab.sdk.managed_port import StreamPort, WholePort
-from trimtab.sdk.request import plain
+from trimtab.sdk.request import checked_attributes, checked_variables, plain, plain_items
 from trimtab.sdk.stamp import served_by
 
 if TYPE_CHECKING:
@@ -184,8 +183,9 @@ class AsyncCalls:
                     hint="pass `variables=` and `unit=`, and leave it out",
                 )
         (unit, session), (variables, attributes) = who, said
+        values = checked_variables(variables)
+        labels = checked_attributes(attributes)
+        body = {name: plain(value, name) for name, value in fields.items()}
+        body["messages"] = plain_items(messages, "messages")
         decision = self.plane.decide(feature, unit, session)
-        fields["messages"] = plain(list(messages))
-        labels = read_attributes(dict(attributes)) if attributes else {}
-        streams = fields.get("stream") is True
-        return decision, Caller(fields, feature, unit, dict(variables or {}), streams, attributes=labels)
+        return decision, Caller(body, feature, unit, values, body.get("stream") is True, attributes=labels)

@@ -41,6 +41,12 @@ def adapt_chat_completion(completion: Any, steps: Sequence[str]) -> None:  # noq
             choice.message.content = apply_output_adapters(choice.message.content, steps)
 
 
+def _text(value: Any) -> str:  # noqa: ANN401 - the client does not check it
+    if not isinstance(value, str):
+        raise TypeError(f"a delta says a `{type(value).__name__}`")
+    return value
+
+
 class ChatStreamReader:
     """Reassembles the first choice of a stream of chunks, whatever order its parts come in.
 
@@ -96,7 +102,7 @@ class ChatStreamReader:
         self._refused = self._refused or bool(refusal)
         self.started = self.started or bool(text or delta.tool_calls)
         if text:
-            self._parts.append(text)
+            self._parts.append(_text(text))
         for part in delta.tool_calls or ():
             call = self._tools.setdefault(
                 part.index, {"id": "", "type": "function", "function": {"name": "", "arguments": ""}}

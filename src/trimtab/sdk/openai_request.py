@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from trimtab.providers.openai import build_request, wants_usage
-from trimtab.sdk.request import ModelRequest, body_of, call_arguments, plain, uncarried
+from trimtab.sdk.request import ModelRequest, body_of, call_arguments, plain_items, uncarried
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,7 +36,7 @@ def merge_chat_request(
         )
     body = body_of(caller)
     if "messages" in body:
-        body["messages"] = plain(list(body["messages"]))
+        body["messages"] = plain_items(body["messages"], "messages")
     request = build_request(release, prompt, body)
     return ModelRequest(
         arguments=call_arguments(request, caller, accepted=accepted),

@@ -46,20 +46,21 @@ class ProcessPlane:
         self._lock = threading.Lock()
         self._mirrors = Mirrors()
         self._blocking: BlockingCalls | None = None
-        self._plane: DataPlane | None = self._open()
+        self.current: DataPlane | None = self._open()
+        """The data plane, where it is open in this process: what `plane` returns, without asking."""
         _living.add(self)
 
     def plane(self) -> DataPlane:
         """Return the data plane of the running process; raises `StorageError` (`closed`) after `close`."""
-        plane = self._plane
+        plane = self.current
         if plane is not None:
             return plane
         with self._lock:
             if self._closed:
                 raise StorageError("closed", "this Trimtab is closed", hint="open a new one")
-            if self._plane is None:
-                self._plane = self._open()
-            return self._plane
+            if self.current is None:
+                self.current = self._open()
+            return self.current
 
     def mirrors(self) -> Mirrors:
         """Return the mirrors of the running process."""
@@ -81,7 +82,7 @@ class ProcessPlane:
     def close(self) -> None:
         """Wait shortly for mirrored requests, make the journal durable, stop the threads. May be called again."""
         with self._lock:
-            plane, self._plane, self._closed = self._plane, None, True
+            plane, self.current, self._closed = self.current, None, True
             blocking, self._blocking = self._blocking, None
         if blocking is not None:
             blocking.close()
@@ -94,11 +95,16 @@ class ProcessPlane:
         self._lock = threading.Lock()
         self._mirrors = Mirrors()
         self._blocking = None
-        self._plane = None
+        self.current = None
 
     def _open(self) -> DataPlane:
         return DataPlane.open(
-            self._directory, environment=self._environment, kind="sdk", clock=self._clock, redact=self._redact
+            self._directory,
+            environment=self._environment,
+            kind="sdk",
+            clock=self._clock,
+            redact=self._redact,
+            verify=True,
         )
 
 

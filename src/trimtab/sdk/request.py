@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import enum
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import msgspec
 
 from trimtab.core.errors import InputError
 from trimtab.events import read_attributes
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
 __all__ = [
     "CallOptions",
     "ModelRequest",
     "body_of",
     "call_arguments",
+    "checked_attributes",
+    "checked_variables",
     "given_arguments",
     "plain",
+    "plain_items",
     "take_options",
     "uncarried",
 ]
@@ -92,7 +95,10 @@ def body_of(caller: Mapping[str, Any]) -> dict[str, Any]:
 
     `model` is left out, for it named the feature; a second one in `extra_body` is an error (`pinned_field`).
     """
-    if "model" in (caller.get("extra_body") or {}):
+    extra = caller.get("extra_body") or {}
+    if not isinstance(extra, Mapping):
+        raise InputError("invalid_type", f"`extra_body` is a dict, not a `{type(extra).__name__}`", param="extra_body")
+    if "model" in extra:
         raise InputError(
             "pinned_field",
             "the release decides the model",
@@ -100,7 +106,7 @@ def body_of(caller: Mapping[str, Any]) -> dict[str, Any]:
             hint="leave it out; to change the model, push a new release and roll it out",
         )
     body = {name: value for name, value in caller.items() if name not in {*_CLIENT_ONLY, "extra_body", "model"}}
-    return body | dict(caller.get("extra_body") or {})
+    return body | dict(extra)
 
 
 def call_arguments(body: Mapping[str, Any], caller: Mapping[str, Any], *, accepted: frozenset[str]) -> dict[str, Any]:
@@ -112,19 +118,106 @@ def call_arguments(body: Mapping[str, Any], caller: Mapping[str, Any], *, accept
     return arguments | {name: caller[name] for name in _CLIENT_ONLY if name in caller}
 
 
-def plain(value: Any) -> Any:  # noqa: ANN401 - any JSON value
-    """Return plain JSON values: callers hand the clients' own pydantic objects back in later messages."""
-    return msgspec.to_builtins(value, enc_hook=_plain_object)
+def checked_variables(value: Any) -> dict[str, Any]:  # noqa: ANN401 - whatever an application passed
+    """Return a copy of the variables of a prompt; raises `InputError` (`invalid_variables`) for what maps nothing.
 
-
-def _plain_object(value: Any) -> Any:  # noqa: ANN401 - an object of the provider's client
-    if hasattr(value, "model_dump"):
-        return value.model_dump(mode="json", exclude_unset=True)
+    Whether all of its keys are names is for the release to see.
+    """
+    if value.__class__ is dict or isinstance(value, Mapping):
+        return dict(value)
+    if value is None:
+        return {}
     raise InputError(
+        "invalid_variables",
+        f"variables are values by their names, not `{value!r:.100}`",
+        param="variables",
+        hint='pass {"name": value}',
+    )
+
+
+def checked_attributes(value: Any) -> dict[str, str]:  # noqa: ANN401 - whatever an application passed
+    """Return labels for segments; raises `InputError` (`invalid_attributes`) where they are not what segments take."""
+    if value is None:
+        return {}
+    return read_attributes(dict(value) if isinstance(value, Mapping) else value)
+
+
+def plain_items(value: Any, at: str) -> list[Any]:  # noqa: ANN401 - whatever a caller passed
+    """Return any iterable as a plain JSON array; raises `InputError` (`invalid_type`) as `plain` does."""
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+        raise InputError(
+            "invalid_type", f"`{at}` is a list, not a `{type(value).__name__}`", param=at, hint="pass a list of dicts"
+        )
+    items: list[Any] = plain(list(value), at)
+    return items
+
+
+def plain(value: Any, at: str) -> Any:  # noqa: ANN401 - any JSON value
+    """Return a value as plain JSON: callers hand the clients' own pydantic objects back in later messages.
+
+    Raises `InputError` (`invalid_type`) that names what has no JSON form, or would be another value in it: bytes,
+    sets, NaN, half a surrogate pair.
+    """
+    try:
+        return _plain(value, at)
+    except RecursionError as error:
+        raise InputError("invalid_type", f"`{at}` is nested too deeply", param=at) from error
+
+
+def _plain(value: Any, at: str) -> Any:  # noqa: ANN401, PLR0911 - one kind of value each
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, enum.Enum):
+        return _plain(value.value, at)
+    if isinstance(value, str):
+        if not value.isascii():
+            _check_text(value, at)
+        return str.__str__(value)
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        if math.isfinite(value):
+            return float(value)
+        raise _no_json(repr(value), at)
+    if isinstance(value, Mapping):
+        return {_name(name, at): _plain(item, f"{at}.{name}") for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item, f"{at}[{index}]") for index, item in enumerate(value)]
+    return _plain_object(value, at)
+
+
+def _plain_object(value: Any, at: str) -> Any:  # noqa: ANN401 - an object of a client, a time, a UUID, a decimal
+    if isinstance(value, bytes | bytearray | memoryview | set | frozenset):
+        raise _no_json(f"of type `{type(value).__name__}`", at)
+    try:
+        dump = getattr(value, "model_dump", None)
+        simple = msgspec.to_builtins(value) if dump is None else dump(mode="json", exclude_unset=True)
+    except (TypeError, ValueError) as error:
+        raise _no_json(f"of type `{type(value).__name__}`", at) from error
+    return _plain(simple, at)
+
+
+def _name(name: Any, at: str) -> str:  # noqa: ANN401 - any key
+    if not isinstance(name, str):
+        raise InputError("invalid_type", f"`{at}` has the key {name!r:.100}, which is no string", param=at)
+    if not name.isascii():
+        _check_text(name, at)
+    return str.__str__(name)
+
+
+def _check_text(text: str, at: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError("invalid_type", f"`{at}` holds half a surrogate pair", param=at) from error
+
+
+def _no_json(what: str, at: str) -> InputError:
+    return InputError(
         "invalid_type",
-        f"a message holds a `{type(value).__name__}`, which has no JSON form",
-        param="messages",
-        hint="use strings, numbers, lists and dicts, or the client's own objects",
+        f"`{at}` is {what}, which has no JSON form",
+        param=at,
+        hint="use strings, finite numbers, lists and dicts, or the client's own objects",
     )
 
 

@@ -9,15 +9,24 @@ import msgspec
 from trimtab.artifacts.model import ModelContent, PromptContent, PromptMessage
 from trimtab.core.errors import InputError
 from trimtab.releases.model import CompiledRelease
+from trimtab.sdk.request import checked_variables
 from trimtab.serving.release import PreparedRelease
+from trimtab.serving.routing import Decision
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from trimtab.events import Arm
-    from trimtab.serving.routing import Decision
 
-__all__ = ["Fallback", "Rendered", "Resolved"]
+__all__ = ["Fallback", "Rendered", "Resolved", "no_default"]
+
+
+_FALLBACK_TYPES: dict[str, Any] = {
+    "model": str,
+    "messages": list[PromptMessage],
+    "provider": str,
+    "parameters": dict[str, Any],
+}
 
 
 class Fallback(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,27 +38,41 @@ class Fallback(msgspec.Struct, frozen=True, kw_only=True):
     provider: str = "openai"
     parameters: dict[str, Any] = {}
 
+    def __post_init__(self) -> None:
+        """Raises `InputError` (`invalid_default`) at once: it is served when all else has failed."""
+        for name, kind in _FALLBACK_TYPES.items():
+            try:
+                msgspec.convert(getattr(self, name), kind)
+            except msgspec.ValidationError as error:
+                raise InputError(
+                    "invalid_default", f"`{name}` of the default is wrong: {error}", param=f"default.{name}"
+                ) from error
+
     def prepared(self, feature: str) -> PreparedRelease:
-        """Return it as a release without identity; raises `InputError` (`invalid_default`) where it cannot be one."""
-        try:
-            prompt = PromptContent(messages=msgspec.convert(self.messages, list[PromptMessage]), variables={})
-        except msgspec.ValidationError as error:
-            raise InputError("invalid_default", f"the default is wrong: {error}", param="default.messages") from error
+        """Return it as a release without identity; raises `InputError` (`template_error`) where it cannot be one."""
+        prompt = PromptContent(messages=msgspec.convert(self.messages, list[PromptMessage]), variables={})
         model = ModelContent(provider=self.provider, model=self.model, parameters=self.parameters)
         return PreparedRelease(CompiledRelease(digest="", feature=feature, number=0, prompt=prompt, model=model))
 
 
-class Resolved:
+def no_default(value: object) -> InputError:
+    """Return the error for a `default` that is none."""
+    return InputError(
+        "invalid_default",
+        f"a default is a `Fallback`, not a `{type(value).__name__}`",
+        param="default",
+        hint='pass trimtab.Fallback(model="...", messages=[...])',
+    )
+
+
+class Resolved(msgspec.Struct, frozen=True, eq=False, gc=False):
     """The release that one unit of a feature meets. Immutable; cheap to make and to keep for a request."""
 
-    __slots__ = ("decision", "error_code", "error_message", "started_ns")
-
-    def __init__(self, decision: Decision, *, started_ns: int, error_code: str = "", error_message: str = "") -> None:
-        self.decision = decision
-        self.started_ns = started_ns
-        self.error_code = error_code
-        """Why this is the default; empty where it is a release."""
-        self.error_message = error_message
+    decision: Decision
+    started_ns: int
+    error_code: str = ""
+    """Why this is the default; empty where it is a release."""
+    error_message: str = ""
 
     def __repr__(self) -> str:
         what = self.release or f"default, {self.error_code}"
@@ -132,11 +155,11 @@ class Resolved:
 
     def messages(self, variables: Mapping[str, Any] | None = None) -> list[dict[str, str]]:
         """Return the prompt with the variables filled in; raises `InputError` that names a variable."""
-        return self.decision.release.render(variables or {})
+        return self.decision.release.render(checked_variables(variables))
 
     def render(self, **variables: Any) -> Rendered:  # noqa: ANN401 - any JSON value
         """Return the prompt with the variables filled in; raises `InputError` that names a variable."""
-        return Rendered(self, variables, self.messages(variables))
+        return Rendered(self, variables, self.decision.release.render(variables))
 
     def _chat_fields(self) -> dict[str, Any]:
         from trimtab.providers.openai import build_request  # late: 6 ms that a process without calls need not pay
@@ -145,15 +168,12 @@ class Resolved:
         return build_request(self.compiled, [{"role": "user", "content": ""}], {})
 
 
-class Rendered:
+class Rendered(msgspec.Struct, eq=False, gc=False):
     """A resolved release with its prompt filled in: ready to be sent by whatever client you use."""
 
-    __slots__ = ("messages", "resolved", "variables")
-
-    def __init__(self, resolved: Resolved, variables: Mapping[str, Any], messages: list[dict[str, str]]) -> None:
-        self.resolved = resolved
-        self.variables = dict(variables)
-        self.messages = messages
+    resolved: Resolved
+    variables: dict[str, Any]
+    messages: list[dict[str, str]]
 
     def __repr__(self) -> str:
         return f"<Rendered {self.resolved!r}, {len(self.messages)} messages>"

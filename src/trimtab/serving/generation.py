@@ -56,6 +56,8 @@ class GenerationRecord(msgspec.Struct, eq=False):
     started_ns: int
     mirrors: str = ""
     first_ns: int = 0
+    ended_ns: int = 0
+    """When the call was over; 0 where that is when `finish` is called."""
 
     def first_token(self) -> None:
         """Note the moment the first byte of the answer arrived; later calls change nothing."""
@@ -91,7 +93,7 @@ class GenerationRecord(msgspec.Struct, eq=False):
         model = model or self.release.compiled.model
         price = price if fallback else self.price
         input_tokens, output_tokens = answer.input_tokens, answer.output_tokens
-        ended_ns = self.clock.monotonic_ns()
+        ended_ns = self.ended_ns or self.clock.monotonic_ns()
         started_ns = self.started_ns
         release = self.release
         latency_ms = (ended_ns - started_ns) / _NS_PER_MS

@@ -96,11 +96,14 @@ class HotBuffer:
         return self._half_bytes - _PREFIX_BYTES
 
     def append(self, record: bytes, subject_ms: int) -> int:
-        """Copy a record into the half that is filling; returns the bytes committed in it, 0 where there was no room."""
+        """Copy a record into the half that is filling; returns the bytes committed in it, 0 where it was not taken.
+
+        It is not where there is no room, or where no time can be `subject_ms`.
+        """
         start = self._end
         length = len(record)
         end = start + _PREFIX_BYTES + length
-        if end > self._limit:
+        if end > self._limit or not 0 <= subject_ms <= _NEVER_MS:
             return 0
         sequence = self._sequence
         self._map[start:end] = _pack(length, crc32(record, sequence)) + record

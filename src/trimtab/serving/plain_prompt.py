@@ -1,17 +1,15 @@
 """The prompts that most features have, texts with `{{ name }}` in them and strings to put there, without an engine.
 
-Purely a matter of speed (0.3 µs instead of 2): whatever is not plain, or goes wrong, is left to the template engine,
+Purely a matter of speed: whatever is not plain, or goes wrong, is left to the template engine,
 which gives the same text or says what is wrong.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
-
-import msgspec
 
 from trimtab.artifacts.template_lexer import tokenize
 
@@ -25,30 +23,69 @@ _ANNOTATIONS = frozenset({"title", "description", "default", "examples", "$comme
 _UNDERSTOOD = _ANNOTATIONS | {"type", "properties", "required", "additionalProperties", "$schema"}
 
 
-class PlainPrompt(msgspec.Struct, frozen=True):
-    """A prompt that string formatting can fill in."""
+_Part = tuple[str, str, Callable[[Mapping[str, Any]], Any] | None]
+"""Role, `%s` format, and what takes its variables out of a mapping; `None` where the text itself is meant."""
+_FEW, _SHORT = 256, 4096
+"""So many sets of values are few; texts of more characters in all are not kept."""
 
-    messages: tuple[tuple[str, str, Callable[[Mapping[str, Any]], Any] | None], ...]
-    """Role, `%s` format, and what takes its variables out of a mapping; `None` where the text itself is meant."""
-    required: tuple[str, ...]
-    declared: frozenset[str] | None
-    """The only variables there may be; `None` where others are ignored."""
+
+class PlainPrompt:
+    """A prompt that string formatting can fill in. Safe between threads.
+
+    Many prompts meet the same few sets of values (a shop's name, a tone), so texts are kept by the values in them;
+    once there were too many of them to be few, for the release's lifetime none is kept any more.
+    """
+
+    __slots__ = ("_count", "_declared", "_keeps", "_misses", "_parts", "_required", "_take", "kept")
+
+    def __init__(self, parts: Sequence[_Part], required: Sequence[str], declared: frozenset[str] | None) -> None:
+        """`required` holds every variable in the texts and more; `declared` the only ones there may be, if any."""
+        self._parts = tuple(parts)
+        self._required = tuple(required)
+        self._declared = declared
+        self._count = len(self._required)
+        self._take: Callable[[Mapping[str, Any]], Any] = itemgetter(*self._required) if required else _nothing
+        self.kept: dict[Any, tuple[tuple[str, str], ...]] = {}
+        """Messages as pairs, by the values in them."""
+        self._keeps = True
+        self._misses = 0
 
     def render(self, variables: Mapping[str, Any]) -> list[dict[str, str]] | None:
         """Return the messages; `None` where the template engine has to look at it."""
-        declared = self.declared
-        for name, value in variables.items():
-            if type(value) is not str or not (value.isascii() or _encodes(value)):
-                return None
-            if declared is not None and name not in declared:
-                return None
-        for name in self.required:
-            if name not in variables:
-                return None
         messages = []
-        for role, text, values in self.messages:  # no comprehension: it would be a frame of its own
+        if self._keeps and variables.__class__ is dict and len(variables) == self._count:
+            try:
+                # Whatever equals the texts that are kept is text, so types need not be looked at again.
+                for role, text in self.kept[self._take(variables)]:
+                    messages.append({"role": role, "content": text})
+            except (KeyError, TypeError):  # a variable or its value is another one, or can be no key
+                pass
+            else:
+                return messages
+        if not self._understands(variables):
+            return None
+        for role, text, values in self._parts:
             messages.append({"role": role, "content": text if values is None else text % values(variables)})
+        if self._keeps and variables.__class__ is dict and len(variables) == self._count:
+            self._keep(self._take(variables), messages)
         return messages
+
+    def _understands(self, variables: Mapping[str, Any]) -> bool:
+        declared = self._declared
+        for name, value in variables.items():
+            if type(value) is not str or type(name) is not str or not (value.isascii() or _encodes(value)):
+                return False
+            if declared is not None and name not in declared:
+                return False
+        return all(name in variables for name in self._required)
+
+    def _keep(self, values: Any, messages: list[dict[str, str]]) -> None:  # noqa: ANN401 - a text, or several
+        self._misses += 1
+        if self._misses > _FEW:
+            self._keeps = False
+            self.kept = {}
+        elif sum(len(message["content"]) for message in messages) <= _SHORT:
+            self.kept[values] = tuple((message["role"], message["content"]) for message in messages)
 
 
 def plain_prompt(prompt: PromptContent, undeclared: Callable[[str], set[str]]) -> PlainPrompt | None:
@@ -66,20 +103,17 @@ def plain_prompt(prompt: PromptContent, undeclared: Callable[[str], set[str]]) -
             return None
         if described.get("type", "string") != "string":
             return None
-    messages: list[tuple[str, str, Callable[[Mapping[str, Any]], Any] | None]] = []
+    parts: list[_Part] = []
     used: set[str] = set()
     for message in prompt.messages:
         plain = _plain_text(message.content, undeclared)
         if plain is None:
             return None
         text, names = plain
-        messages.append((message.role, text, itemgetter(*names) if names else None))
+        parts.append((message.role, text, itemgetter(*names) if names else None))
         used.update(names)
-    return PlainPrompt(
-        tuple(messages),
-        tuple(sorted({*schema.get("required", ()), *used})),
-        None if closed else frozenset(properties),
-    )
+    required = sorted({*schema.get("required", ()), *used})
+    return PlainPrompt(parts, required, None if closed else frozenset(properties))
 
 
 def _plain_text(text: str, undeclared: Callable[[str], set[str]]) -> tuple[str, tuple[str, ...]] | None:
@@ -100,6 +134,10 @@ def _plain_text(text: str, undeclared: Callable[[str], set[str]]) -> tuple[str, 
     if not names:
         return text, ()
     return "".join("%s" if piece is None else piece.replace("%", "%%") for piece in pieces), tuple(names)
+
+
+def _nothing(variables: Mapping[str, Any]) -> None:
+    """Stand in for the `itemgetter` of no names, which there is not."""
 
 
 def _encodes(value: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, get_origin
 
 import msgspec
 
@@ -30,6 +30,7 @@ _TYPES: dict[str, Any] = {
     "comment": str,
     "attributes": dict[str, str],
 }
+_EMPTY: dict[str, Callable[[], Any]] = {name: get_origin(kind) or kind for name, kind in _TYPES.items()}
 
 
 class Redaction:
@@ -57,5 +58,5 @@ class Redaction:
             self.failures += 1
             self.problem = type(error).__name__
             kept = {}
-        emptied = {name: type(value)() for name, value in content.items() if name not in kept}
+        emptied = {name: _EMPTY[name]() for name in content if name not in kept}
         return msgspec.structs.replace(event, **kept, **emptied)

@@ -21,6 +21,9 @@ __all__ = ["PreparedRelease"]
 _FUNCTIONS = frozenset({"dict", "namespace", "range"})
 """What a template calls without being given it."""
 
+_RAISED_BY_OBJECTS = (ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
+"""What variables raise that are objects of an application's own, when a template looks into them."""
+
 
 class PreparedRelease:
     """A compiled release and what rendering it needs. Immutable and shared between threads."""
@@ -47,7 +50,8 @@ class PreparedRelease:
         schema = compiled.prompt.variables
         self._validator = _validator(schema, label=self.label)
         self._declared = frozenset(schema.get("properties", {}))
-        self._plain = plain_prompt(compiled.prompt, self._environment.undeclared_variables_in_str)
+        plain = plain_prompt(compiled.prompt, self._environment.undeclared_variables_in_str)
+        self._plain = None if plain is None else plain.render
 
     def render(self, variables: Mapping[str, Any]) -> list[dict[str, str]]:
         """Return the release's messages with the variables filled in.
@@ -56,19 +60,22 @@ class PreparedRelease:
         the variable.
         """
         if self._plain is not None:
-            messages = self._plain.render(variables)
+            messages = self._plain(variables)
             if messages is not None:
                 return messages
+        for name in variables:
+            if not isinstance(name, str):
+                raise _no_name(self.label, name)
         if self._validator is not None and not self._accepts(variables):
             raise self._refusal(variables)
         render = self._environment.render_template
         try:
             return [{"role": role, "content": render(str(i), **variables)} for i, role in enumerate(self._roles)]
-        except minijinja.TemplateError as error:
+        except (minijinja.TemplateError, *_RAISED_BY_OBJECTS) as error:
             raise self._unrenderable(error, variables) from error
 
-    def _unrenderable(self, error: minijinja.TemplateError, variables: Mapping[str, Any]) -> InputError:
-        if error.kind == "UndefinedError":
+    def _unrenderable(self, error: Exception, variables: Mapping[str, Any]) -> InputError:
+        if isinstance(error, minijinja.TemplateError) and error.kind == "UndefinedError":
             texts = (message.content for message in self.compiled.prompt.messages)
             taken = set().union(*(self._environment.undeclared_variables_in_str(text) for text in texts))
             lacking = sorted(taken - set(variables) - _FUNCTIONS)
@@ -122,6 +129,15 @@ def _is_json(value: object) -> bool:
     except RecursionError:
         return False
     return value is None or isinstance(value, str | int | float)
+
+
+def _no_name(label: str, name: object) -> InputError:
+    return InputError(
+        "invalid_variables",
+        f"the variables of {label} have names, and `{name!r:.100}` is none",
+        param="variables",
+        hint='pass {"name": value}',
+    )
 
 
 def _missing(label: str, name: str) -> InputError:

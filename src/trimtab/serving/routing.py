@@ -76,7 +76,7 @@ class _ReadyRoute(msgspec.Struct, frozen=True, gc=False):
 class RoutingTable:
     """All routes of one snapshot, prepared. Immutable: a new snapshot makes a new table."""
 
-    __slots__ = ("_ready", "_releases", "snapshot")
+    __slots__ = ("_ready", "_releases", "met", "snapshot")
 
     def __init__(
         self,
@@ -97,6 +97,8 @@ class RoutingTable:
             digest: reuse.get(digest) or PreparedRelease(compiled) for digest, compiled in snapshot.releases.items()
         }
         self._ready = {route.feature: self._make_ready(route, withdrawn) for route in snapshot.routes}
+        self.met: dict[str, dict[str, Decision]] = {route.feature: {} for route in snapshot.routes}
+        """Decisions by feature and unit of which it is on record that the unit met them; kept by `remember_met`."""
 
     def _make_ready(self, route: Route, withdrawn: frozenset[str]) -> _ReadyRoute:
         for digest in (route.stable, route.rollout.candidate if route.rollout else route.stable):
@@ -147,19 +149,31 @@ class RoutingTable:
         return ready.route if ready else None
 
     def decide(self, feature: str, unit: str, session: str = "") -> Decision:
-        """Return what a unit meets; raises `NotFoundError` (`unknown_feature`).
+        """Return what a unit meets.
 
         Without a unit, the session is what is randomised where the rollout's plan falls back on it. A key that begins
-        with U+001F is no caller's to give, and counts as none.
+        with U+001F is no caller's to give, and counts as none. Raises `NotFoundError` (`unknown_feature`), and
+        `InputError` (`invalid_feature`, `invalid_unit`, `invalid_session`) for what is no text.
         """
+        if unit or not session:
+            try:
+                decision = self._ready[feature].known.get(unit)
+            except (KeyError, TypeError):  # not served, or nothing that can be looked up
+                decision = None
+            if decision is not None:
+                return decision
+        return self._decide_anew(feature, unit, session)
+
+    def _decide_anew(self, feature: str, unit: str, session: str) -> Decision:
+        _check_text(feature, "feature")
+        _check_text(unit, "unit")
+        _check_text(session, "session")
         ready = self._ready.get(feature)
         if ready is None:
             raise self._unknown(feature)
         if session and not unit:
             return self._by_session(ready, session)
-        decision = ready.known.get(unit)
-        if decision is not None:
-            return decision
+        unit = str.__str__(unit)  # of a derived type it could not be written down
         return self._decide(ready, "" if unit.startswith(RESERVED) else unit, ready.known, unit)
 
     def _by_session(self, ready: _ReadyRoute, session: str) -> Decision:
@@ -197,6 +211,14 @@ class RoutingTable:
         known[key] = decision
         return decision
 
+    def remember_met(self, unit: str, decision: Decision) -> None:
+        """Note that it is on record that a unit met a decision; one that counts as none meets it anew each time."""
+        met = self.met.get(decision.feature)
+        if met is not None and decision.unit:
+            if len(met) >= _UNITS_REMEMBERED:
+                met.clear()
+            met[unit] = decision
+
     def _unknown(self, feature: str) -> NotFoundError:
         close = difflib.get_close_matches(feature, self.features, n=1)
         return NotFoundError(
@@ -204,4 +226,14 @@ class RoutingTable:
             f"no feature `{feature}` in environment `{self.snapshot.environment}`",
             param="feature",
             hint=f"did you mean `{close[0]}`?" if close else "trimtab running lists the features that are served",
+        )
+
+
+def _check_text(value: object, name: str) -> None:
+    if not isinstance(value, str):
+        raise InputError(
+            f"invalid_{name}",
+            f"a {name} is text, not `{type(value).__name__}`",
+            param=name,
+            hint="leave it out where there is none" if value is None else "pass `str(...)` of it, and always the same",
         )

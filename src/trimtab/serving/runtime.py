@@ -6,25 +6,23 @@ import hashlib
 import os
 import threading
 import weakref
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from trimtab.core.clock import SystemClock
 from trimtab.core.errors import StorageError
-from trimtab.core.ids import new_id
 from trimtab.events import Exposure, Generation, encode_event
 from trimtab.events.model import subject_time_ms
+from trimtab.serving.exposures import Exposures, exposure_of
 from trimtab.serving.journal import JournalWriter
 from trimtab.serving.process_status import StatusFile, TrafficCounter, this_process
-from trimtab.serving.recordable import UNENCODABLE, encode_bare
+from trimtab.serving.recordable import UNENCODABLE, encode_bare, reads_back
 from trimtab.serving.redaction import Redaction
 from trimtab.serving.routing import Decision
 from trimtab.serving.snapshot_file import SnapshotFile
+from trimtab.serving.soon import Soon
 from trimtab.serving.withdrawals import Withdrawals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from trimtab.core.clock import Clock
     from trimtab.events import Event
     from trimtab.serving.directory import DataDirectory
@@ -32,15 +30,12 @@ if TYPE_CHECKING:
     from trimtab.serving.routing import RoutingTable
     from trimtab.serving.snapshot import Snapshot
 
-__all__ = ["DataPlane", "Decision"]
+__all__ = ["NS_PER_MS", "DataPlane", "Decision"]
 
 _POLL_SECONDS = 0.1
 _POLLS_PER_STATUS = 10
-_EXPOSURES = 10_000
 _CLOSE_SECONDS = 5.0
-_MOST_SOON = 20_000
-_SOON_AT_ONCE = 500
-"""Events made between two looks at how full the journal's buffer is."""
+NS_PER_MS = 1_000_000
 _ROUTED = (Generation, Exposure)
 
 
@@ -60,10 +55,16 @@ class DataPlane:
         kind: str,
         clock: Clock,
         redact: RedactionHook | None = None,
+        verify: bool = False,
     ) -> None:
         self._directory = directory
         self._environment = environment
         self._clock = clock
+        self.monotonic_ns = clock.monotonic_ns
+        self.wall_ahead_ns = 0
+        """What the wall clock is ahead of the monotonic one, as of a tenth of a second ago: saves reading both."""
+        self._compare_clocks()
+        self._verify = verify
         self._inherited = False
         self.process_id = f"{kind}-{os.getpid()}-{os.urandom(4).hex()}"
         self._snapshots = SnapshotFile(directory.snapshot(environment), environment=environment)
@@ -74,16 +75,19 @@ class DataPlane:
         """The prepared snapshot in force; `None` before the first one. Replaced whole, never changed."""
         if self._snapshots.poll():
             self._serve()
-        self._soon: deque[tuple[Callable[..., Event], tuple[Any, ...]]] = deque()
-        self._making = threading.Lock()
-        self._journal = JournalWriter(directory.journals / self.process_id, before_flush=self._make_events)
+        self._soon = Soon(self.record, self._drop)
+        self.record_soon = self._soon.take
+        """Takes what makes an event: the journal's thread makes and writes it at its next turn, within 50 ms.
+
+        Killing the process loses what was taken since that turn; `flush` and `close` wait for all of it.
+        """
+        self._journal = JournalWriter(directory.journals / self.process_id, before_flush=self._soon.make_some)
         self._traffic = TrafficCounter()
         first = this_process(self.process_id, kind=kind, environment=environment, now_ms=clock.now_ms())
         self._status = StatusFile(directory.processes, first)
         self._without_content = 0
         self._redaction = Redaction(redact) if redact is not None else None
-        self._exposed: dict[tuple[str, str, int, str], None] = {}
-        self._exposed_lock = threading.Lock()
+        self._exposures = Exposures()
         self._stop = threading.Event()
         self._write_status()
         self._worker = threading.Thread(target=self._watch, name="trimtab-data-plane", daemon=True)
@@ -99,13 +103,16 @@ class DataPlane:
         kind: str,
         clock: Clock | None = None,
         redact: RedactionHook | None = None,
+        verify: bool = False,
     ) -> DataPlane:
         """Start a data plane in this process; raises `StorageError` where the journal cannot be made.
 
         `kind` (`gateway`, `sdk`, ...) is for people. There need be no snapshot yet. `redact` sees the content of
-        every event before it is written (see `serving.redaction`).
+        every event before it is written (see `serving.redaction`). With `verify` each event is read back before it is
+        written (1 µs): for applications, whose values nobody has checked the types of.
         """
-        return cls(directory, environment=environment, kind=kind, clock=clock or SystemClock(), redact=redact)
+        clock = clock or SystemClock()
+        return cls(directory, environment=environment, kind=kind, clock=clock, redact=redact, verify=verify)
 
     @property
     def directory(self) -> DataDirectory:
@@ -132,10 +139,25 @@ class DataPlane:
         """Revision of the snapshot in force; 0 before the first one."""
         return self.table.snapshot.revision if self.table else 0
 
+    def meet(self, feature: str, unit: str, session: str = "") -> Decision:
+        """Decide, and record that the unit met the release; raises what `decide` does."""
+        table = self.table
+        if unit and table is not None:
+            try:
+                return table.met[feature][unit]
+            except (KeyError, TypeError):  # for the first time, or nothing that can be looked up
+                pass
+        decision = self.decide(feature, unit, session)
+        self.expose(decision)
+        if unit and table is not None:
+            table.remember_met(unit, decision)
+        return decision
+
     def decide(self, feature: str, unit: str, session: str = "") -> Decision:
         """Return what a unit meets now; without one, what the session meets where the rollout falls back on it.
 
-        Raises `NotFoundError` (`unknown_feature`), or `StorageError` (`no_snapshot`) before anything was published.
+        Raises `NotFoundError` (`unknown_feature`), `InputError` (`invalid_feature`, `invalid_unit`, ...) for what
+        is no text, or `StorageError` (`no_snapshot`) before anything was published.
         """
         table = self.table
         if table is None:
@@ -163,7 +185,7 @@ class DataPlane:
         except UNENCODABLE:
             data = b""
         journal = self._journal
-        if not data or len(data) > journal.largest_record:
+        if not data or len(data) > journal.largest_record or (self._verify and not reads_back(data)):
             bare = encode_bare(event, limit_bytes=journal.largest_record)
             if bare is None:
                 journal.counters.dropped += 1
@@ -178,18 +200,6 @@ class DataPlane:
             return taken
         return journal.append(data, subject_time_ms(event))
 
-    def record_soon(self, make: Callable[..., Event], *arguments: object) -> None:
-        """Take what makes an event: the journal's thread makes and writes it at its next turn, within 50 ms.
-
-        For callers to whom a microsecond matters. Killing the process loses what was taken since that turn; `flush`
-        and `close` wait for all of it. `make` must not raise for what callers give it, but for what cannot be encoded.
-        """
-        soon = self._soon
-        if len(soon) < _MOST_SOON:
-            soon.append((make, arguments))
-        else:
-            self.record(make(*arguments))  # whoever records faster than can be written pays for it
-
     def record_durably(self, event: Event) -> None:
         """Record an event and return when it is fsynced; raises `StorageError` where it was not taken or cannot be."""
         if not self.record(event):
@@ -200,24 +210,15 @@ class DataPlane:
 
     def expose(self, decision: Decision) -> None:
         """Record that a unit met a release; once per rollout, step, release and unit as far as memory reaches."""
-        release = decision.release
-        key = (decision.rollout, release.digest, decision.stage, decision.unit)
-        if key in self._exposed:
-            return
-        if decision.unit:
-            with self._exposed_lock:
-                self._exposed[key] = None
-                if len(self._exposed) > _EXPOSURES:
-                    del self._exposed[next(iter(self._exposed))]
-        self.record_soon(_exposure, decision, self._clock.now_ms(), self.process_id)
+        if self._exposures.is_new(decision):
+            at_ms = (self.monotonic_ns() + self.wall_ahead_ns) // NS_PER_MS
+            self.record_soon((exposure_of, decision, at_ms, self.process_id))
 
     def flush(self, timeout_seconds: float = 5.0) -> None:
         """Return when everything recorded before is fsynced; raises `StorageError` where it cannot be."""
         if self._inherited:
             raise _forked()
-        with self._making:
-            pass  # what the journal's own thread is making now
-        while self._make_events():
+        while self._soon.make_some():
             pass
         self._journal.flush(timeout_seconds)
 
@@ -261,7 +262,7 @@ class DataPlane:
             return
         self._stop.set()
         self._worker.join(timeout=_CLOSE_SECONDS)
-        while self._make_events():
+        while self._soon.make_some():
             pass
         self._journal.close()
         self._write_status(stopped=True)
@@ -271,23 +272,13 @@ class DataPlane:
         self._inherited = True
         self.table = None
 
-    def _make_events(self) -> bool:
-        """Make and record some of what was taken for soon; returns whether there is more."""
-        soon = self._soon
-        if not soon:
-            return False
-        with self._making:  # who flushes waits for what another thread is at
-            for _ in range(min(len(soon), _SOON_AT_ONCE)):
-                make, arguments = soon.popleft()
-                try:
-                    self.record(make(*arguments))
-                except UNENCODABLE:
-                    self._journal.counters.dropped += 1
-        return bool(soon)
+    def _drop(self) -> None:
+        self._journal.counters.dropped += 1
 
     def _watch(self) -> None:
         polls = 0
         while not self._stop.wait(_POLL_SECONDS):
+            self._compare_clocks()
             changed = self._snapshots.poll()
             if changed:
                 self._serve()
@@ -295,6 +286,12 @@ class DataPlane:
             if changed or polls >= _POLLS_PER_STATUS:
                 polls = 0
                 self._write_status()
+
+    def _compare_clocks(self) -> None:
+        """Follow the wall clock. It is read in whole milliseconds, so the largest difference seen is the nearest."""
+        seen_ns = self._clock.now_ms() * NS_PER_MS - self._clock.monotonic_ns()
+        if not self.wall_ahead_ns - NS_PER_MS < seen_ns <= self.wall_ahead_ns:
+            self.wall_ahead_ns = seen_ns
 
     def _serve(self) -> None:
         """Put the newest snapshot in force, less the candidates that were taken out here."""
@@ -333,22 +330,6 @@ class _Orphan:
         plane = self._plane()
         if plane is not None:
             plane.disown()
-
-
-def _exposure(decision: Decision, at_ms: int, process: str) -> Exposure:
-    return Exposure(
-        id=new_id("exp", at_ms),
-        at_ms=at_ms,
-        feature=decision.feature,
-        environment=decision.environment,
-        process=process,
-        release=decision.release.digest,
-        release_number=decision.release.number,
-        arm=decision.arm,
-        unit=decision.unit,
-        rollout=decision.rollout,
-        stage=decision.stage,
-    )
 
 
 def _forked() -> StorageError:

@@ -33,7 +33,8 @@ TOOL_ARGUMENTS = '{"order":"A-1"}'
 
 class Upstream(ThreadingHTTPServer):
     """Answers by the model's name: `...-500` fails, `...-tools` calls a tool, `...-fenced` wraps its answer in a code
-    fence, `...-cut` drops the connection in mid-stream, `...-slow` waits for `release_slow`."""
+    fence, `...-cut` drops the connection in mid-stream, `...-slow` waits for `release_slow`, `...-odd` says what no
+    API promises and no client checks: a number where text belongs, words where tokens are counted."""
 
     daemon_threads = True
     block_on_close = False
@@ -83,7 +84,7 @@ class _Handler(BaseHTTPRequestHandler):
         return '```json\n{"answer":"ok"}\n```' if model.endswith("-fenced") else f"answer of {model}"
 
     def _chat(self, body: dict[str, Any], model: str) -> None:
-        usage = {"prompt_tokens": 11, "completion_tokens": 4, "total_tokens": 15}
+        usage: dict[str, Any] = {"prompt_tokens": 11, "completion_tokens": 4, "total_tokens": 15}
         message: dict[str, Any] = {"role": "assistant", "content": self._text(model)}
         finish = "stop"
         if model.endswith("-tools"):
@@ -91,6 +92,9 @@ class _Handler(BaseHTTPRequestHandler):
             message = {"role": "assistant", "content": None}
             message["tool_calls"] = [{"id": "call_1", "type": "function", "function": function}]
             finish = "tool_calls"
+        odd = model.endswith("-odd")
+        if odd:
+            message["content"], usage["prompt_tokens"] = 5, "many"
         base = {"id": "chatcmpl-1", "created": 1, "model": f"{model}-2024"}
         if not body.get("stream"):
             choice = {"index": 0, "message": message, "finish_reason": finish}
@@ -103,7 +107,7 @@ class _Handler(BaseHTTPRequestHandler):
             deltas += [
                 {"tool_calls": [{"index": 0, "function": {"arguments": half}}]} for half in _halves(TOOL_ARGUMENTS)
             ]
-        deltas += [{"content": half} for half in _halves(message["content"] or "")]
+        deltas += [{"content": half} for half in ([5] if odd else _halves(message["content"] or ""))]
         chunks = [{**base, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas]
         chunks.append({**base, "choices": [{"index": 0, "delta": {}, "finish_reason": finish}]})
         if (body.get("stream_options") or {}).get("include_usage"):

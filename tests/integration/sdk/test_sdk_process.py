@@ -6,19 +6,22 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import trimtab
-from trimtab.core.clock import FakeClock
+from trimtab.core.clock import FakeClock, SystemClock
 from trimtab.core.errors import InputError, NotFoundError, StorageError
+from trimtab.core.ids import id_time_ms
 from trimtab.events import Exposure, Feedback, Generation, Score
 from trimtab.sdk.client import Trimtab
 from trimtab.sdk.resolved import Fallback
 from trimtab.serving.journal_reader import salvage
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 DEFAULT = Fallback(model="gpt-default", messages=[{"role": "system", "content": "Hello {{ shop }}"}])
@@ -42,6 +45,19 @@ def test_a_unit_resolves_to_a_release_with_all_its_parts(serving: Any, tt: Trimt
     (event,) = serving.events()
     assert isinstance(event, Exposure)
     assert (event.unit, event.release) == ("u1", resolved.digest)
+
+
+def test_that_a_unit_met_a_release_is_on_record_once_and_anew_for_each_release(serving: Any, tt: Trimtab) -> None:
+    first, second = (serving.release(number, model="gpt-a") for number in (1, 2))
+    for release in (first, second):
+        serving.publish(release)
+        serving.wait_until_serving(tt)
+        for unit in ("ada", "bob", "ada", ""):
+            tt.render("support-reply", unit=unit, variables={"shop": "Acme"})
+            tt.resolve("support-reply", unit=unit)
+    tt.flush()
+    met = [(event.release_number, event.unit) for event in serving.events() if isinstance(event, Exposure)]
+    assert met == [(n, unit) for n in (1, 2) for unit in ("ada", "bob", "", "")]
 
 
 def test_a_rendered_prompt_becomes_a_request_by_the_rule_of_the_gateway(serving: Any, tt: Trimtab) -> None:
@@ -92,6 +108,7 @@ def test_content_that_has_no_encoding_costs_the_content_not_the_record(serving: 
     generation = tt.record(resolved, output="lone surrogate \ud800", tool_calls=[{"not": object()}])
     (event,) = serving.generations(tt)
     assert (event.id, event.output, event.tool_calls) == (generation, "lone surrogate ?", [])
+    assert tt.health()["without_content"] == 1
 
 
 def test_errors_name_what_is_missing(serving: Any, tt: Trimtab, tmp_path: Path) -> None:
@@ -143,6 +160,38 @@ def test_threads_share_one_trimtab_and_lose_nothing(serving: Any, tt: Trimtab) -
     events = serving.events()
     assert len({event.id for event in events if isinstance(event, Generation)}) == 1600
     assert len({event.unit for event in events if isinstance(event, Exposure)}) == 1600
+
+
+class SetClock(SystemClock):
+    """The machine's clock, as set by whoever administers it."""
+
+    __slots__ = ("ahead_ms",)
+
+    def __init__(self) -> None:
+        self.ahead_ms = 0
+
+    def now_ms(self) -> int:
+        return super().now_ms() + self.ahead_ms
+
+
+def test_calls_carry_the_wall_clocks_time_also_after_it_was_set(serving: Any) -> None:
+    clock = SetClock()
+    with Trimtab(serving.root, clock=clock) as tt:
+        before = clock.now_ms()
+        first = tt.record(tt.resolve("support-reply", unit="u1"))
+        assert before - 1 <= id_time_ms(first) <= clock.now_ms()
+        for ahead_ms in (3_600_000, -3_600_000):
+            clock.ahead_ms = ahead_ms
+            wait_until(lambda: abs(id_time_ms(tt.record(tt.resolve("support-reply"))) - clock.now_ms()) < 1_800_000)
+        tt.flush()
+        assert all(event.at_ms == id_time_ms(event.id) for event in serving.events() if isinstance(event, Generation))
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)
 
 
 PROGRAM = """

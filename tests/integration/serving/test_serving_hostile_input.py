@@ -177,6 +177,55 @@ def test_what_cannot_be_written_at_all_is_dropped_and_counted(plane: DataPlane) 
     assert plane.health()["dropped"] == 1
 
 
+@pytest.mark.parametrize("at_ms", [-1, 2**63, 2**64])
+def test_an_event_of_no_possible_time_is_dropped_and_the_next_one_is_written(
+    directory: DataDirectory, plane: DataPlane, at_ms: int
+) -> None:
+    event = Generation(id=new_id("gen", NOW_MS), at_ms=at_ms, feature="f", environment="production", release="r")
+    assert not plane.record(event)
+    assert plane.record(msgspec.structs.replace(event, at_ms=NOW_MS))
+    assert len(recorded(directory, plane)) == 1
+    assert plane.health()["dropped"] == 1
+    assert plane.health()["flushing"]
+
+
+def test_what_fails_while_an_event_is_made_costs_that_event_alone(directory: DataDirectory, plane: DataPlane) -> None:
+    def fail() -> Event:
+        raise LookupError
+
+    plane.record_soon((fail,))
+    plane.expose(plane.decide("f", "ada"))
+    assert len(recorded(directory, plane)) == 1
+    assert plane.health()["dropped"] == 1
+
+
+UNREADABLE: dict[str, dict[str, Any]] = {
+    "a number for a text": {"output": 5},
+    "a text for a number": {"http_status": "200"},
+    "a status that there is not": {"status": "fine"},
+    "variables without names": {"variables": {1: "a"}},
+    "messages that are texts": {"messages": ["hello"]},
+    "a unit that is a number": {"unit": 7},
+}
+
+
+@pytest.mark.parametrize("what", UNREADABLE)
+def test_what_could_not_be_read_back_is_left_out_where_events_are_verified(
+    directory: DataDirectory, plane: DataPlane, what: str
+) -> None:
+    event = Generation(
+        id=new_id("gen", NOW_MS), at_ms=NOW_MS, feature="f", environment="production", release="r", latency_ms=5.0
+    )
+    verifying = DataPlane.open(directory, environment="production", kind="verifying", verify=True)
+    try:
+        assert verifying.record(msgspec.structs.replace(event, **UNREADABLE[what]))
+        (kept,) = recorded(directory, verifying)
+    finally:
+        verifying.close()
+    assert kept == event
+    assert verifying.health()["without_content"] == 1
+
+
 def test_a_new_attempt_exposes_everybody_anew(directory: DataDirectory, plane: DataPlane) -> None:
     for revision, attempt in ((2, "ro_1"), (3, "ro_2")):
         publish(directory.snapshot("production"), snapshot(revision, release(1), attempt=attempt))

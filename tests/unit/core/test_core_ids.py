@@ -27,6 +27,16 @@ def test_ids_of_one_millisecond_differ() -> None:
     assert len({new_id("gen", 1) for _ in range(1000)}) == 1000
 
 
+def test_the_random_part_of_ids_is_random_in_every_bit() -> None:
+    tails = [int(new_id("gen", 1)[-20:], 16) for _ in range(2000)]
+    seen_set, seen_clear = 0, 0
+    for tail in tails:
+        seen_set |= tail
+        seen_clear |= ~tail
+    fixed = ((1 << 80) - 1) & ~(seen_set & seen_clear)
+    assert fixed == (0xF << 76) | (0b11 << 62)  # version and variant
+
+
 @pytest.mark.parametrize("text", ["", "gen_", "gen_xyz", "gen_" + "0" * 31, "gen_" + "g" * 32])
 def test_what_is_no_id_is_refused_with_a_hint(text: str) -> None:
     with pytest.raises(InputError) as caught:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from trimtab.events import Exposure, Feedback, Generation
@@ -28,6 +29,18 @@ def hidden(content: dict[str, Any]) -> dict[str, Any]:
     content["output"] = content["output"].replace("Ada", "[name]")
     del content["variables"]
     return content
+
+
+class Unmade:
+    """What an application recorded as output by mistake: nothing like it can be made without knowing more."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+
+
+def test_content_that_is_none_is_emptied_too_where_the_hook_fails() -> None:
+    event = Redaction(hidden).apply(msgspec.structs.replace(EVENT, output=Unmade("mistake")))
+    assert (event.output, event.variables, event.messages, event.tool_calls) == ("", {}, [], [])  # type: ignore[union-attr]
 
 
 def test_what_the_hook_returns_is_written_and_what_it_leaves_out_is_not() -> None:

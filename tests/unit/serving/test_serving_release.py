@@ -54,6 +54,20 @@ def test_messages_come_out_in_order_with_their_roles() -> None:
     ]
 
 
+class Uncooperative:
+    """An object of an application whose property fails, as a detached database row's does."""
+
+    @property
+    def name(self) -> str:
+        raise LookupError("detached")
+
+
+def test_an_object_that_fails_while_it_is_looked_into_is_the_prompts_error() -> None:
+    error = refusal(prepared("Hello {{ user.name }}", variables={}), {"user": Uncooperative()})
+    assert (error.code, error.param) == ("template_error", "variables")
+    assert "detached" in error.message
+
+
 @given(st.text())
 def test_a_value_is_put_in_as_it_is_and_never_interpreted(shop: str) -> None:
     assert prepared("<{{ shop }}>").render({"shop": shop})[0]["content"] == f"<{shop}>"

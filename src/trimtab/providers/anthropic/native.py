@@ -14,7 +14,7 @@ from trimtab.providers.anthropic.parameters import ONLY_STRICT, messages_fields
 from trimtab.providers.anthropic.request_from_chat import missing_max_tokens
 from trimtab.providers.anthropic.turns import turns_from_chat
 from trimtab.providers.openai.fields import OURS, pinned_parameters
-from trimtab.providers.strictness import items_of, object_of, text_of, uncarried, unknown_field
+from trimtab.providers.strictness import object_of, objects_of, text_of, uncarried, unknown_field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,7 +56,7 @@ class MessagesRequestBuilder:
         self._check(body, pinned)
         _check_system(body.get("system"))
         sent = body.get("messages")
-        messages = [*turns, *(() if sent is None else items_of(sent, "messages"))]
+        messages = [*turns, *(() if sent is None else objects_of(sent, "messages"))]
         if not messages:
             raise InputError(
                 "no_messages",
@@ -152,8 +152,7 @@ def unit_of(body: Mapping[str, Any]) -> str:
 def _check_system(system: Any) -> None:  # noqa: ANN401 - any JSON value
     if system is None or isinstance(system, str):
         return
-    for index, block in enumerate(items_of(system, "system")):
-        object_of(block, f"system[{index}]")
+    objects_of(system, "system")
 
 
 def _pinned(release: CompiledRelease) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from trimtab.providers.responses.messages_to_items import instructed, items_from
 from trimtab.providers.responses.parameters import responses_fields
 from trimtab.providers.responses.places import place_of_instruction
 from trimtab.providers.responses.tools import responses_tool
-from trimtab.providers.strictness import items_of, object_of, text_of, uncarried, unknown_field
+from trimtab.providers.strictness import object_of, objects_of, text_of, uncarried, unknown_field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -167,7 +167,7 @@ def _sent(body: Mapping[str, Any]) -> list[Any]:
     value = body.get("input")
     if value is None:
         return []
-    return [{"role": "user", "content": value}] if isinstance(value, str) else items_of(value, "input")
+    return [{"role": "user", "content": value}] if isinstance(value, str) else objects_of(value, "input")
 
 
 def with_tools_and_schema(fields: Mapping[str, Any], release: CompiledRelease) -> dict[str, Any]:

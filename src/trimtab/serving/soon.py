@@ -1,0 +1,60 @@
+"""Events that are made soon and not at once, by the journal's thread: for callers to whom a microsecond matters."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from trimtab.serving.recordable import UNENCODABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trimtab.events import Event
+
+__all__ = ["Making", "Soon"]
+
+Making: TypeAlias = "tuple[Callable[..., Event], *tuple[Any, ...]]"
+"""What makes an event, and its arguments."""
+_MOST_WAITING = 20_000
+_AT_ONCE = 500
+"""Events made between two looks at how full the journal's buffer is."""
+_UNMAKEABLE = (*UNENCODABLE, ArithmeticError, AttributeError, LookupError, RuntimeError)
+
+
+class Soon:
+    """Keeps what makes events until `make_some` is called. Thread-safe; every event is made once, oldest first."""
+
+    def __init__(self, record: Callable[[Event], object], dropped: Callable[[], None]) -> None:
+        """`record` takes the events; `dropped` is called for one that could not be made."""
+        self._record = record
+        self._dropped = dropped
+        self._waiting: deque[Making] = deque()
+        self._making = threading.Lock()
+
+    def take(self, making: Making) -> None:
+        """Take what makes an event. Where too many wait it is made now: who is faster than the journal pays for it."""
+        waiting = self._waiting
+        if len(waiting) < _MOST_WAITING:
+            waiting.append(making)
+        else:
+            self._make(making)
+
+    def make_some(self) -> bool:
+        """Make and record some of what waits; returns whether there is more.
+
+        Waits for another thread that does the same: once there is no more, all that was taken before is recorded.
+        """
+        waiting = self._waiting
+        with self._making:
+            for _ in range(min(len(waiting), _AT_ONCE)):
+                self._make(waiting.popleft())
+        return bool(waiting)
+
+    def _make(self, making: Making) -> None:
+        make, *arguments = making
+        try:
+            self._record(make(*arguments))
+        except _UNMAKEABLE:  # the thread that writes all the others must live
+            self._dropped()
