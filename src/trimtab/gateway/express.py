@@ -32,15 +32,15 @@ from trimtab.providers.http.upstream import UpstreamConnection
 from trimtab.providers.openai import read_completion
 from trimtab.providers.resilience.breaker import CircuitBreaker
 from trimtab.providers.resilience.budget import RetryBudget
-from trimtab.serving.generation import GenerationRecord, plain_generation
+from trimtab.serving.generation import GenerationRecord
 from trimtab.serving.limits import TeamMeter
+from trimtab.serving.plain_recorder import PlainRecorder
 from trimtab.serving.routing import Decision
 
 if TYPE_CHECKING:
     from trimtab.calls import Plans
     from trimtab.providers.http import Refusal, UpstreamCall
     from trimtab.providers.http.lane import Lane
-    from trimtab.serving.generation import Answer
     from trimtab.serving.limits import TeamLimits
     from trimtab.serving.routing import RoutingTable, Served
     from trimtab.serving.runtime import DataPlane
@@ -51,7 +51,6 @@ _OK = 200
 _STATUS_LINE = STATUS_LINES[_OK]
 _MICRO = 1_000_000
 _SECONDS = 1e-9
-_NS_PER_MS = 1e6
 _NO_MESSAGES: list[dict[str, Any]] = []
 _ELSEWHERE = frozenset({"trimtab", "stream", "safety_identifier"})
 """What a body says that is read in the layers."""
@@ -89,6 +88,8 @@ class _Way(msgspec.Struct, frozen=True, eq=False):
     prompt: list[dict[str, Any]]
     encoded: list[msgspec.Raw]
     """The prompt, as JSON."""
+    captured: bool
+    """Whether content is recorded."""
     most_bytes: int
     """Of an answer."""
 
@@ -140,6 +141,7 @@ class Ways:
             fixed_stamp(decision),
             prompt,
             [msgspec.Raw(_encode(message)) for message in prompt],
+            decision.capture_content,
             self._most_bytes,
         )
 
@@ -155,7 +157,18 @@ class _Begun(NamedTuple):
 class _Lane:
     """Takes the requests of one head: one caller's, as long as it says the same."""
 
-    __slots__ = ("_admit", "_context", "_forwarded", "_limits", "_meter", "_table", "_ways", "head", "team")
+    __slots__ = (
+        "_admit",
+        "_context",
+        "_forwarded",
+        "_limits",
+        "_meter",
+        "_recorders",
+        "_table",
+        "_ways",
+        "head",
+        "team",
+    )
 
     def __init__(self, app: Application, head: Request) -> None:
         self._context: CallContext = app
@@ -164,6 +177,7 @@ class _Lane:
         self._admit = app.admit
         self._table: RoutingTable | None = None
         self._meter: TeamMeter | None = None
+        self._recorders: dict[_Way, PlainRecorder] = {}
         self._forwarded = forwarded_headers(head.headers)
         self.head = msgspec.structs.replace(head, body=b"", refusal=None, principal="")
         self.team = ""
@@ -183,7 +197,7 @@ class _Lane:
             way = self._ways.find(decision)
             if way is None:
                 return False
-            captured = decision.capture_content
+            captured = way.captured
             request = way.build(way.prompt if captured else way.encoded, sent)
             payload = _encode(request)
         except Exception:  # noqa: BLE001 - whatever is wrong with it is found again, and said, in the layers
@@ -205,6 +219,7 @@ class _Lane:
             upstream,
             decision,
             way,
+            self._recorders.get(way) or self._recorder(decision, way),
             body,
             data,
             messages,
@@ -243,33 +258,19 @@ class _Lane:
         call.connection.exchange = exchange
         return _Begun(exchange, longer, reader)
 
-    def record(self, call: _Call, answer: Answer) -> None:
-        """Write the event of a call that was answered well, and give its place back."""
-        context, meter = self._context, call.meter
-        plane = context.plane
-        latency_ms = (context.clock.monotonic_ns() - call.started_ns) / _NS_PER_MS
-        event = plain_generation(
-            call.decision,
-            answer,
-            id=call.id,
-            at_ms=call.at_ms,
-            latency_ms=latency_ms,
-            process=plane.process_id,
-            messages=call.messages,
-            team=self.team,
-        )
-        plane.record(event)
-        if meter is not None:
-            meter.release(round(event.cost_usd * _MICRO))
-
     def _follow(self, table: RoutingTable) -> bool:
         """A new snapshot: the key may have been revoked, or have another team. Returns whether it is admitted."""
         if self._admit(self.head) is not None:
             return False
         self.team = self.head.principal
         self._meter = self._limits.find(self.team)
+        self._recorders.clear()
         self._table = table
         return True
+
+    def _recorder(self, decision: Decision, way: _Way) -> PlainRecorder:
+        made = self._recorders[way] = self._context.plane.plain_recorder(decision, team=self.team)
+        return made
 
 
 class _Call(msgspec.Struct, eq=False):
@@ -280,6 +281,7 @@ class _Call(msgspec.Struct, eq=False):
     upstream: UpstreamConnection
     decision: Decision
     way: _Way
+    recorder: PlainRecorder
     body: bytes
     request_bytes: bytes
     messages: list[dict[str, Any]]
@@ -310,7 +312,11 @@ class _Call(msgspec.Struct, eq=False):
             way.breaker.succeeded(self.ticket)
             way.budget.deposit()
             # First: whoever has the answer finds its generation, even if this process is killed the moment after.
-            self.lane.record(self, answer)
+            cost_usd = self.recorder.record(
+                self.id, self.at_ms, self.started_ns, self.decision.unit, answer, self.messages
+            )
+            if self.meter is not None:
+                self.meter.release(round(cost_usd * _MICRO))
         except Exception as error:  # noqa: BLE001 - a surface: the caller must hear something
             self.prolong().reader.break_off(error)
             return

@@ -83,22 +83,32 @@ class CandidateBreaker:
             return False
         failed = generation.status == "error"
         with self._lock:
-            if arm != "candidate":
-                self._stable_rate += (failed - self._stable_rate) * _MEMORY
-                if not self._waiting:
-                    self._concurrent = True
-                    return False
-                return self._bet(failed=self._waiting.popleft())
-            if failed:
+            if failed and arm == "candidate":
                 self.error_code = generation.error_code
                 if generation.unit in self._failed_units:
                     return False
                 self._failed_units.add(generation.unit)
-            if not self._concurrent:
-                self._waiting.append(failed)
+            return self._take(candidate=arm == "candidate", failed=failed)
+
+    def note_success(self, *, candidate: bool) -> bool:
+        """Take a good outcome, of the candidate or of stable, as `note` does."""
+        if self.tripped:
+            return False
+        with self._lock:
+            return self._take(candidate=candidate, failed=False)
+
+    def _take(self, *, candidate: bool, failed: bool) -> bool:
+        if not candidate:
+            self._stable_rate += (failed - self._stable_rate) * _MEMORY
+            if not self._waiting:
+                self._concurrent = True
                 return False
-            self._concurrent = False
-            return self._bet(failed=failed)
+            return self._bet(failed=self._waiting.popleft())
+        if not self._concurrent:
+            self._waiting.append(failed)
+            return False
+        self._concurrent = False
+        return self._bet(failed=failed)
 
     def _bet(self, *, failed: bool) -> bool:
         null = min(_HIGHEST, _FLOOR + _FACTOR * self._stable_rate)

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
     from trimtab.artifacts.model import ModelContent
 
-__all__ = ["Answer", "GenerationRecord", "begin", "begin_mirror", "plain_generation"]
+__all__ = ["NS_PER_MS", "PER_MILLION", "Answer", "GenerationRecord", "begin", "begin_mirror"]
 
-_NS_PER_MS = 1e6
-_PER_MILLION = 1e-6
+NS_PER_MS = 1e6
+PER_MILLION = 1e-6
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -96,7 +96,7 @@ class GenerationRecord(msgspec.Struct, eq=False):
         ended_ns = self.ended_ns or self.clock.monotonic_ns()
         started_ns = self.started_ns
         release = self.release
-        latency_ms = (ended_ns - started_ns) / _NS_PER_MS
+        latency_ms = (ended_ns - started_ns) / NS_PER_MS
         # Positional, in the order of the fields: by keyword, 35 of them cost more than writing the event.
         return Generation(
             self.id,
@@ -118,10 +118,10 @@ class GenerationRecord(msgspec.Struct, eq=False):
             http_status,
             stream,
             latency_ms,
-            (self.first_ns - started_ns) / _NS_PER_MS if self.first_ns else latency_ms,
+            (self.first_ns - started_ns) / NS_PER_MS if self.first_ns else latency_ms,
             input_tokens,
             output_tokens,
-            (input_tokens * price.input_usd + output_tokens * price.output_usd) * _PER_MILLION if price else 0.0,
+            (input_tokens * price.input_usd + output_tokens * price.output_usd) * PER_MILLION if price else 0.0,
             answer.finish_reason,
             dict(variables) if captured and variables else {},
             list(messages) if captured else [],
@@ -136,63 +136,6 @@ class GenerationRecord(msgspec.Struct, eq=False):
             fallback,
             dict(attributes) if attributes else {},
         )
-
-
-def plain_generation(  # noqa: PLR0913 - the facts of a call
-    decision: Decision,
-    answer: Answer,
-    *,
-    id: str,  # noqa: A002 - the event's field
-    at_ms: int,
-    latency_ms: float,
-    process: str,
-    messages: list[dict[str, Any]],
-    team: str,
-) -> Generation:
-    """Return what `GenerationRecord.finish` does of a call that its release's model answered well and at once."""
-    release = decision.release
-    model = release.compiled.model
-    price = decision.price
-    captured = decision.capture_content
-    return Generation(
-        id,
-        at_ms,
-        decision.feature,
-        decision.environment,
-        release.digest,
-        process,
-        release.number,
-        decision.arm,
-        decision.unit,
-        decision.rollout,
-        decision.stage,
-        model.provider,
-        model.model,
-        answer.served_model,
-        "ok",
-        "",
-        200,
-        False,  # noqa: FBT003 - a field by its place
-        latency_ms,
-        latency_ms,
-        answer.input_tokens,
-        answer.output_tokens,
-        (answer.input_tokens * price.input_usd + answer.output_tokens * price.output_usd) * _PER_MILLION
-        if price
-        else 0.0,
-        answer.finish_reason,
-        {},
-        messages,
-        answer.output if captured else "",
-        answer.tool_calls if captured else [],
-        "",
-        "",
-        "",
-        "chat",
-        team,
-        1,
-        0,
-    )
 
 
 def begin(decision: Decision, *, clock: Clock) -> GenerationRecord:

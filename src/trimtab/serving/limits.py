@@ -33,6 +33,7 @@ _MINUTE_MS = 60_000
 _DAY_MS = 86_400_000
 _REFRESH_MS = 20
 _MICRO = 1_000_000
+_MANY = 1 << 62
 
 
 class TeamLimit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -59,7 +60,18 @@ class Refused(NamedTuple):
 class TeamMeter:
     """One team's meter in this process."""
 
-    __slots__ = ("_file", "_limit", "_others", "_read_ms", "_slots", "problem", "team")
+    __slots__ = (
+        "_file",
+        "_limit",
+        "_money_left",
+        "_others",
+        "_places",
+        "_places_until_ms",
+        "_read_ms",
+        "_slots",
+        "problem",
+        "team",
+    )
 
     def __init__(self, team: str, limit: TeamLimit, path: Path) -> None:
         """Share the file at `path` with other processes; count alone, and say so in `problem`, where it cannot be."""
@@ -75,42 +87,25 @@ class TeamMeter:
             self._slots = in_memory()
         self._read_ms = -_REFRESH_MS
         self._others = self._slots.mine()
+        # What the last look at all limits leaves: admitting is then counting down, until others were to be read again.
+        self._places = 0
+        self._places_until_ms = 0
+        self._money_left = 0.0
 
     def admit(self, now_ms: int) -> Refused | None:
         """Count a request, or return why it is refused. Every admitted request is given back with `release`."""
-        slots, limit = self._slots, self._limit
-        minute, day = now_ms // _MINUTE_MS, now_ms // _DAY_MS
-        slots.turn(minute, day)
-        if abs(now_ms - self._read_ms) >= _REFRESH_MS:
-            self._others = slots.others(minute, day, now_ms)
-            self._read_ms = now_ms
-            slots.beat(now_ms)
-        mine, others = slots.mine(), self._others
-        if limit.requests_per_minute is not None:
-            passed = now_ms % _MINUTE_MS
-            older = (mine.last_minute + others.last_minute) * (1 - passed / _MINUTE_MS)
-            if mine.this_minute + others.this_minute + older + 1 > limit.requests_per_minute:
-                return self._too_many(limit.requests_per_minute, older, passed)
-        if limit.usd_per_day is not None and mine.micro_usd + others.micro_usd >= limit.usd_per_day * _MICRO:
-            return Refused(
-                "insufficient_quota",
-                f"team `{self.team}` has spent its {limit.usd_per_day:g} USD of today (UTC)",
-                (_DAY_MS - now_ms % _DAY_MS) // 1000 + 1,
-                f"{limit.usd_per_day:g} USD a day",
-            )
-        if limit.concurrent is not None and mine.in_flight + others.in_flight >= limit.concurrent:
-            return Refused(
-                "too_many_concurrent",
-                f"team `{self.team}` has {limit.concurrent} requests in flight already",
-                1,
-                f"{limit.concurrent} at once",
-            )
-        slots.began()
-        return None
+        if self._places > 0 and self._read_ms <= now_ms < self._places_until_ms:
+            self._places -= 1
+            self._slots.began()
+            return None
+        return self._look(now_ms)
 
     def release(self, micro_usd: int) -> None:
         """Count the end of an admitted request and what it cost, in millionths of a US dollar."""
         self._slots.ended(micro_usd)
+        self._money_left -= micro_usd
+        if self._money_left <= 0:
+            self._places = 0
 
     def tick(self, now_ms: int) -> None:
         """Show the other processes that this one lives; to be called every second."""
@@ -128,11 +123,52 @@ class TeamMeter:
         if self._file is not None:
             self._file.close()
 
+    def _look(self, now_ms: int) -> Refused | None:
+        """Look at every limit, and note how many more requests of this window none of them would refuse."""
+        slots, limit = self._slots, self._limit
+        minute, day = now_ms // _MINUTE_MS, now_ms // _DAY_MS
+        slots.turn(minute, day)
+        if abs(now_ms - self._read_ms) >= _REFRESH_MS:
+            self._others = slots.others(minute, day, now_ms)
+            self._read_ms = now_ms
+            slots.beat(now_ms)
+        mine, others = slots.mine(), self._others
+        places, money_left = _MANY, float(_MANY)
+        self._places = 0
+        if limit.requests_per_minute is not None:
+            passed = now_ms % _MINUTE_MS
+            older = (mine.last_minute + others.last_minute) * (1 - passed / _MINUTE_MS)
+            places = int(limit.requests_per_minute - mine.this_minute - others.this_minute - older)
+            if places < 1:
+                return self._too_many(limit.requests_per_minute, older, passed)
+        if limit.usd_per_day is not None:
+            money_left = limit.usd_per_day * _MICRO - mine.micro_usd - others.micro_usd
+            if money_left <= 0:
+                return self._too_dear(limit.usd_per_day, now_ms)
+        if limit.concurrent is not None:
+            places = min(places, limit.concurrent - mine.in_flight - others.in_flight)
+            if places < 1:
+                return self._too_crowded(limit.concurrent)
+        slots.began()
+        self._places = places - 1
+        self._money_left = money_left
+        # A new minute (and with it a new day) counts anew.
+        self._places_until_ms = min(self._read_ms + _REFRESH_MS, (minute + 1) * _MINUTE_MS)
+        return None
+
     def _too_many(self, limit: int, older: float, passed: int) -> Refused:
         # What is left of the last minute fades; once it has, only the next minute helps.
         seconds = 1 if older >= 1 else (_MINUTE_MS - passed) // 1000 + 1
         message = f"team `{self.team}` has made its {limit} requests of the last minute"
         return Refused("rate_limit_exceeded", message, seconds, f"{limit} requests a minute")
+
+    def _too_dear(self, limit: float, now_ms: int) -> Refused:
+        message = f"team `{self.team}` has spent its {limit:g} USD of today (UTC)"
+        return Refused("insufficient_quota", message, (_DAY_MS - now_ms % _DAY_MS) // 1000 + 1, f"{limit:g} USD a day")
+
+    def _too_crowded(self, limit: int) -> Refused:
+        message = f"team `{self.team}` has {limit} requests in flight already"
+        return Refused("too_many_concurrent", message, 1, f"{limit} at once")
 
 
 class TeamLimits:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
+    "MINUTE_MS",
     "WINDOW_MINUTES",
     "ProcessStatus",
     "StatusFile",
@@ -29,7 +30,7 @@ __all__ = [
 ]
 
 WINDOW_MINUTES = 15
-_MINUTE_MS = 60_000
+MINUTE_MS = 60_000
 _STALE_MS = 5_000
 _FORGET_MS = 3_600_000
 
@@ -86,21 +87,26 @@ class TrafficCounter:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._counts: dict[tuple[int, str, str, int, str], int] = {}
+        self._counts: dict[tuple[int, str, str, int, str], list[int]] = {}
 
     def add(self, at_ms: int, feature: str, release: str, number: int, arm: str) -> None:
         """Count one request of a release (its digest and number) and arm."""
-        key = (at_ms - at_ms % _MINUTE_MS, feature, release, number, arm)
+        key = (at_ms - at_ms % MINUTE_MS, feature, release, number, arm)
         with self._lock:
-            counts = self._counts
-            counts[key] = counts.get(key, 0) + 1
+            self._counts.setdefault(key, [0])[0] += 1
+
+    def minute(self, at_ms: int, feature: str, release: str, number: int, arm: str) -> list[int]:
+        """Return the one number that `add` would count up, for a thread that counts many of that minute itself."""
+        key = (at_ms - at_ms % MINUTE_MS, feature, release, number, arm)
+        with self._lock:
+            return self._counts.setdefault(key, [0])
 
     def recent(self, now_ms: int) -> list[TrafficCount]:
         """Return the counts of the window, dropping older ones."""
-        oldest = now_ms - WINDOW_MINUTES * _MINUTE_MS
+        oldest = now_ms - WINDOW_MINUTES * MINUTE_MS
         with self._lock:
             self._counts = {key: count for key, count in self._counts.items() if key[0] >= oldest}
-            return [TrafficCount(*key, count) for key, count in sorted(self._counts.items())]
+            return [TrafficCount(*key, count) for key, (count,) in sorted(self._counts.items())]
 
 
 def read_processes(folder: Path, *, environment: str, now_ms: int) -> list[ProcessStatus]:

@@ -14,6 +14,7 @@ from trimtab.events import Exposure, Generation, encode_event
 from trimtab.events.model import subject_time_ms
 from trimtab.serving.exposures import Exposures, exposure_of
 from trimtab.serving.journal import JournalWriter
+from trimtab.serving.plain_recorder import PlainRecorder
 from trimtab.serving.process_status import StatusFile, TrafficCounter, this_process
 from trimtab.serving.recordable import UNENCODABLE, encode_bare, reads_back
 from trimtab.serving.redaction import Redaction
@@ -199,6 +200,22 @@ class DataPlane:
                 self._withdraw(event)
             return taken
         return journal.append(data, subject_time_ms(event))
+
+    def plain_recorder(self, decision: Decision, *, team: str) -> PlainRecorder:
+        """Return what records the good answers of one arm to one team, for as long as its snapshot is in force."""
+        withdrawals = self._withdrawals
+        return PlainRecorder(
+            decision,
+            self._clock,
+            team=team,
+            process=self.process_id,
+            journal=self._journal,
+            traffic=self._traffic,
+            breaker=withdrawals.breaker(decision.rollout) if decision.rollout else None,
+            redacted=self._redaction is not None,
+            record=self.record,
+            withdraw=self._withdraw,
+        )
 
     def record_durably(self, event: Event) -> None:
         """Record an event and return when it is fsynced; raises `StorageError` where it was not taken or cannot be."""

@@ -84,8 +84,9 @@ class UsageSlots:
 
     def began(self) -> None:
         """Count a request that was admitted."""
-        self._words[self._own + _NOW] += 1
-        self._words[self._own + _FLYING] += 1
+        words, own = self._words, self._own
+        words[own + _NOW] += 1
+        words[own + _FLYING] += 1
 
     def ended(self, micro_usd: int) -> None:
         """Count its end and what it cost."""

@@ -45,6 +45,10 @@ class Withdrawals:
         breaker = self._breakers.get(generation.rollout)
         return breaker is not None and breaker.note(generation)
 
+    def breaker(self, rollout: str) -> CandidateBreaker | None:
+        """Return what judges a rollout attempt in force."""
+        return self._breakers.get(rollout)
+
     def event(self, last: Generation, *, process: str, at_ms: int) -> Withdrawal:
         """Return the event that tells the control plane; `last` is the generation that `note` said yes to."""
         breaker = self._breakers.get(last.rollout) or CandidateBreaker()

@@ -176,3 +176,32 @@ def test_no_minute_holds_more_than_the_limit_and_what_others_admit_in_twenty_mil
         minute = at // MINUTE
         before = [t for t, w in taken if t // MINUTE == minute and t <= at and (w == who or t <= at - 20)]
         assert len(before) <= limit
+
+
+WHAT = st.sampled_from(["admit", "admit", "admit", "end", "other"])
+DAY = st.lists(st.tuples(st.integers(-5, 30_000), WHAT, st.integers(0, 90)), max_size=60)
+
+
+@given(steps=DAY)
+def test_counting_down_between_two_looks_admits_what_looking_each_time_would(steps: list[tuple[int, str, int]]) -> None:
+    limit = TeamLimit(requests_per_minute=7, usd_per_day=0.0003, concurrent=4)
+    with tempfile.TemporaryDirectory() as folder:
+        made = [[TeamMeter("support", limit, Path(folder) / f"{one}.usage") for _ in range(2)] for one in range(2)]
+        (counting, another), (looking, yet_another) = made
+        now, flying = NOON, 0
+        for later, what, micro_usd in steps:
+            now += later if later > 300 else later // 30
+            if what == "admit":
+                looking._places = 0
+                expected = looking.admit(now)
+                assert counting.admit(now) == expected
+                flying += expected is None
+            elif what == "end" and flying:
+                flying -= 1
+                counting.release(micro_usd)
+                looking.release(micro_usd)
+            elif what == "other":
+                another.admit(now)
+                yet_another.admit(now)
+        for one in (*made[0], *made[1]):
+            one.close()

@@ -1,0 +1,169 @@
+"""Events of good answers, which most are: half of each is encoded ahead, because it is the same for a whole arm.
+
+What is written is what `DataPlane.record` writes of the same generation, but for the order of its fields.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from trimtab.serving.generation import NS_PER_MS, PER_MILLION, Answer, GenerationRecord
+from trimtab.serving.process_status import MINUTE_MS
+from trimtab.serving.recordable import UNENCODABLE
+from trimtab.serving.snapshot import Price
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trimtab.core.clock import Clock
+    from trimtab.events import Generation
+    from trimtab.serving.candidate_breaker import CandidateBreaker
+    from trimtab.serving.journal import JournalWriter
+    from trimtab.serving.process_status import TrafficCounter
+    from trimtab.serving.routing import Decision
+
+__all__ = ["PlainRecorder"]
+
+_OK = 200
+_COUNT = 0x0F
+"""The bits of the first byte of a MessagePack map of up to 15 entries that say how many there are."""
+_MAP16 = b"\xde"
+_FREE = Price(input_usd=0.0, output_usd=0.0)
+_NO_CALLS: list[dict[str, Any]] = []
+
+
+class _Own(msgspec.Struct, omit_defaults=True, gc=False):
+    """The fields of a generation that are its own, named as in `events.Generation`; at most 15."""
+
+    id: str
+    at_ms: int
+    unit: str
+    served_model: str
+    latency_ms: float
+    first_token_ms: float
+    input_tokens: int
+    output_tokens: int
+    cost_usd: float
+    finish_reason: str
+    messages: list[dict[str, Any]] = []
+    output: str = ""
+    tool_calls: list[dict[str, Any]] = []
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_OWN = frozenset(_Own.__struct_fields__)
+
+
+class PlainRecorder:
+    """Records generations of one arm and team that its release's model answered well, at the first request, whole."""
+
+    def __init__(  # noqa: PLR0913 - what `DataPlane` is made of
+        self,
+        decision: Decision,
+        clock: Clock,
+        *,
+        team: str,
+        process: str,
+        journal: JournalWriter,
+        traffic: TrafficCounter,
+        breaker: CandidateBreaker | None,
+        redacted: bool,
+        record: Callable[[Generation], bool],
+        withdraw: Callable[[Generation], None],
+    ) -> None:
+        """`record` takes what is `redacted` or cannot be written as it is, `withdraw` what proves harm."""
+        self._decision = decision
+        self._clock = clock
+        self._team = team
+        self._process = process
+        self._journal = journal
+        self._largest = 0 if redacted else journal.largest_record
+        self._traffic = traffic
+        self._breaker = breaker
+        self._record = record
+        self._withdraw = withdraw
+        self._candidate = decision.arm == "candidate"
+        self._price = decision.price or _FREE
+        self._count = [0]
+        self._minute_ms = 0
+        self._ahead = _encode_ahead(self._generation("", 0, 0, Answer(), []))
+
+    def record(
+        self,
+        id: str,  # noqa: A002 - the event's field
+        at_ms: int,
+        started_ns: int,
+        unit: str,
+        answer: Answer,
+        messages: list[dict[str, Any]],
+    ) -> float:
+        """Record one; returns its cost in US dollars. Never raises and never waits, as `DataPlane.record`.
+
+        `messages`: the prompt; empty where the feature captures no content.
+        """
+        latency_ms = (self._clock.monotonic_ns() - started_ns) / NS_PER_MS
+        input_tokens, output_tokens, price = answer.input_tokens, answer.output_tokens, self._price
+        cost = (input_tokens * price.input_usd + output_tokens * price.output_usd) * PER_MILLION
+        captured = self._decision.capture_content
+        own = _Own(
+            id,
+            at_ms,
+            unit,
+            answer.served_model,
+            latency_ms,
+            latency_ms,
+            input_tokens,
+            output_tokens,
+            cost,
+            answer.finish_reason,
+            messages,
+            answer.output if captured else "",
+            answer.tool_calls if captured else _NO_CALLS,
+        )
+        try:
+            encoded = _encode(own)
+            data = self._ahead[encoded[0] & _COUNT] + encoded[1:]
+        except UNENCODABLE:
+            data = b""
+        if not data or len(data) > self._largest:
+            self._record(self._generation(id, at_ms, started_ns, answer, messages, unit=unit))
+            return cost
+        if not 0 <= at_ms - self._minute_ms < MINUTE_MS:
+            self._turn(at_ms)
+        self._count[0] += 1
+        self._journal.append(data, at_ms)
+        breaker = self._breaker
+        if breaker is not None and breaker.note_success(candidate=self._candidate):
+            self._withdraw(self._generation(id, at_ms, started_ns, answer, messages, unit=unit))
+        return cost
+
+    def _generation(
+        self,
+        id: str,  # noqa: A002 - the event's field
+        at_ms: int,
+        started_ns: int,
+        answer: Answer,
+        messages: list[dict[str, Any]],
+        *,
+        unit: str = "",
+    ) -> Generation:
+        decision = msgspec.structs.replace(self._decision, unit=unit)
+        record = GenerationRecord(
+            decision, self._clock, decision.release, decision.price, decision.arm, at_ms, id, started_ns
+        )
+        return record.finish(answer, process=self._process, http_status=_OK, messages=messages, team=self._team)
+
+    def _turn(self, at_ms: int) -> None:
+        decision = self._decision
+        release = decision.release
+        self._minute_ms = at_ms - at_ms % MINUTE_MS
+        self._count = self._traffic.minute(at_ms, decision.feature, release.digest, release.number, decision.arm)
+
+
+def _encode_ahead(example: Generation) -> list[bytes]:
+    """Return the encoded beginning of an event, by the number of its own fields that follow."""
+    shared = {name: value for name, value in msgspec.to_builtins(example).items() if name not in _OWN}
+    encoded = b"".join(_encode(part) for field in shared.items() for part in field)
+    return [_MAP16 + (len(shared) + own).to_bytes(2, "big") + encoded for own in range(_COUNT + 1)]
