@@ -1,9 +1,10 @@
-"""The short way of the usual request: a chat completion, asked for as before, whose answer comes whole.
+"""The short way of the usual request: a chat completion, asked for as before.
 
 Going through every layer, a request makes some 65 Python calls, which is most of what it costs; here it makes 20. It
 means the same: the same team, limits, release, breaker, headers and event, each looked up once where no request changes
 it. Only what needs no judging is taken. A request that does is left to the layers before anything was counted or sent;
-a call that meets anything but a good whole answer goes on in the layers as if it had begun there (`_Call.prolong`).
+a call that meets anything but a good whole answer, a stream among it, goes on in the layers as if it had begun there
+(`_Call.prolong`).
 The tests of the gateway run through both.
 """
 
@@ -17,6 +18,7 @@ import msgspec
 
 from trimtab.calls import Plan
 from trimtab.calls.call import ModelCall
+from trimtab.calls.caller import Caller
 from trimtab.calls.formats.native import ChatTranslation
 from trimtab.calls.headers import forwarded_headers, passed_headers
 from trimtab.calls.ports import CallContext
@@ -24,7 +26,7 @@ from trimtab.calls.reader import AnswerReader
 from trimtab.calls.stamp import fixed_stamp
 from trimtab.core.errors import TrimtabError, UpstreamError
 from trimtab.core.ids import new_id
-from trimtab.gateway.caller import MAX_UNIT_CHARACTERS, read_caller
+from trimtab.gateway.caller import MAX_UNIT_CHARACTERS
 from trimtab.providers.http import Exchange, Request, UpstreamClient
 from trimtab.providers.http.lane import Line
 from trimtab.providers.http.message import STATUS_LINES
@@ -52,7 +54,7 @@ _STATUS_LINE = STATUS_LINES[_OK]
 _MICRO = 1_000_000
 _SECONDS = 1e-9
 _NO_MESSAGES: list[dict[str, Any]] = []
-_ELSEWHERE = frozenset({"trimtab", "stream", "safety_identifier"})
+_ELSEWHERE = frozenset({"trimtab", "safety_identifier"})
 """What a body says that is read in the layers."""
 _NOT_HERE = frozenset({b"traceparent", b"x-trimtab-unit", b"x-trimtab-variables"})
 """What makes one request differ from the next, or the unit and the prompt from what the body alone says."""
@@ -191,11 +193,12 @@ class _Lane:
         try:
             sent = _decode(body)
             unit = sent.get("user", "")
+            stream = sent.get("stream", False)
             if not unit.isascii() or len(unit) > MAX_UNIT_CHARACTERS or not _ELSEWHERE.isdisjoint(sent):
                 return False
             decision = table.decide(sent["model"], unit)
             way = self._ways.find(decision)
-            if way is None:
+            if way is None or (stream is not False and stream is not True):
                 return False
             captured = way.captured
             request = way.build(way.prompt if captured else way.encoded, sent)
@@ -220,7 +223,7 @@ class _Lane:
             decision,
             way,
             self._recorders.get(way) or self._recorder(decision, way),
-            body,
+            sent,
             data,
             messages,
             new_id("gen", at_ms),
@@ -232,13 +235,16 @@ class _Lane:
         )
         connection.exchange = call
         client.send_on(upstream, data, call)
+        if stream:
+            call.prolong()  # what is short is the way to the upstream
         return True
 
     def begun(self, call: _Call) -> _Begun:
         """Return what the layers would have made of a call by now."""
         context, decision, way = self._context, call.decision, call.way
         head, translation = self.head, way.plan.target.translation
-        request = Request(head.method, head.target, head.headers, head.path, call.body, principal=self.team)
+        request = Request(head.method, head.target, head.headers, head.path, principal=self.team)
+        caller = Caller(call.sent, decision.feature, decision.unit, {}, call.sent.get("stream", False))
         exchange = Exchange(call.connection, request)
         record = GenerationRecord(
             decision,
@@ -250,9 +256,10 @@ class _Lane:
             call.id,
             call.started_ns,
         )
-        model_call = ModelCall(context, exchange, read_caller(request, "chat"), decision, "chat", record)
+        model_call = ModelCall(context, exchange, caller, decision, "chat", record)
         model_call.budget = call.meter
-        reader = AnswerReader(model_call, translation, context.config.max_answer_bytes)
+        stream = translation.stream(caller.body) if caller.stream else None
+        reader = AnswerReader(model_call, translation, context.config.max_answer_bytes, stream)
         longer = reader.call = way.client.prolong(call, call.upstream, call.request_bytes, reader, call.sent_at)
         model_call.go_on(reader, plan=way.plan, ticket=call.ticket, messages=call.messages)
         call.connection.exchange = exchange
@@ -282,7 +289,7 @@ class _Call(msgspec.Struct, eq=False):
     decision: Decision
     way: _Way
     recorder: PlainRecorder
-    body: bytes
+    sent: dict[str, Any]
     request_bytes: bytes
     messages: list[dict[str, Any]]
     id: str

@@ -6,6 +6,7 @@ from trimtab.core.errors import UpstreamError
 
 __all__ = ["EventSplitter", "data_of", "event_bytes"]
 
+_EMPTY_LINE = b"\n\n"
 _MAX_EVENT_BYTES = 16 * 1024 * 1024
 
 
@@ -18,21 +19,26 @@ class EventSplitter:
         self._buffer = b""
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Return the events that are complete now, without their empty lines.
+        """Return the events that are complete now, without their empty lines; raises as `block`."""
+        block = self.block(data)
+        return block[: -len(_EMPTY_LINE)].split(_EMPTY_LINE) if block else []
+
+    def block(self, data: bytes) -> bytes:
+        """Return the events that are complete now, each with its empty line.
 
         Raises `UpstreamError` (`upstream_malformed`) for an event beyond 16 MiB.
         """
         buffer = self._buffer + data if self._buffer else data
         if b"\r" in buffer:
             buffer = buffer.replace(b"\r\n", b"\n")
-        end = buffer.rfind(b"\n\n")
-        if end < 0:
+        end = buffer.rfind(_EMPTY_LINE) + len(_EMPTY_LINE)
+        if end < len(_EMPTY_LINE):
             if len(buffer) > _MAX_EVENT_BYTES:
                 raise UpstreamError("upstream_malformed", f"an event of the stream exceeds {_MAX_EVENT_BYTES} bytes")
             self._buffer = buffer
-            return []
-        self._buffer = buffer[end + 2 :]
-        return buffer[:end].split(b"\n\n")
+            return b""
+        self._buffer = buffer[end:]
+        return buffer[:end]
 
 
 def data_of(event: bytes) -> bytes | None:

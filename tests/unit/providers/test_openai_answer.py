@@ -18,6 +18,7 @@ from trimtab.providers.openai import (
     apply_output_adapters,
     read_completion,
 )
+from trimtab.providers.openai.delta_form import DeltaForm
 from trimtab.sim.behaviour import ChatRequest, SimAnswer
 from trimtab.sim.wire import completion, completion_chunks
 
@@ -147,3 +148,72 @@ def test_a_key_is_sent_never_shown_and_missed_by_its_name() -> None:
     with pytest.raises(UpstreamError) as raised:
         authorization(Endpoint(name="openai", base_url="https://x/v1", api_key_env="THE_KEY"))
     assert raised.value.param == "THE_KEY"
+
+
+TEXTS = st.lists(
+    st.text(min_size=0, max_size=12) | st.sampled_from(["a", "Hi", "\u20ac", '"', "\\", "\n", "finish_reason", "x"])
+)
+FORMS: dict[str, Any] = {
+    "usual": lambda text: {
+        "id": "c",
+        "model": "m",
+        "choices": [{"index": 0, "delta": {"content": text}}],
+        "usage": None,
+    },
+    "text elsewhere, too": lambda text: {
+        "system_fingerprint": "a",
+        "choices": [{"index": 0, "delta": {"content": text}, "logprobs": {"content": [{"token": text}]}}],
+    },
+    "something random": lambda text: {
+        "choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}],
+        "obfuscation": "r" * (len(text) % 5),
+    },
+    "the text of a second choice": lambda text: {"choices": [{"index": 1, "delta": {"content": text}}]},
+    "with the role": lambda text: {"choices": [{"index": 0, "delta": {"role": "assistant", "content": text}}]},
+    "a tool's argument": lambda text: {
+        "choices": [{"index": 0, "delta": {"content": "a", "tool_calls": [{"function": {"arguments": text}}]}}]
+    },
+}
+
+
+@given(
+    TEXTS,
+    st.lists(st.integers(0, 5000), max_size=6),
+    st.lists(st.sampled_from(sorted(FORMS)), min_size=1, max_size=3),
+    st.booleans(),
+    st.sampled_from([(",", ":"), (", ", ": ")]),
+)
+def test_events_known_by_their_form_say_what_they_say_decoded(
+    texts: list[str],
+    cuts: list[int],
+    forms: list[str],
+    escaped: bool,  # noqa: FBT001
+    separators: tuple[str, str],
+) -> None:
+    chunks = [FORMS[forms[number % len(forms)]](text) for number, text in enumerate(texts)]
+    spelt = [json.dumps(chunk, ensure_ascii=escaped, separators=separators) for chunk in chunks]
+    data = b"".join(b"data: " + one.encode(errors="replace") + b"\n\n" for one in spelt)
+    alone = StreamAssembler(keep_usage=True)
+    for one in data.split(b"\n\n"):
+        if one:
+            alone._form = DeltaForm()  # as if each were the first
+            alone.feed(one + b"\n\n")
+    answer, forwarded, assembler = assembled(data, cuts)
+    assert answer == alone.answer()
+    assert forwarded == data
+    assert (assembler.started, assembler.complete) == (alone.started, alone.complete)
+
+
+def test_a_form_does_not_hide_what_is_no_utf_8() -> None:
+    assembler = StreamAssembler(keep_usage=True)
+    event = events(FORMS["usual"]("Hi"))
+    assert assembler.feed(event * 3) == event * 3
+    with pytest.raises(UpstreamError):
+        assembler.feed(event.replace(b"Hi", b"H\xff"))
+
+
+def test_texts_that_share_a_packet_are_one_piece() -> None:
+    texts = [f" word{number}" for number in range(50)]
+    answer, forwarded, _ = assembled(events(*map(FORMS["usual"], texts)), [])
+    assert answer.output == "".join(texts)
+    assert forwarded.count(b"\n\n") == 50

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 import httptools
 
 from trimtab.core.errors import UpstreamError
+from trimtab.providers.http.chunked_body import ChunkedBody
 
 if TYPE_CHECKING:
     from trimtab.providers.http.whole_answer import WholeAnswers
@@ -20,6 +21,8 @@ _MIN_STATUS = 100
 _SWITCHING = 101
 _MIN_FINAL_STATUS = 200
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
+_HEAD_OF_CHUNKS = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+"""What the parser is told of an answer whose head it has not seen."""
 
 
 class _Trailers(list[tuple[bytes, bytes]]):
@@ -77,6 +80,7 @@ class UpstreamConnection(asyncio.Protocol):
     __slots__ = (
         "_answered",
         "_bodiless",
+        "_chunks",
         "_completed",
         "_end_announced",
         "_head_bytes",
@@ -106,6 +110,8 @@ class UpstreamConnection(asyncio.Protocol):
         """Whether the answer has no body whatever its head says, being one to HEAD."""
         self._head_bytes = 0
         self._head_seen = False
+        self._chunks: ChunkedBody | None = None
+        """The body, where it is read without the parser."""
         self._answered: list[tuple[bytes, bytes]] = []
         """The headers of the final answer."""
         self._end_announced = False
@@ -128,6 +134,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._listener = listener
         self._sink = sink
         self._received = self._head_seen = False
+        self._chunks = None
         self._bodiless = request[:5] == b"HEAD "
         self._head_bytes = 0
         self.active = time.monotonic()
@@ -175,17 +182,59 @@ class UpstreamConnection(asyncio.Protocol):
             answer = self._owner.whole.read(data)
             if answer is not None:  # the parser has seen nothing of it, and is as it was
                 self._received = True
-                self._listener.on_whole(*answer)
+                status, headers, body, chunked = answer
+                if chunked:
+                    self._begin_chunks(status, headers, body)
+                    return
+                self._listener.on_whole(status, headers, body)
                 if self._listener is not None:  # else the call was given up, and the connection with it
                     self._listener = None
-                    if self._transport is not None and not self._transport.is_closing():
-                        self._owner.released(self)
+                    self._release()
                 return
         self._received = True
+        if self._chunks is not None:
+            self._take_chunks(self._chunks, data)
+        else:
+            self._parse_answer(data)
+
+    def _begin_chunks(self, status: int, headers: list[tuple[bytes, bytes]], data: bytes) -> None:
+        """Hand over the head of a chunked answer, and what has come of its body."""
+        self._head_seen = True
+        self._status, self._answered = status, headers
+        self._sink.on_head(status, headers)
+        if self._listener is not None:
+            self._chunks = ChunkedBody()
+            self._take_chunks(self._chunks, data)
+
+    def _take_chunks(self, chunks: ChunkedBody, data: bytes) -> None:
+        """Hand over what a packet brought of the body; the parser reads on where that is not only chunks."""
+        piece = chunks.feed(data)
+        if piece:
+            self._sink.on_data(piece)
+        listener = self._listener
+        if listener is None:
+            return  # given up
+        if chunks.ended:
+            self._chunks = self._listener = None
+            listener.on_end()
+            self._release()
+        elif chunks.malformed:
+            self._fail("upstream_malformed", "the answer is not HTTP/1.1: a chunk does not end where it says")
+            self.close()
+        elif chunks.unread is not None:
+            self._chunks = None
+            self._parse_answer(_HEAD_OF_CHUNKS + chunks.unread)
+
+    def _parse_answer(self, data: bytes) -> None:
         self._parse(data)
-        if self._completed and self._transport is not None and not self._transport.is_closing():
+        if self._completed:
             # Only now: what else these bytes held was sent before the next request, and must not answer it.
             self._completed = False
+            self._release()
+
+    def _release(self) -> None:
+        """The connection can take another call, if it is still there."""
+        if self._transport is not None and not self._transport.is_closing():
             self._owner.released(self)
 
     def _parse(self, data: bytes) -> None:
@@ -235,6 +284,9 @@ class UpstreamConnection(asyncio.Protocol):
         self._status = status = self._parser.get_status_code()
         if self._listener is None:
             return
+        if self._head_seen:
+            self._headers = _TRAILERS
+            return  # it was handed over already, and the parser reads only the rest
         if status < _MIN_FINAL_STATUS:
             if status < _MIN_STATUS or status == _SWITCHING:
                 self._fail("upstream_malformed", f"the answer's status is {status}, which no answer to this can have")

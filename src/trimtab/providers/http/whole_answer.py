@@ -1,8 +1,9 @@
-"""Answers that arrive whole: head and body in one piece, framed by one Content-Length. Most complete answers are.
+"""Answers that need no parser: those that come in one piece under one Content-Length, and the heads of chunked ones.
 
 The lines of a head are judged once and remembered, for an upstream sends most of them again with every answer. What is
-not beyond doubt (RFC 9112 §5 and §6: any transfer coding, any connection option but keep-alive, a content coding, an
-interim or bodiless status, a line that is no field) is left to the parser, which either reads it or says what is wrong.
+not beyond doubt (RFC 9112 §5 and §6: any transfer coding but chunked, any connection option but keep-alive, a content
+coding, an interim or bodiless status, a line that is no field) is left to the parser, which either reads it or says
+what is wrong.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ __all__ = ["WholeAnswers"]
 _END = b"\r\n\r\n"
 _END_BYTES = len(_END)
 _LENGTH = b"content-length"
+_CODING = b"transfer-encoding"
 _STATUS = re.compile(rb"HTTP/1\.1 (20[0-3])(?: [\t\x20-\x7e\x80-\xff]*)?")
 _FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[\t ]*([^\x00-\x08\x0a-\x1f\x7f]*)")
 _DIGITS = re.compile(rb"[0-9]{1,15}")
 _INTERPRETED = frozenset({b"transfer-encoding", b"content-encoding", b"connection", b"upgrade", b"trailer", b"te"})
-_HARMLESS = frozenset({(b"connection", b"keep-alive"), (b"content-encoding", b"identity")})
+_HARMLESS = frozenset({(b"connection", b"keep-alive"), (b"content-encoding", b"identity"), (_CODING, b"chunked")})
 _MOST_LINES = 1024
 
 
@@ -32,8 +34,11 @@ class WholeAnswers:
         self._statuses: dict[bytes, int] = {}
         self._lines: dict[bytes, tuple[bytes, bytes]] = {}
 
-    def read(self, data: bytes) -> tuple[int, list[tuple[bytes, bytes]], bytes] | None:
-        """Return status, headers (names in lower case) and body, where `data` is one whole answer and no more."""
+    def read(self, data: bytes) -> tuple[int, list[tuple[bytes, bytes]], bytes, bool] | None:
+        """Return status, headers (names in lower case), body and `False`, where `data` is one whole answer and no more.
+
+        Of a chunked answer, what follows its head in `data`, still in chunks, and `True`.
+        """
         end = data.find(_END, 0, self._largest_head)
         lines = data[:end].split(b"\r\n")
         status = self._statuses.get(lines[0]) or self._status(lines[0])
@@ -41,18 +46,23 @@ class WholeAnswers:
             return None
         known = self._lines
         headers = []
-        length = None
+        framing = None
         for line in lines[1:]:
             field = known.get(line) or self._field(line)
             if field is None:
                 return None
-            if field[0] is _LENGTH:
-                if length is not None:
+            name = field[0]
+            if name is _LENGTH or name is _CODING:
+                if framing is not None:
                     return None
-                length = field[1]
+                framing = field
             headers.append(field)
+        if framing is None:
+            return None
         body = data[end + _END_BYTES :]
-        return (status, headers, body) if length is not None and len(body) == int(length) else None
+        if framing[0] is _CODING:
+            return status, headers, body, True
+        return (status, headers, body, False) if len(body) == int(framing[1]) else None
 
     def _status(self, line: bytes) -> int:
         """Return the status in a status line, 0 where the parser has to look at it."""
@@ -75,6 +85,8 @@ class WholeAnswers:
             if not _DIGITS.fullmatch(value):
                 return None
             name = _LENGTH  # this very object: that is how it is told from others
+        elif name == _CODING:
+            name = _CODING  # likewise
         self._make_room(self._lines)
         self._lines[line] = field = (name, value)
         return field

@@ -9,6 +9,7 @@ import msgspec
 from trimtab.core.errors import UpstreamError
 from trimtab.providers.openai.adapters import apply_output_adapters
 from trimtab.providers.openai.answer import UNREADABLE, Answer, Usage
+from trimtab.providers.openai.delta_form import DeltaForm
 from trimtab.providers.sse import EventSplitter, data_of
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class _Chunk(msgspec.Struct):
     error: Any = None
 
 
+_EMPTY_LINE = b"\n\n"
 _decoder = msgspec.json.Decoder(_Chunk)
 
 
@@ -49,6 +51,7 @@ class StreamAssembler:
 
     __slots__ = (
         "_adapted",
+        "_form",
         "_held",
         "_keep_usage",
         "_model",
@@ -69,6 +72,7 @@ class StreamAssembler:
         self._keep_usage = keep_usage
         self._steps = steps
         self._splitter = EventSplitter()
+        self._form = DeltaForm()
         self._text: list[str] = []
         self._held: dict[int, list[str]] = {}
         self._adapted = ""
@@ -90,8 +94,23 @@ class StreamAssembler:
 
         Raises `UpstreamError` (`upstream_malformed`) for what is no stream of chat completion chunks.
         """
-        events = self._splitter.feed(data)
-        return b"".join([forward + b"\n\n" for event in events if (forward := self._event(event))])
+        block, run = self._splitter.block(data), self._form.run
+        forwarded: list[bytes] = []
+        while block:
+            try:
+                length, text = run(block)
+            except UnicodeDecodeError as error:
+                raise _malformed(error) from error
+            if length:
+                self._text.append(text)
+                forwarded.append(block[:length])
+                block = block[length:]
+                continue
+            event, _, block = block.partition(_EMPTY_LINE)
+            forward = self._event(event)
+            if forward:
+                forwarded.append(forward + _EMPTY_LINE)
+        return b"".join(forwarded)
 
     def end(self) -> bytes:
         """Nothing is left to say where an upstream closes after its finish reason."""
@@ -121,7 +140,7 @@ class StreamAssembler:
         try:
             chunk = _decoder.decode(data)
         except UNREADABLE as error:
-            raise UpstreamError("upstream_malformed", f"the stream holds what is no chunk: {error}") from error
+            raise _malformed(error) from error
         if chunk.error is not None:
             self.error_code = _error_code(chunk.error)
             return event
@@ -133,7 +152,14 @@ class StreamAssembler:
                 return None
         for choice in chunk.choices:
             self._take(choice)
-        return self._adapt(event, data) if self._steps else event
+        return self._adapt(event, data) if self._steps else self._learn(event, chunk)
+
+    def _learn(self, event: bytes, chunk: _Chunk) -> bytes:
+        """Know the next events of this form at a glance; returns the event."""
+        text = _text_alone(chunk)
+        if text:
+            self._form.learn(event, text, _text_in)
+        return event
 
     def _take(self, choice: _Choice) -> None:
         delta = choice.delta
@@ -176,6 +202,25 @@ class StreamAssembler:
         if _says_something(chunk):
             parts.append(b"data: " + msgspec.json.encode(chunk))
         return b"\n\n".join(parts) or None
+
+
+def _malformed(error: Exception) -> UpstreamError:
+    return UpstreamError("upstream_malformed", f"the stream holds what is no chunk: {error}")
+
+
+def _text_alone(chunk: _Chunk) -> str:
+    """Return the text of a chunk that brings nothing else; empty where it does."""
+    if len(chunk.choices) != 1 or chunk.usage is not None:
+        return ""
+    [choice] = chunk.choices
+    delta = choice.delta
+    text = delta.content or ""
+    return text if choice == _Choice(delta=_Delta(content=text)) else ""
+
+
+def _text_in(event: bytes) -> str:
+    chunk = _decoder.decode(event.removeprefix(b"data: "))
+    return _text_alone(chunk)
 
 
 def _error_code(error: Any) -> str:  # noqa: ANN401 - whatever the provider sent

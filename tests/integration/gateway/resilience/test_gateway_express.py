@@ -74,6 +74,8 @@ class Line:
     def __init__(self, here: Any) -> None:
         self._connection = socket.create_connection((here.host, here.port), timeout=10)
         self._read = self._connection.makefile("rb")
+        self.ended = False
+        """Whether the gateway broke off in the middle of an answer."""
 
     def ask(self, body: dict[str, Any], *lines: str) -> None:
         content = json.dumps(body).encode()
@@ -89,8 +91,21 @@ class Line:
             headers[name] = value
         if status.split()[1] == "100":
             return status, headers, b""
-        length = headers.get("content-length")
-        return status, headers, self._read.read(int(length)) if length else self._read.read()
+        if headers.get("transfer-encoding") == "chunked":
+            return status, headers, self._chunks()
+        return status, headers, self._read.read(int(headers["content-length"]))
+
+    def _chunks(self) -> bytes:
+        """Return the body of a stream, as far as it came: how it was cut into chunks is the network's business."""
+        body = b""
+        while size := int(self._read.readline() or b"-1", 16):
+            if size < 0:
+                self.ended = True
+                return body
+            body += self._read.read(size)
+            self._read.readline()
+        self._read.readline()
+        return body
 
     def end_sending(self) -> None:
         self._connection.shutdown(socket.SHUT_WR)
@@ -134,7 +149,8 @@ def play(stack: Callable[..., Any], release: Callable[..., Any], upstream: Any) 
     def once(script: list[tuple[Any, ...]], extra: dict[str, Any], *lines: str, **options: Any) -> dict[str, Any]:
         upstream.scripts.clear()
         upstream.requests.clear()
-        for one in [("well",), ("well",), ("well",), *script]:
+        usual = ("head", "rest") if extra.get("stream") else ("well",)
+        for one in [usual, usual, usual, *script, usual]:
             upstream.then(*one)
         options = {"retry": RetryPolicy(base_seconds=0.01), "silence_timeout_seconds": 0.4, **options}
         here = stack(release(system="Be brief."), upstream=upstream.base_url, max_answer_bytes=65_536, **options)
@@ -142,7 +158,7 @@ def play(stack: Callable[..., Any], release: Callable[..., Any], upstream: Any) 
         for _ in range(5):
             line.ask({**BODY, **extra}, *lines)
             answers.append(shown(line.answer()))
-            if dict(answers[-1][1]).get("connection") == "close":
+            if line.ended or dict(answers[-1][1]).get("connection") == "close":
                 break
         line.close()
         meters = {meter.team: meter._slots.mine() for meter in here.gateway.application.limits.meters}
@@ -170,6 +186,35 @@ def test_whatever_is_answered_both_ways_tell_and_record_the_same(
     assert taken.count(True) >= 2
     taken.clear()
     assert play(script, THROUGH_ALL_LAYERS) == short
+    assert True not in taken
+
+
+STREAMS: dict[str, list[tuple[Any, ...]]] = {
+    "at once": [("head", "first piece", "rest")],
+    "in pieces": [("head", 0.02, "first piece", 0.02, "first piece", 0.02, "rest")],
+    "cut before it began": [("head", None)],
+    "cut in the middle": [("head", "first piece", None)],
+    "an error before it begins": [(500,)],
+    "a whole answer instead": [(framed(WELL),)],
+    "not in chunks": [
+        (b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: {}\n\ndata: [DONE]\n\n", None)
+    ],
+    "an extension in a chunk": [("head", "first piece", b"0e;a=b\r\ndata: [DONE]\n\n\r\n0\r\n\r\n")],
+    "a chunk that lies": [("head", "first piece", b"2\r\ndata: [DONE]\n\n\r\n0\r\n\r\n")],
+    "no chunk": [("head", "first piece", b"data: [DONE]\n\n")],
+    "trailers": [("head", "first piece", b"e\r\ndata: [DONE]\n\n\r\n0\r\nx-a: 1\r\n\r\n")],
+    "closed when it was asked": [(None,), ("head", "rest")],
+}
+
+
+@pytest.mark.parametrize("script", STREAMS.values(), ids=STREAMS)
+def test_streams_tell_and_record_the_same_both_ways(
+    play: Callable[..., dict[str, Any]], taken: list[bool], script: list[tuple[Any, ...]]
+) -> None:
+    short = play(script, {"stream": True})
+    assert True in taken
+    taken.clear()
+    assert play(script, {"stream": True, **THROUGH_ALL_LAYERS}) == short
     assert True not in taken
 
 

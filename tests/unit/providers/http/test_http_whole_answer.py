@@ -7,7 +7,7 @@ import pytest
 from trimtab.providers.http.whole_answer import WholeAnswers
 
 
-def read(data: bytes) -> tuple[int, list[tuple[bytes, bytes]], bytes] | None:
+def read(data: bytes) -> tuple[int, list[tuple[bytes, bytes]], bytes, bool] | None:
     return WholeAnswers(max_head_bytes=1000).read(data)
 
 
@@ -19,6 +19,7 @@ def test_a_whole_answer_is_read() -> None:
             200,
             [(b"content-type", b"text/plain"), (b"x-id", identifier), (b"content-length", b"2")],
             b"ok",
+            False,
         )
 
 
