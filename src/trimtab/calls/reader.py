@@ -16,6 +16,7 @@ from trimtab.core.errors import TrimtabError, UpstreamError
 from trimtab.providers.http import UpstreamCall
 from trimtab.providers.http.message import JSON_CONTENT
 from trimtab.providers.resilience import AttemptResult, retry_after_seconds, should_retry
+from trimtab.providers.sse import StreamBrokenError
 from trimtab.serving.generation import Answer
 
 if TYPE_CHECKING:
@@ -174,8 +175,11 @@ class AnswerReader(msgspec.Struct, eq=False):
         stream, listener = self.stream, self.listener
         if stream is None or listener is None:
             return
+        broken: UpstreamError | None = None
         try:
             piece = stream.feed(data)
+        except StreamBrokenError as error:
+            piece, broken = error.said, error
         except UpstreamError as error:
             self.give_up(error)
             return
@@ -189,6 +193,8 @@ class AnswerReader(msgspec.Struct, eq=False):
             if not self.opened and not self._open(stream, piece):
                 return
             listener.on_piece(piece)
+        if broken is not None and not stream.ended:
+            self.give_up(broken)
 
     def _open(self, stream: StreamReader, piece: bytes) -> bool:
         """Tell the listener that the stream begins, unless all it begins with is an error."""

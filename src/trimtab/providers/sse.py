@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from trimtab.core.errors import UpstreamError
 
-__all__ = ["EventSplitter", "data_of", "event_bytes"]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+__all__ = ["EventSplitter", "StreamBrokenError", "data_of", "event_bytes", "said_by"]
 
 _EMPTY_LINE = b"\n\n"
 _MAX_EVENT_BYTES = 16 * 1024 * 1024
+
+
+class StreamBrokenError(UpstreamError):
+    """An event is none of its format. Those before it, in the same packet, are still the caller's: `said`."""
+
+    def __init__(self, error: UpstreamError, said: bytes) -> None:
+        super().__init__(error.code, error.message, param=error.param, hint=error.hint)
+        self.said = said
 
 
 class EventSplitter:
@@ -39,6 +52,22 @@ class EventSplitter:
             return b""
         self._buffer = buffer[end:]
         return buffer[:end]
+
+
+def said_by(events: Iterable[bytes], take: Callable[[bytes], bytes | None], end: bytes = b"") -> bytes:
+    """Return what `take` makes of each event, `end` behind each that comes to anything.
+
+    Raises `StreamBrokenError` where `take` raises `UpstreamError`.
+    """
+    said: list[bytes] = []
+    for event in events:
+        try:
+            piece = take(event)
+        except UpstreamError as error:
+            raise StreamBrokenError(error, b"".join(said)) from error
+        if piece:
+            said.append(piece + end)
+    return b"".join(said)
 
 
 def data_of(event: bytes) -> bytes | None:

@@ -19,6 +19,7 @@ from trimtab.calls.formats.translation import NOTHING_SENT
 from trimtab.core.errors import InputError
 from trimtab.providers import anthropic, responses
 from trimtab.providers.openai import StreamAssembler, answer_of_error, error_message
+from trimtab.providers.sse import StreamBrokenError
 from trimtab.serving.generation import Answer
 
 if TYPE_CHECKING:
@@ -237,11 +238,17 @@ class _PipedStream:
         return self._reader.complete
 
     def feed(self, data: bytes) -> bytes:
-        if self._inward is not None:
-            data = self._inward.feed(data)
-        if data:
-            data = self._reader.feed(data)
-        return self._outward.feed(data) if data and self._outward is not None else data
+        broken: StreamBrokenError | None = None
+        for pipe in (self._inward, self._reader, self._outward):
+            if pipe is None or not data:
+                continue
+            try:
+                data = pipe.feed(data)
+            except StreamBrokenError as error:
+                data, broken = error.said, broken or error
+        if broken is not None:
+            raise StreamBrokenError(broken, data)
+        return data
 
     def end(self) -> bytes:
         """Return what the caller's format says last, where the upstream closed without its own last word."""

@@ -8,7 +8,7 @@ import msgspec
 
 from trimtab.providers.anthropic.wire import Usage, decode_event, tool_call
 from trimtab.providers.openai import apply_output_adapters
-from trimtab.providers.sse import EventSplitter, data_of
+from trimtab.providers.sse import EventSplitter, data_of, said_by
 from trimtab.serving.generation import Answer
 
 if TYPE_CHECKING:
@@ -61,8 +61,7 @@ class MessagesAssembler:
 
         Raises `UpstreamError` (`upstream_malformed`) for what is no stream of messages.
         """
-        forwarded = [out for event in self._splitter.feed(data) if (out := self._event(event))]
-        return b"\n\n".join([*forwarded, b""]) if forwarded else b""
+        return said_by(self._splitter.feed(data), self._event, b"\n\n")
 
     def end(self) -> bytes:
         """Nothing is left to say where an upstream closes after its stop reason."""

@@ -10,7 +10,7 @@ from trimtab.core.errors import UpstreamError
 from trimtab.providers.anthropic.completion import ChatUsage, messages_usage, stop_reason_of
 from trimtab.providers.anthropic.errors import stream_error
 from trimtab.providers.anthropic.wire import UNREADABLE
-from trimtab.providers.sse import EventSplitter, data_of, event_bytes
+from trimtab.providers.sse import EventSplitter, data_of, event_bytes, said_by
 
 __all__ = ["FromChatStream"]
 
@@ -107,7 +107,7 @@ class FromChatStream:
 
         Raises `UpstreamError` (`upstream_malformed`) for what is no stream of chat completion chunks.
         """
-        return b"".join([self._event(event) for event in self._splitter.feed(data)])
+        return said_by(self._splitter.feed(data), self._event)
 
     def end(self) -> bytes:
         """Return what is left to say where the upstream gave its finish reason and closed without `[DONE]`."""

@@ -9,7 +9,7 @@ import msgspec
 from trimtab.core.errors import UpstreamError
 from trimtab.providers.anthropic.completion import FINISH_REASONS, chat_usage
 from trimtab.providers.anthropic.wire import Usage, decode_event
-from trimtab.providers.sse import EventSplitter, data_of
+from trimtab.providers.sse import EventSplitter, data_of, said_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,7 +54,7 @@ class ToChatStream:
 
         Raises `UpstreamError` (`upstream_malformed`) for what is no stream of messages.
         """
-        return b"".join([self._event(event) for event in self._splitter.feed(data)])
+        return said_by(self._splitter.feed(data), self._event)
 
     def _event(self, raw: bytes) -> bytes:
         data = data_of(raw)

@@ -10,7 +10,7 @@ from trimtab.core.errors import UpstreamError
 from trimtab.providers.openai.adapters import apply_output_adapters
 from trimtab.providers.openai.answer import UNREADABLE, Answer, Usage
 from trimtab.providers.openai.delta_form import DeltaForm
-from trimtab.providers.sse import EventSplitter, data_of
+from trimtab.providers.sse import EventSplitter, StreamBrokenError, data_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -100,14 +100,17 @@ class StreamAssembler:
             try:
                 length, text = run(block)
             except UnicodeDecodeError as error:
-                raise _malformed(error) from error
+                raise StreamBrokenError(_malformed(error), b"".join(forwarded)) from error
             if length:
                 self._text.append(text)
                 forwarded.append(block[:length])
                 block = block[length:]
                 continue
             event, _, block = block.partition(_EMPTY_LINE)
-            forward = self._event(event)
+            try:
+                forward = self._event(event)
+            except UpstreamError as error:
+                raise StreamBrokenError(error, b"".join(forwarded)) from error
             if forward:
                 forwarded.append(forward + _EMPTY_LINE)
         return b"".join(forwarded)

@@ -12,7 +12,7 @@ from trimtab.providers.responses.answer import adapt_output, adapt_part
 from trimtab.providers.responses.completion import finish_reason_of, parts_of, tool_calls_of
 from trimtab.providers.responses.errors import error_of
 from trimtab.providers.responses.wire import Usage, decode_event
-from trimtab.providers.sse import EventSplitter, data_of, event_bytes
+from trimtab.providers.sse import EventSplitter, data_of, event_bytes, said_by
 from trimtab.serving.generation import Answer
 
 if TYPE_CHECKING:
@@ -80,8 +80,7 @@ class ResponsesAssembler:
 
         Raises `UpstreamError` (`upstream_malformed`) for what is no stream of the Responses API.
         """
-        forwarded = [out for event in self._splitter.feed(data) if (out := self._event(event))]
-        return b"\n\n".join([*forwarded, b""]) if forwarded else b""
+        return said_by(self._splitter.feed(data), self._event, b"\n\n")
 
     def end(self) -> bytes:
         """Nothing is left to say: a stream without its last event is not complete."""

@@ -10,7 +10,7 @@ from trimtab.providers.responses.completion import token_logprobs
 from trimtab.providers.responses.errors import stream_error
 from trimtab.providers.responses.response import finished, frame, function_call, message, refusal_part, text_part
 from trimtab.providers.responses.wire import ChatUsage, Chunk, decode_chunk
-from trimtab.providers.sse import EventSplitter, data_of, event_bytes
+from trimtab.providers.sse import EventSplitter, data_of, event_bytes, said_by
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,7 +82,7 @@ class FromChatStream:
 
         Raises `UpstreamError` (`upstream_malformed`) for what is no stream of chat completion chunks.
         """
-        return b"".join([self._event(event) for event in self._splitter.feed(data)])
+        return said_by(self._splitter.feed(data), self._event)
 
     def end(self) -> bytes:
         """Return what is left to say where the upstream gave its finish reason and closed without `[DONE]`."""

@@ -10,7 +10,7 @@ from trimtab.core.errors import UpstreamError
 from trimtab.providers.responses.completion import chat_usage, finish_reason_of, token_logprobs
 from trimtab.providers.responses.errors import error_of
 from trimtab.providers.responses.wire import decode_event
-from trimtab.providers.sse import EventSplitter, data_of
+from trimtab.providers.sse import EventSplitter, data_of, said_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,7 +52,7 @@ class ToChatStream:
 
         Raises `UpstreamError` (`upstream_malformed`) for what is no stream of the Responses API.
         """
-        return b"".join([self._event(event) for event in self._splitter.feed(data)])
+        return said_by(self._splitter.feed(data), self._event)
 
     def _event(self, raw: bytes) -> bytes:
         data = data_of(raw)
