@@ -30,8 +30,8 @@ BODY: dict[str, Any] = {
 THROUGH_ALL_LAYERS: dict[str, Any] = {"trimtab": {}}
 """Says nothing, but is read in the layers."""
 WELL = b'{"model": "m", "choices": [{"message": {"content": "Hi."}, "finish_reason": "stop"}], "usage": {"prompt_tokens": 9, "completion_tokens": 2}}'  # noqa: E501 - one line
-ITS_OWN = {"x-trimtab-generation", "x-request-id"}
-"""Headers that no two answers share."""
+ITS_OWN = {"x-trimtab-generation", "x-request-id", "retry-after"}
+"""Headers that no two answers share: ids, and how long it is until midnight."""
 KEY = "tt-key-of-a-team-0123456789"
 
 
