@@ -56,8 +56,8 @@ _SECONDS = 1e-9
 _NO_MESSAGES: list[dict[str, Any]] = []
 _ELSEWHERE = frozenset({"trimtab", "safety_identifier"})
 """What a body says that is read in the layers."""
-_NOT_HERE = frozenset({b"traceparent", b"x-trimtab-unit", b"x-trimtab-variables"})
-"""What makes one request differ from the next, or the unit and the prompt from what the body alone says."""
+_OURS = b"x-trimtab-"
+"""How all headers begin that say more of a call than its body does."""
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 _encode = msgspec.json.Encoder().encode
 
@@ -72,7 +72,8 @@ class Application(CallContext, Protocol):
 
 def express_lane(app: Application, head: Request) -> Lane | None:
     """Return what takes requests whose head is like this one's; `None` where that leaves something to be judged."""
-    return None if head.method != b"POST" or not _NOT_HERE.isdisjoint(head.headers) else _Lane(app, head).take
+    told = b"traceparent" in head.headers or any(name.startswith(_OURS) for name in head.headers)
+    return None if told or head.method != b"POST" else _Lane(app, head).take
 
 
 class _Way(msgspec.Struct, frozen=True, eq=False):

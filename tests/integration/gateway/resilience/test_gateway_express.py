@@ -32,6 +32,7 @@ THROUGH_ALL_LAYERS: dict[str, Any] = {"trimtab": {}}
 WELL = b'{"model": "m", "choices": [{"message": {"content": "Hi."}, "finish_reason": "stop"}], "usage": {"prompt_tokens": 9, "completion_tokens": 2}}'  # noqa: E501 - one line
 ITS_OWN = {"x-trimtab-generation", "x-request-id", "retry-after"}
 """Headers that no two answers share: ids, and how long it is until midnight."""
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 KEY = "tt-key-of-a-team-0123456789"
 
 
@@ -236,6 +237,24 @@ def test_limits_and_keys_are_the_same_on_both_ways(
     short = play([], {}, *lines, **options)
     assert True in taken
     assert play([], THROUGH_ALL_LAYERS, *lines, **options) == short
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "x-trimtab-session: s-1",
+        "x-trimtab-unit: u-9",
+        "x-trimtab-variables: {}",
+        "x-trimtab-new: 1",
+        f"traceparent: {TRACE}",
+    ],
+)
+def test_a_head_that_says_more_of_the_call_goes_through_the_layers(
+    play: Callable[..., dict[str, Any]], taken: list[bool], line: str
+) -> None:
+    through = play([], {"user": ""}, line)
+    assert taken == []
+    assert [status for status, *_ in through["answers"]] == ["HTTP/1.1 200 OK"] * 5
 
 
 def test_a_key_that_was_revoked_opens_nothing_any_more(
