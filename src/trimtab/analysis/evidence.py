@@ -22,12 +22,15 @@ from trimtab.stats import Moments, PairedBetting, PendingPairs, RatioScale
 __all__ = [
     "Arms",
     "CapLearning",
+    "Cohort",
     "EvidenceState",
+    "Following",
     "MetricState",
     "Phase",
     "PhaseState",
     "ScaleLearning",
     "Side",
+    "Signal",
     "Window",
     "decode_evidence",
     "encode_evidence",
@@ -35,6 +38,10 @@ __all__ = [
 
 Phase = Literal["shadow", "live"]
 Side = Literal["control", "candidate"]
+
+
+Signal = tuple[int, str, float]
+"""When it was said, the id of the event, and the value: the largest is the last word."""
 
 
 class Arms(msgspec.Struct, kw_only=True):
@@ -132,6 +139,32 @@ class ScaleLearning(msgspec.Struct, kw_only=True):
     units: list[str] = []
 
 
+class Cohort(msgspec.Struct, array_like=True):
+    """One live unit that is followed until everything that may still be told of it has had its time."""
+
+    side: Side
+    stage: int
+    opened_ms: int
+    waiting: list[str]
+    """Metrics whose time is not over yet."""
+    segments: dict[str, str] = {}
+    generations: list[str] = []
+    """Short keys of its generations, for signals name them."""
+    signals: dict[str, dict[str, Signal]] = {}
+    """Metric -> generation -> the last that was said."""
+
+
+class Following(msgspec.Struct, kw_only=True):
+    """Units that are followed for what is told of them later, and what was told too early."""
+
+    cohorts: dict[str, Cohort] = {}
+    """By counting key."""
+    early: dict[str, list[tuple[str, Signal]]] = {}
+    """Generation -> (metric, what was said) before the generation itself was read, which another process wrote."""
+    turned_away: int = 0
+    """Units that were not followed because as many were as can be."""
+
+
 class EvidenceState(msgspec.Struct, kw_only=True):
     """Everything the engine knows, in one serialisable value. Its size grows with open windows, not with traffic."""
 
@@ -148,6 +181,7 @@ class EvidenceState(msgspec.Struct, kw_only=True):
     last_scorer_error: dict[str, str] = {}
     segments: dict[str, dict[str, dict[str, MetricState]]] = {}
     """Segment -> value -> metric, of live units."""
+    following: Following = msgspec.field(default_factory=Following)
     levels: dict[int, LevelState] = {}
     """Sizes of the arms, by the step that set the weight."""
     unpaired: int = 0

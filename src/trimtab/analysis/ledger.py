@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
+from trimtab.analysis.cohorts import Cohorts
 from trimtab.analysis.evidence import Arms, EvidenceState, Side, Window
 from trimtab.analysis.sample_ratio import count_unit
 from trimtab.analysis.scoring import Scoring
@@ -61,8 +62,12 @@ class Ledger:
         splits: Mapping[int, Split] | None = None,
         position: Callable[[str], float] = _nowhere,
         segments: Sequence[SegmentSpec] = (),
+        told: Sequence[MetricSpec] = (),
     ) -> None:
-        """`splits` and `position` (of a unit in [0, 1), by the assignment) are for the sizes of the arms."""
+        """`splits` and `position` (of a unit in [0, 1), by the assignment) are for the sizes of the arms.
+
+        Of the metrics in `told`, those with `feedback` are followed.
+        """
         self.state = state
         self.counted = counted
         self.scoring = Scoring(state, meters)
@@ -71,6 +76,7 @@ class Ledger:
         self._splits = splits or {}
         self._position = position
         self._segments = segments
+        self.cohorts = Cohorts(state, told, window_ms=window_ms)
 
     def add(self, generation: Generation, release: CompiledRelease | None, *, now_ms: int) -> None:
         """Fold one generation in. Aborted and already counted ones change nothing but the traffic seen."""
@@ -89,6 +95,7 @@ class Ledger:
         window = self._window(key, phase, generation, side, now_ms)
         if window is not None:
             window.ids.append(generation.id)
+            self.cohorts.note(key, generation.id)
             sums = window.sums.setdefault(side, {})
             for name, score in self.scoring.scores(generation, release):
                 total, count = sums.get(name, (0.0, 0))
@@ -106,7 +113,7 @@ class Ledger:
             )
             self.state.windows[key] = window
             if phase == "live":
-                self._meet(window, generation, side)
+                self._meet(key, window, generation, side)
             return window
         if phase == "live" and side not in window.sums:
             return None  # the unit changed arms within its window: the arm it met first counts
@@ -115,9 +122,10 @@ class Ledger:
             return None
         return window
 
-    def _meet(self, window: Window, generation: Generation, side: Side) -> None:
+    def _meet(self, key: str, window: Window, generation: Generation, side: Side) -> None:
         """Note what a live unit is, by its first generation: its arm's size and its segments do not wait for scores."""
         window.segments = segment_labels(self.state, self._segments, generation)
+        self.cohorts.open(key, window, side)
         split = self._splits.get(window.stage)
         if split is not None:
             count_unit(

@@ -56,6 +56,8 @@ def metric_evidence(  # noqa: PLR0913 - a state, and what it is held against
     )
     learned = learned_units(state, spec)
     words = describe(evidence, spec, unit) if learned is None else still_learning(spec, learned, LEARNING_UNITS, unit)
+    if spec.feedback is not None and phase == "live":
+        words += _still_waiting(state, spec.name, spec.feedback.within, unit)
     if spec.dry_run:
         words += " Dry run: it decides nothing." + _scorer_trouble(state, spec.name)
     return msgspec.structs.replace(evidence, words=words)
@@ -64,3 +66,12 @@ def metric_evidence(  # noqa: PLR0913 - a state, and what it is held against
 def _scorer_trouble(state: EvidenceState, name: str) -> str:
     error = state.last_scorer_error.get(name)
     return f" Its scorer failed on {state.scorer_errors.get(name, 0):,} generations; last: {error}" if error else ""
+
+
+def _still_waiting(state: EvidenceState, name: str, within: str, unit: str) -> str:
+    following = state.following
+    waiting = sum(name in cohort.waiting for cohort in following.cohorts.values())
+    words = f" {waiting:,} more {unit}s have their {within} still, and count nowhere until then." if waiting else ""
+    if following.turned_away:
+        words += f" {following.turned_away:,} {unit}s were not followed, for as many were as can be at a time."
+    return words

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import msgspec
 
+from trimtab.core.durations import Duration, seconds
 from trimtab.stats import ratio_margin
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ __all__ = [
     "BUILTIN_METRICS",
     "UNBOUNDED",
     "Direction",
+    "FeedbackSpec",
     "MetricEvidence",
     "MetricRole",
     "MetricSpec",
@@ -64,6 +66,22 @@ class ScorerSpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forb
             raise ValueError(f"`{self.python}` is not of the form `module:function`")
 
 
+class FeedbackSpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """A metric that is told afterwards: by users as feedback, by judges and people as scores."""
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    """Of the feedback or score, as it is sent: `thumbs`, `resolved`, ..."""
+    within: Duration = "24h"
+    """How long after a unit's window closed it may come. A unit counts when that time is over, and not before."""
+    absent: Literal["ignore", 0, 1] = "ignore"
+    """What counts for a unit of which nothing came by then: nothing, or this value."""
+
+    @property
+    def within_ms(self) -> int:
+        """`within` in milliseconds."""
+        return round(1000 * seconds(self.within))
+
+
 class MetricSpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """One metric of a plan; turned into a score in [0, 1] where higher is better."""
 
@@ -85,6 +103,8 @@ class MetricSpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forb
     limit: Annotated[float, msgspec.Meta(gt=0)] | None = None
     """A limit of a quantile's own, in the measurement's unit, instead of one learned from stable."""
     scorer: ScorerSpec | None = None
+    feedback: FeedbackSpec | None = None
+    """Where a metric is not measured but told, hours later."""
     direction: Direction | None = None
     """`higher` by default; `lower` for what is unbounded (latency, tokens, cost, ...)."""
     dry_run: bool = False
@@ -105,7 +125,7 @@ class MetricSpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forb
             return "quantile"
         if self.scorer is not None:
             return "mean" if self.scorer.python is not None else "binary"
-        return "mean" if self.source in UNBOUNDED else "binary"
+        return "mean" if self.feedback is not None or self.is_unbounded else "binary"
 
     @property
     def source(self) -> str:
@@ -113,9 +133,14 @@ class MetricSpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forb
         return self.of or self.name
 
     @property
+    def is_unbounded(self) -> bool:
+        """Whether it measures one of :data:`UNBOUNDED`."""
+        return self.scorer is None and self.feedback is None and self.source in UNBOUNDED
+
+    @property
     def is_clipped(self) -> bool:
         """Whether it is the mean of something unbounded, cut off at a cap."""
-        return self.kind == "mean" and self.scorer is None
+        return self.kind == "mean" and self.is_unbounded
 
     @property
     def allowance(self) -> float:
@@ -134,7 +159,7 @@ class MetricSpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forb
     @property
     def lower_is_better(self) -> bool:
         """Whether a smaller measurement is the better one."""
-        return self.direction == "lower" or (self.direction is None and self.source in UNBOUNDED)
+        return self.direction == "lower" or (self.direction is None and self.is_unbounded)
 
     @property
     def learns_cap(self) -> bool:
@@ -172,10 +197,13 @@ def metric_problems(spec: MetricSpec) -> Iterator[str]:
 def _source_problems(spec: MetricSpec) -> Iterator[str]:
     """Yield what is wrong with where a metric's measurements come from."""
     builtin = spec.name in BUILTIN_METRICS
-    if spec.scorer is None and spec.of is None and not builtin:
+    given = [name for name in ("scorer", "feedback") if getattr(spec, name) is not None]
+    if not given and spec.of is None and not builtin:
         yield f"`{spec.name}` is not a built-in metric ({', '.join(BUILTIN_METRICS)}) and has no `scorer`"
-    if spec.scorer is not None and builtin:
-        yield f"`{spec.name}` is a built-in metric: a metric with a `scorer` needs a name of its own"
+    if given and builtin:
+        yield f"`{spec.name}` is a built-in metric: a metric with a `{given[0]}` needs a name of its own"
+    if spec.feedback is not None and (spec.scorer is not None or spec.of is not None):
+        yield "a metric with `feedback` is told, not measured: it takes neither `scorer` nor `of`"
     if spec.of is not None and (builtin or spec.scorer is not None):
         yield "`of` names what a metric with a name of its own measures: it takes no `scorer`, nor a built-in's name"
     if builtin and spec.name not in UNBOUNDED and (spec.cap or spec.direction):
@@ -187,7 +215,9 @@ def _possible_kinds(spec: MetricSpec) -> tuple[MetricType, ...]:
         return ("ratio",) if spec.of is not None else ()
     if spec.scorer is not None:
         return ("binary", "mean", "quantile") if spec.scorer.python is not None else ("binary",)
-    return ("mean", "quantile") if spec.source in UNBOUNDED else ("binary",)
+    if spec.feedback is not None:
+        return ("binary", "mean")
+    return ("mean", "quantile") if spec.is_unbounded else ("binary",)
 
 
 def _why_not(kind: MetricType) -> str:

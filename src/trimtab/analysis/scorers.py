@@ -94,8 +94,8 @@ class ScorerLibrary:
         self._import_path = [Path(folder).resolve() for folder in import_path]
 
     def meters(self, specs: Sequence[MetricSpec]) -> list[Meter]:
-        """Return a meter per specification; raises `InputError` that names the metric and mends it."""
-        return [self._meter(spec) for spec in specs]
+        """Return a meter for each metric that is measured; raises `InputError` that names the metric and mends it."""
+        return [self._meter(spec) for spec in specs if spec.feedback is None]
 
     def _meter(self, spec: MetricSpec) -> Meter:
         scorer = spec.scorer

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from trimtab.analysis.evidence import Phase
     from trimtab.analysis.scorers import Meter, ScorerLibrary
     from trimtab.analysis.scoring import ScorerResult
-    from trimtab.events import Generation, Withdrawal
+    from trimtab.events import Feedback, Generation, Withdrawal
     from trimtab.releases.eval_result import EvalResult
     from trimtab.releases.model import CompiledRelease
     from trimtab.rollout.model import GateAnswer, Rollout
@@ -54,6 +54,8 @@ class Attempt:
         problem: str,
     ) -> None:
         self.rollout_id = rollout.id
+        self._feature = rollout.feature
+        self._environment = rollout.environment
         self.plan = plan
         self.limits = plan_limits(plan)
         self.ledger = ledger
@@ -71,6 +73,12 @@ class Attempt:
         self.ledger.add(generation, self._releases.get(generation.release), now_ms=now_ms)
         self.dirty = True
 
+    def tell(self, event: Feedback | Score, *, now_ms: int) -> None:
+        """Take what somebody said of a generation, of this attempt or not."""
+        if event.environment != self._environment or event.feature not in {"", self._feature}:
+            return
+        self.dirty = self.ledger.cohorts.tell(event, now_ms=now_ms) or self.dirty
+
     def withdrawn(self, event: Withdrawal) -> None:
         """Take a process's word that it serves the candidate no more. Decided upon in the commit that takes it."""
         self._withdrawn = self._withdrawn or f"{event.process} {WITHDREW}: {event.reason}"
@@ -80,7 +88,8 @@ class Attempt:
         closed = self.ledger.close(now_ms)
         self.newly_counted += closed
         ripened = ripen(self.ledger.state.levels, now_ms)
-        self.dirty = self.dirty or ripened or bool(closed)
+        told = self.ledger.cohorts.close(now_ms)
+        self.dirty = self.dirty or ripened or told or bool(closed)
 
     def observe(
         self,
@@ -166,6 +175,7 @@ def load_attempt(tx: ControlTransaction, rollout: Rollout, library: ScorerLibrar
         counted=tx.counted_units(rollout.id),
         splits=splits_of(plan),
         segments=plan.segments,
+        told=plan.metrics,
         position=partial(bucket_after, salted(rollout.salt)),
     )
     return Attempt(rollout, plan, ledger, releases=releases, problem=problem)

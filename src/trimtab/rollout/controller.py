@@ -13,7 +13,7 @@ import msgspec
 
 from trimtab.analysis.scorers import ScorerLibrary
 from trimtab.core.errors import FencedError
-from trimtab.events import Generation, Withdrawal
+from trimtab.events import Feedback, Generation, Score, Withdrawal
 from trimtab.rollout.attempt import Attempt, load_attempt, scores_of
 from trimtab.rollout.commands import save_change
 from trimtab.rollout.effects import AppendTransition, Withdrawn
@@ -176,10 +176,13 @@ class Controller:
         fresh = [event for event in batch.events if isinstance(event, Generation) and event.rollout in self._attempts]
         for generation in sorted(fresh, key=lambda generation: (generation.at_ms, generation.id)):
             self._attempts[generation.rollout].fold(generation, now_ms=now_ms)
+        said = [event for event in batch.events if isinstance(event, Feedback | Score)]
         for event in batch.events:
             if isinstance(event, Withdrawal) and event.rollout in self._attempts:
                 self._attempts[event.rollout].withdrawn(event)
         for attempt in self._attempts.values():
+            for word in sorted(said, key=lambda word: (word.at_ms, word.id)):
+                attempt.tell(word, now_ms=now_ms)
             attempt.close_windows(now_ms)
         if self._ports.scores is not None:
             scores = [score for attempt in self._attempts.values() for score in scores_of(attempt.take_results())]

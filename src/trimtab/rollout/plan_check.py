@@ -87,7 +87,7 @@ def plan_warnings(plan: RolloutPlan) -> Iterator[PlanProblem]:
         )
     weight = 0.0
     for index, step in enumerate(plan.steps):
-        for message, hint in _step_warnings(plan, step, weight):
+        for message, hint in (*_step_warnings(plan, step, weight), *_feedback_warnings(plan, step)):
             yield PlanProblem(("steps", index), message, hint)
         weight = max(weight, step.set_weight or 0.0)
     if plan.steps[-1].set_weight is not None:
@@ -125,6 +125,19 @@ def _step_warnings(plan: RolloutPlan, step: Step, weight: float) -> Iterator[tup
         )
     if step.gate is not None and seconds(step.gate.interval) >= seconds(step.gate.timeout):
         yield "the gate is asked once only: `interval` is not shorter than `timeout`", "shorten `interval`"
+
+
+def _feedback_warnings(plan: RolloutPlan, step: Step) -> Iterator[tuple[str, str]]:
+    needed = [metric for metric in plan.metrics if metric.role != "signal" and not metric.dry_run]
+    slowest = max((seconds(metric.feedback.within) for metric in needed if metric.feedback is not None), default=None)
+    analysis = step.analysis
+    if slowest is None or analysis is None or analysis.mode == "noHarm":
+        return
+    if seconds(analysis.max_duration) <= slowest + seconds(plan.window):
+        yield (
+            f"the analysis ends after {analysis.max_duration}, before the first unit's feedback has had its time",
+            "set a longer `maxDuration`, a shorter `within`, or make the metric a signal",
+        )
 
 
 def _least_seconds(step: Step) -> float:

@@ -1,14 +1,13 @@
-"""Steps of a plan, and durations."""
+"""Steps of a plan."""
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 import msgspec
 
-from trimtab.core.errors import InputError
+from trimtab.core.durations import DURATION_PATTERN, Duration, seconds
 
 __all__ = [
     "DURATION_PATTERN",
@@ -31,22 +30,11 @@ __all__ = [
     "seconds",
 ]
 
-DURATION_PATTERN = r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)$"
-Duration = Annotated[str, msgspec.Meta(pattern=DURATION_PATTERN, description="A number and ms, s, m, h or d.")]
 URL_PATTERN = r"^https?://[\x21-\x7e]+$"
 ENVIRONMENT_NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]{0,127}$"
 EnvironmentName = Annotated[str, msgspec.Meta(pattern=ENVIRONMENT_NAME_PATTERN)]
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 Percent = Annotated[float, msgspec.Meta(gt=0, le=100)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
-
-
-def seconds(duration: str) -> float:
-    """Return the seconds of a duration such as `90s`, `5m` or `1.5h`; raises `InputError`."""
-    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)", duration)
-    if match is None:
-        raise InputError("malformed_duration", f"`{duration}` is not a duration", hint="write 10s, 5m, 2h or 1d")
-    return float(match[1]) * _SECONDS[match[2]]
 
 
 class PlanPart(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
