@@ -12,12 +12,15 @@ answers of one unit make the pair, and `live`, where candidate units are paired 
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from trimtab.analysis.sample_ratio import LevelState
 from trimtab.stats import Moments, PairedBetting, PendingPairs, RatioScale
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = [
     "Arms",
@@ -100,7 +103,9 @@ class MetricState(msgspec.Struct, kw_only=True):
 
     def add_unit(self, side: Side, score: float, stage: int) -> None:
         """Take a unit's score and bet on the pair it completes, if it does."""
-        pending = self.pending.setdefault(stage, PendingPairs())
+        pending = self.pending.get(stage)
+        if pending is None:
+            pending = self.pending[stage] = PendingPairs()
         if side == "control":
             self.control.add(score)
             pair = pending.add_control(score)
@@ -116,6 +121,22 @@ class PhaseState(msgspec.Struct, kw_only=True):
 
     units: Arms
     metrics: dict[str, MetricState]
+
+    def count(self, scores: Mapping[Side, Mapping[str, float]], *, stage: int, paired: bool) -> None:
+        """Take in one unit: its mean scores by metric, of its side or, `paired`, of both sides (shadow)."""
+        for side in scores:
+            self.units.add(side)
+            if not paired:
+                for name, score in scores[side].items():
+                    self.metrics[name].add_unit(side, score, stage)
+        if not paired or len(scores) < 2:  # noqa: PLR2004 - both sides
+            return
+        control, candidate = scores["control"], scores["candidate"]
+        for name in control.keys() & candidate.keys():
+            metric = self.metrics[name]
+            metric.control.add(control[name])
+            metric.candidate.add(candidate[name])
+            metric.add_pair(control[name], candidate[name])
 
 
 class CapLearning(msgspec.Struct, kw_only=True):

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from trimtab.events import Generation
     from trimtab.releases.model import CompiledRelease
 
-__all__ = ["Ledger", "counting_key", "margins_of", "unit_of"]
+__all__ = ["MAX_PER_WINDOW", "Ledger", "counting_key", "margins_of", "unit_of"]
 
-_MAX_PER_WINDOW = 1000
+MAX_PER_WINDOW = 1000
 """A window counts its first thousand generations; more would not move a mean, only grow the state."""
 _SHADOW_PATIENCE_MS = 60_000
 """How long past its window a shadow unit waits for its other side: a slow candidate must not look like no candidate."""
@@ -118,7 +118,7 @@ class Ledger:
         if phase == "live" and side not in window.sums:
             return None  # the unit changed arms within its window: the arm it met first counts
         late = generation.at_ms >= window.opened_ms + self._window_ms and side in window.sums
-        if late or len(window.ids) >= _MAX_PER_WINDOW or generation.id in window.ids:
+        if late or len(window.ids) >= MAX_PER_WINDOW or generation.id in window.ids:
             return None
         return window
 
@@ -158,25 +158,13 @@ class Ledger:
         return closed
 
     def _count(self, window: Window) -> None:
-        phase = self.state.phases[window.phase]
         means = {
             side: {name: min(max(total / count, 0.0), 1.0) for name, (total, count) in sums.items()}
             for side, sums in window.sums.items()
         }
-        for side in means:
-            phase.units.add(side)
-        specs = self.scoring.specs
-        for name in [spec.name for spec in specs]:
-            metric = phase.metrics[name]
-            scores = {side: by_name[name] for side, by_name in means.items() if name in by_name}
-            if window.phase == "live":
-                for side, score in scores.items():
-                    metric.add_unit(side, score, window.stage)
-            elif len(scores) == 2:  # noqa: PLR2004 - both sides
-                metric.control.add(scores["control"])
-                metric.candidate.add(scores["candidate"])
-                metric.add_pair(scores["control"], scores["candidate"])
+        self.state.phases[window.phase].count(means, stage=window.stage, paired=window.phase == "shadow")
         if window.segments:
+            specs = self.scoring.specs
             for side, by_name in means.items():
                 add_unit(self.state, window.segments, specs, by_name, side=side, stage=window.stage)
 

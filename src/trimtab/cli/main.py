@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "migrate-store": ("migrate_store", "Move control state from SQLite to Postgres."),
     "prompt": ("prompt", "Import prompts from other tools' formats."),
     "push": ("push", "Store a feature folder: new artifacts, a new release, or nothing."),
+    "rehearse": ("rehearse", "What to expect of a rollout plan before anybody meets it."),
     "release": ("release", "List, show and compare releases."),
     "rollout": ("rollout", "Start, watch and steer rollouts."),
     "running": ("running", "Which version is running right now: declared, and as traffic saw it."),

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from operator import mul
 from typing import Literal
 
 import msgspec
@@ -107,6 +108,8 @@ class PairedBetting(msgspec.Struct, kw_only=True):
         """Natural logarithm of E, where E is the weighted mean of K_j."""
         top = max(self.log_wealth)
         weights = betting_weights(self.bet, self.grid)
+        if abs(top) < _MAX_EXPONENT:  # nothing that counts over- or underflows
+            return math.log(sum(map(mul, weights, map(math.exp, self.log_wealth))))
         terms = (weight * math.exp(k - top) for weight, k in zip(weights, self.log_wealth, strict=True))
         return top + math.log(math.fsum(terms))
 

@@ -44,7 +44,10 @@ def start(
     supersede: bool,  # noqa: FBT001 - click's signature
     as_json: bool,  # noqa: FBT001 - click's signature
 ) -> None:
-    """Begin to replace the stable release of FEATURE by REFERENCE (`#42` or a digest)."""
+    """Begin to replace the stable release of FEATURE by REFERENCE (`#42` or a digest).
+
+    `trimtab rehearse` tells beforehand how long its plan takes, and what it would notice.
+    """
     rollout = app.control().start_rollout(feature, reference, reason=reason, supersede=supersede)
     if as_json:
         emit_json(rollout)

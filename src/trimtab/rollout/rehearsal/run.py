@@ -1,0 +1,304 @@
+"""One rehearsal of a plan: users come, the evidence grows, the state machine decides. No clock and no I/O.
+
+Time goes from event to event: somebody comes who counts, a window closes, a step's time is up. The evidence is looked
+at when something in it could matter to the state machine, which is what a controller does that never sleeps.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import deque
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from trimtab.analysis.evidence import Arms, EvidenceState, Phase, Side
+from trimtab.analysis.ledger import margins_of
+from trimtab.analysis.verdict import judge
+from trimtab.rollout.attempt import plan_limits
+from trimtab.rollout.effects import Command, Observation, Withdrawn
+from trimtab.rollout.machine import step
+from trimtab.rollout.model import LIVE_STATES, Rollout
+from trimtab.rollout.rehearsal.arrivals import Arrivals, Learning
+from trimtab.rollout.rehearsal.crowd import Crowd
+from trimtab.rollout.rehearsal.granted import gate_approval, suite_passed, taking_part
+from trimtab.rollout.rehearsal.outcomes import Baseline, learns
+from trimtab.rollout.rehearsal.watch import Watch, spans
+from trimtab.rollout.routing import routing
+from trimtab.rollout.spec import RolloutPlan, encode_plan, seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from trimtab.analysis.verdict import Verdict
+    from trimtab.rollout.effects import CommandKind
+    from trimtab.rollout.rehearsal.faults import Fault
+
+__all__ = ["MOST_SCORED", "Run", "RunResult", "Scene"]
+
+MOST_SCORED = 400_000
+"""Scored requests after which a rehearsal stops undecided: what so many do not tell lies on the margin."""
+_TICK_SECONDS = 0.5
+"""From one look of the controller to the next."""
+_LOOKS = 500
+"""How often the evidence is looked at, at least, until the deadline, whatever a step waits for."""
+_CANDIDATE: tuple[Side, ...] = ("candidate",)
+_BOTH: tuple[Side, ...] = ("control", "candidate")
+
+
+class Scene(msgspec.Struct, frozen=True):
+    """What is rehearsed, and before whom."""
+
+    plan: RolloutPlan
+    crowd: Crowd
+    baseline: Baseline
+
+
+class RunResult(msgspec.Struct, frozen=True, kw_only=True):
+    """How one rehearsal ended."""
+
+    state: str
+    """`promoted`, `rolled_back`, `expired`, `paused` where a person has to decide, or `undecided`: see MOST_SCORED."""
+    reason: str
+    seconds: float
+    """From the start to the end, or to the pause that waits for a person."""
+    users_touched: int
+    """Who met the candidate (in shadow nobody does)."""
+    touched: list[tuple[float, int]]
+    """(seconds, users who have met the candidate) now and then."""
+    units: int
+    """Units of the candidate that were measured, live and in shadow."""
+    scored: int
+    """Requests that were scored, of both arms: the work done."""
+    harmed: list[str]
+    """Guardrails and signals whose harm was proven."""
+    unproven: list[str]
+    """Guardrails and goals that were not proven no worse when it ended."""
+
+
+class Run:
+    """One rehearsal; `seed` decides who comes and what they meet."""
+
+    def __init__(self, scene: Scene, faults: Mapping[str, Fault], *, seed: int, only: str | None = None) -> None:
+        """`faults` of the candidate, by metric. `only`: one metric, as if all others never said anything against it."""
+        self._plan = plan = scene.plan
+        self._specs = [spec for spec in plan.metrics if only in {None, spec.name}]
+        self._crowd = crowd = scene.crowd
+        self._draw = draw = random.Random(seed)  # noqa: S311 - a simulation
+        self._metrics = [
+            (spec.name, scene.baseline[spec.name].learned(draw), faults.get(spec.name), learns(spec))
+            for spec in self._specs
+        ]
+        self._limits = plan_limits(plan)
+        self._state = EvidenceState.start(margins_of(self._specs))
+        for name, metric, _, _ in self._metrics:
+            metric.note(self._state, name)
+        self._watch = Watch(self._state, plan, self._specs, self._limits)
+        participants = taking_part(plan, crowd.users)
+        self._others = crowd.users - participants
+        self._arrivals = Arrivals(participants, crowd.visits_per_user_second, draw)
+        self._learning = Learning(crowd.visits_per_user_second, draw)
+        self._window_seconds = seconds(plan.window)
+        self._longest_wait = seconds(plan.deadline) / _LOOKS
+        self._open: deque[_Window] = deque()
+        self._comes_at = self._looks_at = math.inf
+        self._known: list[tuple[float, tuple[Side, ...]]] = []
+        self._touched: list[tuple[float, int]] = [(0.0, 0)]
+        self._verdict: Verdict | None = None
+        self._stale = True
+        self._scored = 0
+        self._end = ""
+        self._rollout = _attempt(plan)
+
+    def play(self) -> RunResult:
+        """Let users come until the rollout ends or a person would have to decide."""
+        now = 0.0
+        self._look(now)
+        while not self._end:
+            closes = self._open[0].closes if self._open else math.inf
+            known = self._known[-1][0] if self._known else math.inf
+            now = min(self._comes_at, closes, self._looks_at, known)
+            if now == closes:
+                self._close(now)
+            elif now == self._comes_at:
+                self._come(now)
+            elif now == known:
+                self._meet(self._known.pop()[1], now)
+            else:
+                self._look(now)
+        return self._result(now)
+
+    # --- users --------------------------------------------------------------------------------------------------
+
+    def _come(self, now: float) -> None:
+        """Somebody comes who has not been counted in this phase."""
+        arm, mirrored = self._arrivals.take()
+        side: Side = "candidate" if arm == "candidate" else "control"
+        self._open.append(
+            _Window(
+                closes=now + self._window_seconds,
+                phase=self._phase,
+                stage=self._rollout.stage,
+                sides=_BOTH if mirrored else (side,),
+                capped=now >= self._learning.done_at,
+            )
+        )
+        self._meet(self._open[-1].sides, now)
+        self._comes_at = now + self._arrivals.wait()
+
+    def _meet(self, sides: Sequence[Side], now: float) -> None:
+        """Traffic flows in the step at hand."""
+        here = self._state.generations.setdefault(self._rollout.stage, Arms())
+        for side in sides:
+            if not getattr(here, side):
+                self._looks_at = min(self._looks_at, now + _TICK_SECONDS)
+            here.add(side)
+
+    def _close(self, now: float) -> None:
+        """A window is over, and says what its unit scored."""
+        window = self._open.popleft()
+        phase = self._state.phases[window.phase]
+        if window.sides == _CANDIDATE and self._watch.has_waiting(phase, window.stage):
+            phase.units.add("candidate")
+        else:
+            requests = self._crowd.requests_in_window(self._draw, self._window_seconds)
+            scores = {side: self._scores(side, requests, capped=window.capped) for side in window.sides}
+            phase.count(scores, stage=window.stage, paired=len(scores) > 1)
+            self._scored += requests * len(scores)
+            self._stale = True
+        if self._watch.noticed(window.phase, self._rollout.stage):
+            self._looks_at = min(self._looks_at, now + _TICK_SECONDS)
+        if self._scored >= MOST_SCORED:
+            self._end = "undecided"
+
+    def _scores(self, side: Side, requests: int, *, capped: bool) -> dict[str, float]:
+        draw, faulty = self._draw, side == "candidate"
+        return {
+            name: metric.score(draw, requests, fault if faulty else None)
+            for name, metric, fault, learns in self._metrics
+            if capped or not learns
+        }
+
+    # --- decisions ----------------------------------------------------------------------------------------------
+
+    @property
+    def _phase(self) -> Phase:
+        return "shadow" if self._rollout.stage in self._plan.shadow_stages else "live"
+
+    def _look(self, now: float) -> None:
+        """Decide as the controller does, and as a person who is asked for nothing but to go on."""
+        now_ms = round(1000 * now)
+        rollout, _ = step(self._rollout, self._plan, self._observe(), now_ms=now_ms)
+        if rollout.state == "paused" and rollout.pause_reason == "manual":
+            rollout, _ = step(rollout, self._plan, _said("resume"), now_ms=now_ms)
+        if rollout.state == "paused" and rollout.pause_reason == "harm":
+            rollout, _ = step(rollout, self._plan, _said("abort", rollout.reason), now_ms=now_ms)
+        if rollout.state == "rolling_back":
+            rollout, _ = step(rollout, self._plan, Withdrawn(), now_ms=now_ms)
+        moved = (rollout.state, rollout.stage) != (self._rollout.state, self._rollout.stage)
+        self._stale = self._stale or moved
+        self._rollout = rollout
+        self._note_touched(now)
+        waits = rollout.state == "paused" and rollout.pause_reason != "no_data"  # which ends when somebody comes
+        if waits or rollout.state not in LIVE_STATES:
+            self._end = rollout.state
+        elif moved:
+            self._serve(now)
+        self._looks_at = now + (_TICK_SECONDS if moved else self._wait(now_ms))
+
+    def _wait(self, now_ms: int) -> float:
+        """Return the seconds until a span that the plan names is over: of the step at hand, or of all."""
+        rollout, plan = self._rollout, self._plan
+        ends = [rollout.created_at_ms + 1000 * seconds(plan.deadline)]
+        if rollout.stage >= 0:
+            ends += [rollout.stage_entered_ms + 1000 * span for span in spans(plan.steps[rollout.stage])]
+        return min([self._longest_wait, *((end - now_ms) / 1000 + 0.001 for end in ends if end > now_ms)])
+
+    def _serve(self, now: float) -> None:
+        """Let the routing that the state machine wants be in force."""
+        self._arrivals.serve(routing(self._rollout, self._plan), self._phase, now)
+        self._learning.serve(self._arrivals.on_stable + self._others, now)
+        self._comes_at = now + self._arrivals.wait()
+        met: tuple[Side, ...] = _BOTH if self._phase == "shadow" else ("control",)
+        known = [
+            (now + self._arrivals.wait_for_known("candidate"), _CANDIDATE),
+            (now + self._arrivals.wait_for_known("matched_control"), met),
+        ]
+        self._known = sorted(known, key=lambda one: -one[0])
+
+    def _observe(self) -> Observation:
+        rollout, state, phase = self._rollout, self._state, self._phase
+        if rollout.stage >= 0 and self._stale:
+            self._verdict = judge(state, self._specs, limits=self._limits, phase=phase, unit=self._plan.unit)
+            self._stale = False
+        units, here = state.phases[phase].units, state.generations.get(rollout.stage, Arms())
+        return Observation(
+            stable=rollout.stable,
+            verdict=self._verdict,
+            control_units=units.control,
+            candidate_units=units.candidate,
+            control_generations=here.control,
+            candidate_generations=here.candidate,
+            gate=gate_approval(rollout),
+            evaluation=suite_passed(rollout, self._plan),
+        )
+
+    # --- what is told -------------------------------------------------------------------------------------------
+
+    def _note_touched(self, now: float) -> None:
+        met = self._arrivals.met(now)
+        if met > self._touched[-1][1]:
+            self._touched.append((now, met))
+
+    def _result(self, now: float) -> RunResult:
+        self._note_touched(now)
+        decides = {spec.name: spec.role for spec in self._specs if not spec.dry_run}
+        live, limit = self._state.phases["live"], math.log(self._limits.promotion)
+        found = [] if self._verdict is None else self._verdict.metrics
+        return RunResult(
+            state=self._end,
+            reason=self._rollout.reason,
+            seconds=now,
+            users_touched=self._touched[-1][1],
+            touched=self._touched,
+            units=live.units.candidate,
+            scored=self._scored,
+            harmed=sorted({one.name for one in found if one.failed and one.name in decides}),
+            unproven=sorted(
+                name
+                for name, role in decides.items()
+                if role != "signal" and live.metrics[name].non_inferior.log_peak < limit
+            ),
+        )
+
+
+class _Window(msgspec.Struct, frozen=True, gc=False):
+    """A unit's window that is open."""
+
+    closes: float
+    phase: Phase
+    stage: int
+    sides: tuple[Side, ...]
+    capped: bool
+    """Whether the caps that are learned were known when it opened."""
+
+
+def _attempt(plan: RolloutPlan) -> Rollout:
+    return Rollout(
+        id="rehearsal",
+        feature="rehearsal",
+        environment="rehearsal",
+        stable="stable",
+        candidate="candidate",
+        plan=encode_plan(plan),
+        salt="",
+        state="validating",
+        created_at_ms=0,
+        created_by="rehearsal",
+        updated_at_ms=0,
+    )
+
+
+def _said(kind: CommandKind, reason: str = "") -> Command:
+    return Command(kind=kind, actor="somebody", reason=reason)
