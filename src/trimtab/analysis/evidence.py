@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from trimtab.analysis.mirrors import MirrorTally
 from trimtab.analysis.sample_ratio import LevelState
 from trimtab.stats import Moments, PairedBetting, PendingPairs, RatioScale
 
@@ -73,6 +74,8 @@ class Window(msgspec.Struct, kw_only=True):
     """Segment -> the value of this unit."""
     ids: list[str] = []
     """Generations counted, so that one delivered twice counts once."""
+    unanswered: dict[str, tuple[Side, dict[str, float]]] = {}
+    """In shadow: requests of which one side is known, by the user's generation; that side, and its scores by metric."""
 
 
 class MetricState(msgspec.Struct, kw_only=True):
@@ -205,6 +208,8 @@ class EvidenceState(msgspec.Struct, kw_only=True):
     following: Following = msgspec.field(default_factory=Following)
     levels: dict[int, LevelState] = {}
     """Sizes of the arms, by the step that set the weight."""
+    mirrors: dict[int, MirrorTally] = {}
+    """What became of the requests that were to be mirrored, by step."""
     unpaired: int = 0
     """Shadow units dropped because only one side ever answered."""
 

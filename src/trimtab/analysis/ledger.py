@@ -96,10 +96,11 @@ class Ledger:
         if window is not None:
             window.ids.append(generation.id)
             self.cohorts.note(key, generation.id)
-            sums = window.sums.setdefault(side, {})
-            for name, score in self.scoring.scores(generation, release):
-                total, count = sums.get(name, (0.0, 0))
-                sums[name] = (total + score, count + 1)
+            scores = dict(self.scoring.scores(generation, release))
+            if phase == "live":
+                _sum(window, side, scores)
+            else:
+                _pair(window, generation, side, scores)
 
     def _window(self, key: str, phase: Phase, generation: Generation, side: Side, now_ms: int) -> Window | None:
         """Return the open window this generation belongs to, opened if need be; `None` where it counts for none."""
@@ -109,7 +110,7 @@ class Ledger:
                 phase=phase,
                 stage=generation.stage,
                 opened_ms=min(generation.at_ms, now_ms),  # a clock ahead of ours must not hold a window open
-                sums={side: {}},
+                sums={side: {}} if phase == "live" else {},
             )
             self.state.windows[key] = window
             if phase == "live":
@@ -117,8 +118,9 @@ class Ledger:
             return window
         if phase == "live" and side not in window.sums:
             return None  # the unit changed arms within its window: the arm it met first counts
-        late = generation.at_ms >= window.opened_ms + self._window_ms and side in window.sums
-        if late or len(window.ids) >= MAX_PER_WINDOW or generation.id in window.ids:
+        late = generation.at_ms >= window.opened_ms + self._window_ms
+        expected = side not in window.sums if phase == "live" else _request(generation) in window.unanswered
+        if (late and not expected) or len(window.ids) >= MAX_PER_WINDOW or generation.id in window.ids:
             return None
         return window
 
@@ -167,6 +169,33 @@ class Ledger:
             specs = self.scoring.specs
             for side, by_name in means.items():
                 add_unit(self.state, window.segments, specs, by_name, side=side, stage=window.stage)
+
+
+def _sum(window: Window, side: Side, scores: Mapping[str, float]) -> None:
+    sums = window.sums.setdefault(side, {})
+    for name, score in scores.items():
+        total, count = sums.get(name, (0.0, 0))
+        sums[name] = (total + score, count + 1)
+
+
+def _request(generation: Generation) -> str:
+    """Return the user's generation that one in shadow is about: itself, or the one that it mirrors."""
+    return generation.mirrors or generation.id
+
+
+def _pair(window: Window, generation: Generation, side: Side, scores: dict[str, float]) -> None:
+    """Count a request once both sides have answered it, and of its scores those that both have.
+
+    Else the sides would be held against each other over different requests: those that were not mirrored are not like
+    the others (dearer, with tools, in the busiest minutes).
+    """
+    request = _request(generation)
+    other = window.unanswered.pop(request, None)
+    if other is None or other[0] == side:
+        window.unanswered[request] = (side, scores)
+        return
+    _sum(window, other[0], {name: score for name, score in other[1].items() if name in scores})
+    _sum(window, side, {name: score for name, score in scores.items() if name in other[1]})
 
 
 def margins_of(specs: Sequence[MetricSpec]) -> dict[str, float]:

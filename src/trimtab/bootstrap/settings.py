@@ -70,6 +70,8 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     breaker: BreakerPolicy = BreakerPolicy()
     limits: dict[str, TeamLimit] = {}
     """By team; `*` stands for every team that is not named."""
+    shadow_limits: dict[str, TeamLimit] = {}
+    """What mirrored requests may use, by the team that owns the feature; `*` as in `limits`."""
 
 
 class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -268,8 +269,15 @@ class ModelCall(RecordedCall):
         self._exchange.respond(500, error_body(told, self.format), self._headers(JSON_CONTENT))
 
     def _mirror(self) -> None:
-        forwarded = forwarded_headers(self._exchange.request.headers)
+        """Leave a copy for the candidate to the loop's next turn: by then the user's answer is with the kernel."""
+        request = self._exchange.request
         shadow = ShadowCall(
-            self._context, self._decision, self.caller, self.format, forwarded=forwarded, primary=self.record.id
+            self._context,
+            self._decision,
+            self.caller,
+            self.format,
+            forwarded=forwarded_headers(request.headers),
+            primary=self.record.id,
+            size=len(request.body),
         )
-        self._context.mirrors.submit(shadow)
+        asyncio.get_running_loop().call_soon(self._context.mirrors.submit, shadow)

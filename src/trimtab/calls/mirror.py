@@ -14,6 +14,9 @@ __all__ = ["Mirror", "MirrorQueue"]
 class Mirror(Protocol):
     """One copy of a request."""
 
+    size: int
+    """Bytes of the request that it holds on to."""
+
     def start(self, done: Callable[[], None]) -> None:
         """Send it; `done` is called once, when its answer or failure is recorded."""
         ...
@@ -22,14 +25,20 @@ class Mirror(Protocol):
         """Give it up; `done` is still called."""
         ...
 
+    def drop(self, code: str) -> None:
+        """Note, as an event with this error code, that it was never sent."""
+        ...
+
 
 class MirrorQueue:
-    """Runs a bounded number of mirrors at once, keeps a bounded number waiting, drops and counts the rest."""
+    """Runs a bounded number of mirrors at once, keeps a bounded number and size waiting, drops and counts the rest."""
 
-    def __init__(self, *, concurrency: int, waiting: int) -> None:
+    def __init__(self, *, concurrency: int, waiting: int, waiting_bytes: int = 64 * 1024 * 1024) -> None:
         self._concurrency = concurrency
         self._limit = waiting
+        self._limit_bytes = waiting_bytes
         self._waiting: deque[Mirror] = deque()
+        self._waiting_bytes = 0
         self._active: set[Mirror] = set()
         self.sent = 0
         self.dropped = 0
@@ -40,18 +49,23 @@ class MirrorQueue:
         return len(self._active) + len(self._waiting)
 
     def submit(self, mirror: Mirror) -> None:
-        """Take a mirror, or drop it where too many wait."""
+        """Take a mirror, or drop it (`mirror_overloaded`) where too many, or too large ones, wait."""
         if len(self._active) < self._concurrency:
             self._start(mirror)
-        elif len(self._waiting) < self._limit:
+        elif len(self._waiting) < self._limit and self._waiting_bytes + mirror.size <= self._limit_bytes:
             self._waiting.append(mirror)
+            self._waiting_bytes += mirror.size
         else:
             self.dropped += 1
+            mirror.drop("mirror_overloaded")
 
     def abandon(self) -> None:
-        """Give up whatever has not been answered (the process ends)."""
+        """Give up whatever has not been answered (the process ends): all of it is recorded as `mirror_abandoned`."""
         self.dropped += len(self._waiting)
-        self._waiting.clear()
+        waiting, self._waiting = self._waiting, deque()
+        self._waiting_bytes = 0
+        for mirror in waiting:
+            mirror.drop("mirror_abandoned")
         for mirror in tuple(self._active):
             mirror.cancel()
 
@@ -63,4 +77,6 @@ class MirrorQueue:
     def _done(self, mirror: Mirror) -> None:
         self._active.discard(mirror)
         if self._waiting and len(self._active) < self._concurrency:
-            self._start(self._waiting.popleft())
+            following = self._waiting.popleft()
+            self._waiting_bytes -= following.size
+            self._start(following)

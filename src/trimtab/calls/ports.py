@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from trimtab.providers.http import Request
     from trimtab.providers.resilience import Guards
     from trimtab.serving.runtime import DataPlane
+    from trimtab.serving.shadow_budget import ShadowBudgets
 
 __all__ = ["CallContext", "CallLimits", "CallerPort"]
 
@@ -41,6 +42,7 @@ class CallContext(Protocol):
     plans: Plans
     guards: Guards
     mirrors: MirrorQueue
+    shadow_budgets: ShadowBudgets
     clock: Clock
 
 

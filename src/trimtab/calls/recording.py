@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from trimtab.serving.generation import Answer, GenerationRecord
     from trimtab.serving.limits import TeamMeter
     from trimtab.serving.runtime import DataPlane
+    from trimtab.serving.shadow_budget import ShadowTicket
     from trimtab.serving.snapshot import Price
 
 __all__ = ["AnsweredBy", "RecordedCall"]
@@ -45,8 +46,8 @@ class RecordedCall:
         self.team = team
         self.messages: list[dict[str, Any]] = []
         """The prompt as it was sent; empty until it was rendered."""
-        self.budget: TeamMeter | None = None
-        """Whose limits the call was admitted under; it is given back with its cost when the event is written."""
+        self.budget: TeamMeter | ShadowTicket | None = None
+        """Under what the call was admitted; it is given back with its cost when the event is written."""
         self.answered_by: AnsweredBy | None = None
         """`None` for the release's own model, at the first request."""
 

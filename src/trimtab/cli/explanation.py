@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from trimtab.control.examples import Examples
+    from trimtab.control.reports import MirrorReport
     from trimtab.control.rollout_reports import MetricStatus, RolloutReport
     from trimtab.control.shortlist import Example
 
-__all__ = ["told"]
+__all__ = ["mirrored", "told"]
 
 _MARKS = {"done": "x", "now": ">", "failed": "!", "next": " "}
 _WIDTH = 100
@@ -24,6 +25,12 @@ _WIDTH = 100
 def told(report: RolloutReport, *, now_ms: int) -> str:
     """Return the whole explanation."""
     return "\n".join(_lines(report, now_ms))
+
+
+def mirrored(mirrors: MirrorReport) -> str:
+    """Return what became of mirrored requests, in one line."""
+    spent = f"${mirrors.cost_usd:,.2f}"
+    return f"{mirrors.words} {spent}" if mirrors.words else f"all {mirrors.answered:,} answered, {spent}"
 
 
 def _lines(report: RolloutReport, now_ms: int) -> Iterator[str]:
@@ -47,6 +54,8 @@ def _lines(report: RolloutReport, now_ms: int) -> Iterator[str]:
     for words in report.words:
         if words not in report.paragraph:
             yield f"\n{words}"
+    if report.mirrors is not None:
+        yield f"\nmirrored: {mirrored(report.mirrors)}"
     for change in report.changes:
         yield f"\nchanged: {change.path}: {change.summary}"
     yield from _correspondence(report, now_ms)

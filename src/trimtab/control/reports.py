@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import msgspec
 
+from trimtab.analysis.mirrors import MirrorTally, mirrors_words
 from trimtab.events import Feedback, Generation, Score
 
-__all__ = ["FeatureRunning", "ProcessRunning", "RolloutRunning", "RunningReport", "SeenRelease", "TraceReport"]
+__all__ = [
+    "FeatureRunning",
+    "MirrorReport",
+    "ProcessRunning",
+    "RolloutRunning",
+    "RunningReport",
+    "SeenRelease",
+    "TraceReport",
+]
 
 
 class SeenRelease(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,6 +32,32 @@ class SeenRelease(msgspec.Struct, frozen=True, kw_only=True):
     """Requests per process id."""
 
 
+class MirrorReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of requests that were to be mirrored."""
+
+    answered: int
+    failed: dict[str, int]
+    """By error code: the candidate was asked and did not answer."""
+    missed: dict[str, int]
+    """By error code: the candidate was not asked, or not to the end."""
+    cost_usd: float
+    words: str
+    """The same in words; empty where all were answered."""
+
+    @classmethod
+    def of(cls, tally: MirrorTally) -> MirrorReport | None:
+        """Return a tally as a report; `None` where nothing was to be mirrored."""
+        if not tally.total:
+            return None
+        return cls(
+            answered=tally.answered,
+            failed=tally.failed,
+            missed=tally.missed,
+            cost_usd=tally.cost_usd,
+            words=mirrors_words(tally),
+        )
+
+
 class RolloutRunning(msgspec.Struct, frozen=True, kw_only=True):
     """The rollout a snapshot declares."""
 
@@ -36,6 +71,8 @@ class RolloutRunning(msgspec.Struct, frozen=True, kw_only=True):
     shadow: float
     withdrawn_by: list[str] = []
     """Ids of the processes that took the candidate out of service by themselves: they serve stable."""
+    mirrors: MirrorReport | None = None
+    """Of all its shadow steps, by the processes that still report; `null` where nothing was to be mirrored."""
 
 
 class FeatureRunning(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from trimtab.analysis.evidence import EvidenceState, decode_evidence
+from trimtab.analysis.mirrors import MirrorTally
 from trimtab.analysis.verdict import Verdict
 from trimtab.artifacts.change import Change
 from trimtab.artifacts.diff import diff_releases
 from trimtab.control.examples import Examples
+from trimtab.control.reports import MirrorReport
 from trimtab.control.rollout_words import Cause, Story, blamed, cause_of, paragraph
 from trimtab.core.ids import short_digest
 from trimtab.releases.eval_result import EvalResult
@@ -134,6 +136,8 @@ class RolloutReport(msgspec.Struct, frozen=True, kw_only=True):
     """What the gate said last at which it waits."""
     messages: list[MessageReport] = []
     """Who was told of it, oldest first; messages that wait no more are forgotten after 30 days."""
+    mirrors: MirrorReport | None = None
+    """What became of the requests that its shadow steps were to mirror; `null` where there were none."""
     examples: Examples | None = None
     """Generations that show it; `null` where they were not asked for."""
 
@@ -172,6 +176,7 @@ def rollout_report(tx: ControlTransaction, rollout: Rollout) -> RolloutReport:
             SuiteStatus(suite=suite, result=tx.latest_eval_result(rollout.candidate, suite))
             for suite in dict.fromkeys(step.offline_eval.suite for step in plan.steps if step.offline_eval)
         ],
+        mirrors=MirrorReport.of(MirrorTally.of(evidence.mirrors.values())) if evidence is not None else None,
         gate=_gate(tx, rollout),
         messages=[_message(message) for message in tx.messages(rollout.id)],
     )

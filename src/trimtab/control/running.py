@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from trimtab.control.reports import FeatureRunning, ProcessRunning, RolloutRunning, RunningReport, SeenRelease
+from trimtab.analysis.mirrors import MirrorTally
+from trimtab.control.reports import (
+    FeatureRunning,
+    MirrorReport,
+    ProcessRunning,
+    RolloutRunning,
+    RunningReport,
+    SeenRelease,
+)
 from trimtab.core.errors import NotFoundError
 from trimtab.serving.process_status import read_processes, stale_reason
 from trimtab.serving.snapshot import Snapshot
@@ -89,9 +97,17 @@ def _feature(snapshot: Snapshot, route: Route, statuses: Sequence[ProcessStatus]
             control_weight=rollout.control_weight,
             shadow=rollout.shadow,
             withdrawn_by=sorted(status.process for status in statuses if rollout.id in status.withdrawn),
+            mirrors=MirrorReport.of(_mirrors(rollout.id, statuses)),
         ),
         seen=_seen(route.feature, statuses, since_ms),
     )
+
+
+def _mirrors(rollout: str, statuses: Sequence[ProcessStatus]) -> MirrorTally:
+    tally = MirrorTally()
+    for count in (one for status in statuses for one in status.mirrors if one.rollout == rollout):
+        tally.add(count.status, count.code, requests=count.requests, cost_usd=count.cost_usd)
+    return tally
 
 
 def _seen(feature: str, statuses: Sequence[ProcessStatus], since_ms: int) -> list[SeenRelease]:

@@ -20,6 +20,7 @@ from trimtab.gateway.start import start_call
 from trimtab.providers.http.message import JSON_CONTENT
 from trimtab.providers.resilience import Guards
 from trimtab.serving.limits import TeamLimits
+from trimtab.serving.shadow_budget import ShadowBudgets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,6 +54,7 @@ class GatewayApplication:
         self.clock: Clock = plane.clock
         self.limits = TeamLimits(config.limits, plane.directory.usage)
         self.mirrors = MirrorQueue(concurrency=config.mirror_concurrency, waiting=config.mirror_queue)
+        self.shadow_budgets = ShadowBudgets(plane.directory.usage, config.shadow_limits)
         self.draining = False
         self._admission = Admission(plane, always_key=not may_be_open(config), trust_network=config.trust_network)
         self.admit: Callable[[Request], Refusal | None] = self._admission.judge
@@ -88,7 +90,7 @@ class GatewayApplication:
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
             case b"/healthz":
-                told = health(self.plane, self.mirrors, self.guards, self.limits) if self._tells(exchange) else {}
+                told = health(self) if self._tells(exchange) else {}
                 answer_health(exchange, told)
             case b"/readyz":
                 told = condition(self.plane, self.mirrors) if self._tells(exchange) else {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote
 
 import msgspec
@@ -13,17 +13,28 @@ from trimtab.core.errors import NotFoundError
 from trimtab.gateway.admission import MODEL_PATH
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from trimtab.calls.mirror import MirrorQueue
     from trimtab.providers.http import Exchange
     from trimtab.providers.resilience import Guards
-    from trimtab.serving.limits import TeamLimits
+    from trimtab.serving.limits import TeamLimits, TeamMeter
     from trimtab.serving.runtime import DataPlane
+    from trimtab.serving.shadow_budget import ShadowBudgets
 
 __all__ = ["answer_health", "answer_models", "answer_ready", "condition", "health"]
 
 _SECONDS = 1e-9
+
+
+class _Application(Protocol):
+    """What a process's calls share."""
+
+    plane: DataPlane
+    mirrors: MirrorQueue
+    guards: Guards
+    limits: TeamLimits
+    shadow_budgets: ShadowBudgets
 
 
 def answer_models(exchange: Exchange, plane: DataPlane) -> None:
@@ -56,11 +67,20 @@ def answer_ready(exchange: Exchange, plane: DataPlane, told: Mapping[str, Any], 
     exchange.respond(code, msgspec.json.encode({"status": status, **told}))
 
 
-def health(plane: DataPlane, mirrors: MirrorQueue, guards: Guards, limits: TeamLimits) -> dict[str, Any]:
+def health(application: _Application) -> dict[str, Any]:
     """Return how well the process, the models and the teams fare."""
+    plane = application.plane
     now_ms = plane.clock.now_ms()
-    used = [{"team": m.team, "spent_usd_today": m.spent_usd(now_ms), "problem": m.problem} for m in limits.meters]
-    return {**condition(plane, mirrors), "models": _models_health(plane, guards), "limits": used}
+    return {
+        **condition(plane, application.mirrors),
+        "models": _models_health(plane, application.guards),
+        "limits": _used(application.limits.meters, now_ms),
+        "shadow_limits": _used(application.shadow_budgets.meters, now_ms),
+    }
+
+
+def _used(meters: Sequence[TeamMeter], now_ms: int) -> list[dict[str, Any]]:
+    return [{"team": m.team, "spent_usd_today": m.spent_usd(now_ms), "problem": m.problem} for m in meters]
 
 
 def condition(plane: DataPlane, mirrors: MirrorQueue) -> dict[str, Any]:

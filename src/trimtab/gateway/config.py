@@ -48,6 +48,8 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Share the port with other gateway processes on this machine."""
     limits: dict[str, TeamLimit] = {}
     """By team; `*` stands for every team that is not named."""
+    shadow_limits: dict[str, TeamLimit] = {}
+    """The same for mirrored requests, by the team that owns the feature."""
     retry: RetryPolicy = RetryPolicy()
     breaker: BreakerPolicy = BreakerPolicy()
 

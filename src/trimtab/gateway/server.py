@@ -80,6 +80,7 @@ class Gateway:
         """Show the other processes that this one's requests in flight are still being answered."""
         for meter in self.application.limits.meters:
             meter.tick(self._plane.clock.now_ms())
+        self.application.shadow_budgets.tick(self._plane.clock.now_ms())
         self._ticker = asyncio.get_running_loop().call_later(_TICK_SECONDS, self._tick)
 
     async def stop(self) -> int:
@@ -97,6 +98,7 @@ class Gateway:
         if self._ticker is not None:
             self._ticker.cancel()
         self.application.limits.close()
+        self.application.shadow_budgets.close()
         await self._upstreams.close()
         await asyncio.get_running_loop().run_in_executor(None, self._plane.flush)
         return cut

@@ -37,13 +37,22 @@ def _in_time(rollout: Rollout, plan: RolloutPlan, seen: Observation, now_ms: int
     if elapsed < minimum:
         return rollout, []
     if not has_traffic(plan, rollout.stage, seen):
-        return _without_data(rollout, plan, now_ms, overdue=maximum is None or elapsed >= maximum)
+        return _without_data(rollout, plan, seen, now_ms, overdue=maximum is None or elapsed >= maximum)
     if _has_units(plan, rollout.stage, seen) and _is_proven(current, seen):
         return enter(rollout, plan, rollout.stage + 1, now_ms, reason=_why_done(current, seen))
-    if maximum is not None and elapsed >= maximum:
-        why = "" if seen.verdict is None else f": {seen.verdict.reason}"
-        return pause(rollout, now_ms, "inconclusive", f"the analysis did not decide in {maximum:g} s{why}")
-    return rollout, []
+    why = _why_stuck(current, seen, overdue=maximum is not None and elapsed >= maximum)
+    return pause(rollout, now_ms, "inconclusive", why) if why else (rollout, [])
+
+
+def _why_stuck(current: Step, seen: Observation, *, overdue: bool) -> str:
+    """Return why waiting brings nothing more; empty while it may."""
+    if current.shadow is not None and seen.mirrors_stopped:
+        units = f"{seen.candidate_units:,} units were answered by both, too few to go on"
+        return f"the money for mirrored requests is spent: {units}. {seen.mirrors}"
+    if not overdue or current.analysis is None:
+        return ""
+    said = "" if seen.verdict is None else f": {seen.verdict.reason}"
+    return f"the analysis did not decide in {seconds(current.analysis.max_duration):g} s{said}"
 
 
 def _times(current: Step) -> tuple[float, float | None]:
@@ -78,14 +87,16 @@ def _why_done(current: Step, seen: Observation) -> str:
     done = f"{current.text}: done with {seen.candidate_units:,} candidate and {seen.control_units:,} control units"
     if current.analysis is not None and seen.verdict is not None:
         return f"{done}; {seen.verdict.reason}"
-    return done
+    return f"{done}. {seen.mirrors}" if current.shadow is not None and seen.mirrors else done
 
 
-def _without_data(rollout: Rollout, plan: RolloutPlan, now_ms: int, *, overdue: bool) -> Change:
+def _without_data(rollout: Rollout, plan: RolloutPlan, seen: Observation, now_ms: int, *, overdue: bool) -> Change:
     timed = plan.steps[rollout.stage].pause
     if not overdue or (timed is not None and timed.duration is None):
         return rollout, []
     reason = f"nobody met both arms during `{plan.steps[rollout.stage].text}`"
+    if seen.mirrors:
+        reason = f"{reason}. {seen.mirrors}"
     if plan.on_no_data == "rollback":
         return move(rollout, "rolling_back", now_ms, reason=reason)
     if plan.on_no_data == "warn":
@@ -108,7 +119,7 @@ def _at_gate(rollout: Rollout, plan: RolloutPlan, seen: Observation, now_ms: int
         return _gate_failed(rollout, plan, now_ms, f"the gate refused: {answer.reason}")
     if answer is not None and answer.status == "approved":
         if weight_at(plan, rollout.stage) > 0 and not has_traffic(plan, rollout.stage, seen):
-            return _without_data(rollout, plan, now_ms, overdue=overdue)
+            return _without_data(rollout, plan, seen, now_ms, overdue=overdue)
         reason = "the gate approved" + (f": {answer.reason}" if answer.reason else "")
         return enter(rollout, plan, rollout.stage + 1, now_ms, reason=reason)
     if overdue:

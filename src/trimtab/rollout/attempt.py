@@ -9,6 +9,7 @@ import msgspec
 
 from trimtab.analysis.evidence import Arms, EvidenceState, decode_evidence, encode_evidence
 from trimtab.analysis.ledger import Ledger, margins_of
+from trimtab.analysis.mirrors import MirrorTally, mirrors_stopped, mirrors_words
 from trimtab.analysis.sample_ratio import ripen, weigh_ratio
 from trimtab.analysis.segments import weigh_segments
 from trimtab.analysis.verdict import Limits, judge
@@ -70,6 +71,8 @@ class Attempt:
 
     def fold(self, generation: Generation, *, now_ms: int) -> None:
         """Take one generation into the evidence."""
+        if generation.arm == "shadow":
+            self.ledger.state.mirrors.setdefault(generation.stage, MirrorTally()).count(generation)
         self.ledger.add(generation, self._releases.get(generation.release), now_ms=now_ms)
         self.dirty = True
 
@@ -104,6 +107,7 @@ class Attempt:
         phase: Phase = "shadow" if rollout.stage in self.plan.shadow_stages else "live"
         units = state.phases[phase].units
         here = state.generations.get(rollout.stage, Arms())
+        mirrors = state.mirrors.get(rollout.stage, MirrorTally())
         verdict = None
         ratios = weigh_ratio(state.levels, self._splits, limit=self._ratio_limit, unit=self.plan.unit)
         if rollout.stage >= 0 and not self.problem:
@@ -112,6 +116,9 @@ class Attempt:
             reason = verdict.reason
             if verdict.status == "failed" and found and found[0].harmed:
                 reason += f" Hurt most: {found[0].words}"
+            lost = mirrors_words(mirrors, notable=True) if phase == "shadow" else ""
+            if lost:
+                reason = f"{reason.removesuffix('.')}. {lost}"
             verdict = msgspec.structs.replace(verdict, reason=reason, segments=found, ratios=ratios)
         return Observation(
             stable=stable,
@@ -125,6 +132,8 @@ class Attempt:
             withdrawn=self._withdrawn,
             gate=gate,
             evaluation=evaluation,
+            mirrors=mirrors_words(mirrors),
+            mirrors_stopped=mirrors_stopped(mirrors),
         )
 
     def take_results(self) -> list[ScorerResult]:

@@ -54,6 +54,10 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     """What the suite of the step at hand said last of the candidate, where the step waits for one."""
     problem: str = ""
     """Why nothing can be measured (a scorer that does not load, a release that is gone): no start, or a pause."""
+    mirrors: str = ""
+    """What became of the requests to be mirrored in the step at hand, in words; empty where all were answered."""
+    mirrors_stopped: bool = False
+    """Whether money is why no more are mirrored."""
     withdrawn: str = ""
     """Why a data-plane process took the candidate out of service by itself; empty where none did."""
 

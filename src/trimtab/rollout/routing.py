@@ -42,4 +42,6 @@ def routing(rollout: Rollout, plan: RolloutPlan) -> RolloutRoute | None:
         bands=rollout.bands,
         fallback=plan.fallback,
         shadow=0.0 if current.shadow is None else current.shadow.traffic / 100,
+        shadow_budget_usd=None if current.shadow is None else current.shadow.budget_usd,
+        shadow_hosted_tools=[] if current.shadow is None else current.shadow.hosted_tools,
     )

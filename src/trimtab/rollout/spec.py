@@ -169,6 +169,7 @@ def default_plan() -> RolloutPlan:
 
 _FIRST_KEYS = frozenset({"unit", "window", "alpha", "min_units", "on_no_data", "deadline", "metrics", "steps"})
 _FIRST_METRIC_KEYS = frozenset({"name", "role", "margin", "cap", "scorer", "direction"})
+_FIRST_SHADOW_KEYS = frozenset({"traffic", "duration", "min_units"})
 
 
 def encode_plan(plan: RolloutPlan) -> bytes:
@@ -180,6 +181,9 @@ def encode_plan(plan: RolloutPlan) -> bytes:
     written = _written(plan, _FIRST_KEYS)
     metrics = [msgspec.structs.replace(metric, margin=metric.allowance) for metric in plan.metrics]
     written["metrics"] = [_written(metric, _FIRST_METRIC_KEYS) for metric in metrics]
+    for step, plain in zip(plan.steps, written["steps"], strict=True):
+        if step.shadow is not None:
+            plain["shadow"] = _written(step.shadow, _FIRST_SHADOW_KEYS)
     return canonical_json(written)
 
 

@@ -33,6 +33,7 @@ __all__ = [
 URL_PATTERN = r"^https?://[\x21-\x7e]+$"
 ENVIRONMENT_NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]{0,127}$"
 EnvironmentName = Annotated[str, msgspec.Meta(pattern=ENVIRONMENT_NAME_PATTERN)]
+ToolKind = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,47}$")]
 Percent = Annotated[float, msgspec.Meta(gt=0, le=100)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 
@@ -57,6 +58,10 @@ class ShadowStep(PlanPart, frozen=True, kw_only=True):
     duration: Duration
     min_units: Count | None = None
     """Units answered by both, at least, before the step may end."""
+    budget_usd: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    """What the mirrored requests of the step may cost, on each machine; then no more are sent."""
+    hosted_tools: Annotated[list[ToolKind], msgspec.Meta(max_length=50)] = []
+    """Kinds of tools that run at the provider, free of side effects. Requests with any other are not mirrored."""
 
     @property
     def text(self) -> str:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from trimtab.core.errors import InputError, TrimtabError
+from trimtab.providers.mirrorable import obstacle
 from trimtab.providers.openai import Answer
 from trimtab.sdk.failure import Failure, failure_of
-from trimtab.sdk.request import CallOptions, given_arguments, take_options
+from trimtab.sdk.request import CallOptions, given_arguments, mirrored_arguments, take_options
 from trimtab.sdk.stamp import Served, served_by
 from trimtab.serving.generation import begin, begin_mirror
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from trimtab.sdk.request import ModelRequest
     from trimtab.sdk.wire import StreamReader, Wire
     from trimtab.serving.runtime import DataPlane, Decision
+    from trimtab.serving.shadow_budget import ShadowBudgets, ShadowTicket
 
 __all__ = ["FeatureCall", "FeatureCalls"]
 
@@ -30,6 +32,7 @@ _RAW_RESPONSE_HEADER = "x-stainless-raw-response"
 _OK = 200
 _MALFORMED = (AttributeError, TypeError, ValueError, LookupError, msgspec.ValidationError)
 """What reading an answer raises that has not the shape its API promises: the clients check nothing of it."""
+_MICRO = 1_000_000
 
 
 class FeatureCalls:
@@ -118,6 +121,7 @@ class FeatureCall:
         self._reader: StreamReader | None = None
         self._once = threading.Lock()
         self._recorded = False
+        self._ticket: ShadowTicket | None = None
 
     @property
     def served(self) -> Served:
@@ -140,6 +144,25 @@ class FeatureCall:
         if self.streams:
             self._reader = self.calls.wire.reader(steps=self._steps, usage_is_ours=request.usage_is_ours)
         return dict(request.arguments)
+
+    def mirrored(self, budgets: ShadowBudgets) -> dict[str, Any] | None:
+        """Return a mirror's arguments; `None` where it may not be sent, as is then on record. Raises as `request`."""
+        decision = self._decision
+        route = decision.served.route if decision.served is not None else None
+        if route is not None:
+            ticket = budgets.admit(route, decision.mirror_price, self._plane.clock.now_ms())
+            if isinstance(ticket, str):
+                self.abandoned(ticket)
+                return None
+            self._ticket = ticket
+        arguments = self.request()
+        rollout = None if route is None else route.rollout
+        sent = {**arguments, **(arguments.get("extra_body") or {})}
+        blocked = obstacle(sent, [] if rollout is None else rollout.shadow_hosted_tools)
+        if blocked:
+            self.abandoned(blocked)
+            return None
+        return mirrored_arguments(arguments)
 
     def answered(self, response: Any) -> Any:  # noqa: ANN401 - the client's own response
         """Adapt, record and stamp a whole response, and return it."""
@@ -241,6 +264,8 @@ class FeatureCall:
             trace=self._options.trace,
         )
         self._plane.record(event)
+        if self._ticket is not None:
+            self._ticket.release(round(event.cost_usd * _MICRO))
         if self._decision.mirror is not None and not self._mirrors and status != "aborted":
             self.calls.mirror(self)
 

@@ -282,7 +282,7 @@ class Trimtab:
         process = self._process
 
         def mirror(call: FeatureCall) -> None:
-            mirror_call(call, process.mirrors())
+            mirror_call(call, process.mirrors(), process.shadow_budgets())
 
         return lambda create: FeatureCalls(create, wire=wire, plane=process.plane, mirror=mirror)
 

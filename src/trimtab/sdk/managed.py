@@ -22,6 +22,7 @@ from trimtab.sdk.managed_answer import ChatAnswer
 from trimtab.sdk.managed_port import StreamPort, WholePort
 from trimtab.sdk.request import checked_attributes, checked_variables, plain, plain_items
 from trimtab.sdk.stamp import served_by
+from trimtab.serving.shadow_budget import ShadowBudgets
 
 if TYPE_CHECKING:
     import ssl
@@ -82,6 +83,7 @@ class AsyncCalls:
         self.guards = Guards(self.config.retry, self.config.breaker, random.random, log_circuit)
         self.plans = Plans(self._upstreams, self.guards, self.clock)
         self.mirrors = MirrorQueue(concurrency=_MIRRORS_AT_ONCE, waiting=_MIRRORS_WAITING)
+        self.shadow_budgets = ShadowBudgets(plane.directory.usage)
 
     async def __aenter__(self) -> Self:
         return self
@@ -164,6 +166,7 @@ class AsyncCalls:
                 while self.mirrors.pending:  # noqa: ASYNC110 - bounded
                     await asyncio.sleep(_POLL_SECONDS)
         self.mirrors.abandon()
+        self.shadow_budgets.close()
         await self._upstreams.close()
 
     def _understand(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from trimtab.core.errors import StorageError
 from trimtab.sdk.mirror import Mirrors
 from trimtab.serving.runtime import DataPlane
+from trimtab.serving.shadow_budget import ShadowBudgets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,6 +46,7 @@ class ProcessPlane:
         self._closed = False
         self._lock = threading.Lock()
         self._mirrors = Mirrors()
+        self._budgets: ShadowBudgets | None = None
         self._blocking: BlockingCalls | None = None
         self.current: DataPlane | None = self._open()
         """The data plane, where it is open in this process: what `plane` returns, without asking."""
@@ -65,6 +67,13 @@ class ProcessPlane:
     def mirrors(self) -> Mirrors:
         """Return the mirrors of the running process."""
         return self._mirrors
+
+    def shadow_budgets(self) -> ShadowBudgets:
+        """Return what mirrored requests of the running process may cost."""
+        with self._lock:
+            if self._budgets is None:
+                self._budgets = ShadowBudgets(self._directory.usage)
+            return self._budgets
 
     def blocking(self, make: Callable[[], AsyncCalls]) -> BlockingCalls:
         """Return the background loop of the running process; `make` is called on it, the first time."""
@@ -88,12 +97,15 @@ class ProcessPlane:
             blocking.close()
         if plane is not None:
             self._mirrors.close(_DRAIN_SECONDS)
+            if self._budgets is not None:
+                self._budgets.close()
             plane.close()
 
     def after_fork(self) -> None:
         """Forget what belongs to the parent: its threads are not here, and its locks may be held for ever."""
         self._lock = threading.Lock()
         self._mirrors = Mirrors()
+        self._budgets = None
         self._blocking = None
         self.current = None
 

@@ -11,6 +11,7 @@ import msgspec
 
 from trimtab.core.errors import InputError
 from trimtab.events import read_attributes
+from trimtab.providers.mirrorable import harmless
 
 __all__ = [
     "CallOptions",
@@ -20,12 +21,14 @@ __all__ = [
     "checked_attributes",
     "checked_variables",
     "given_arguments",
+    "mirrored_arguments",
     "plain",
     "plain_items",
     "take_options",
     "uncarried",
 ]
 
+_IDEMPOTENCY = "idempotency-key"
 _NOT_GIVEN = frozenset({"NotGiven", "Omit"})
 _CLIENT_ONLY = ("extra_headers", "extra_query", "timeout")
 """Arguments about the HTTP call: never part of the body."""
@@ -55,6 +58,17 @@ class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The prompt as it is sent, system messages first, for the record."""
     usage_is_ours: bool = False
     """Whether the usage chunk at the end of a stream was asked for by Trimtab and not by the caller."""
+
+
+def mirrored_arguments(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a mirror: nothing of it is stored, and no key of the user's makes it the same request."""
+    mirrored = harmless(arguments, stores_by_default=False)
+    headers = mirrored.get("extra_headers") or {}
+    kept = {name: value for name, value in headers.items() if name.lower() != _IDEMPOTENCY}
+    if len(kept) < len(headers):
+        mirrored = {**mirrored, "extra_headers": kept}
+    body = mirrored.get("extra_body")
+    return mirrored if not body else {**mirrored, "extra_body": harmless(dict(body), stores_by_default=False)}
 
 
 def given_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:

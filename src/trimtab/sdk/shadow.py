@@ -10,21 +10,27 @@ from trimtab.sdk.recorded_stream import AsyncRecordedStream, RecordedStream
 if TYPE_CHECKING:
     from trimtab.sdk.call import FeatureCall
     from trimtab.sdk.mirror import Mirrors
+    from trimtab.serving.shadow_budget import ShadowBudgets
 
 __all__ = ["ShadowJob", "mirror_call"]
 
 
-def mirror_call(primary: FeatureCall, mirrors: Mirrors) -> None:
+def mirror_call(primary: FeatureCall, mirrors: Mirrors, budgets: ShadowBudgets) -> None:
     """Send a copy of a request to the candidate, now that the user is answered."""
     submit = mirrors.submit_async if primary.calls.is_async else mirrors.submit
-    submit(ShadowJob(primary))
+    submit(ShadowJob(primary, budgets))
 
 
 class ShadowJob:
-    """One mirrored request through the same client. Its failures are in the journal, nowhere else."""
+    """One mirrored request through the same client. Its failures are in the journal, nowhere else.
 
-    def __init__(self, primary: FeatureCall) -> None:
+    What the candidate asks tools for is recorded and goes no further: the application that would run them never sees
+    the answer.
+    """
+
+    def __init__(self, primary: FeatureCall, budgets: ShadowBudgets) -> None:
         self._primary = primary
+        self._budgets = budgets
         self._call: FeatureCall | None = None
         self._lock = threading.Lock()
 
@@ -32,7 +38,10 @@ class ShadowJob:
         """Call the provider and record, in a thread of the pool."""
         call = self._started()
         try:
-            response = self._primary.calls.create(**call.request())
+            request = call.mirrored(self._budgets)
+            if request is None:
+                return
+            response = self._primary.calls.create(**request)
             if call.streams:
                 for _ in RecordedStream(response, call):
                     pass
@@ -45,7 +54,10 @@ class ShadowJob:
         """Call the provider and record, in the caller's event loop."""
         call = self._started()
         try:
-            response = await self._primary.calls.create(**call.request())
+            request = call.mirrored(self._budgets)
+            if request is None:
+                return
+            response = await self._primary.calls.create(**request)
             if call.streams:
                 async for _ in AsyncRecordedStream(response, call):
                     pass

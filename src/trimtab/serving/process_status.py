@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from trimtab.core.errors import StorageError
+from trimtab.serving.mirror_counter import MirrorCount
 from trimtab.serving.snapshot_file import write_atomically
 
 if TYPE_CHECKING:
@@ -68,6 +69,8 @@ class ProcessStatus(msgspec.Struct, frozen=True, kw_only=True):
     traffic: list[TrafficCount] = []
     withdrawn: list[str] = []
     """Rollout attempts whose candidate it took out of service by itself."""
+    mirrors: list[MirrorCount] = []
+    """What became of the requests that it was to mirror."""
 
 
 def stale_reason(status: ProcessStatus, *, declared_revision: int, published_ms: int, now_ms: int) -> str:

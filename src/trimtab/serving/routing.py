@@ -26,6 +26,8 @@ class Served(msgspec.Struct, frozen=True, eq=False, gc=False):
     price: Price | None = None
     mirror: PreparedRelease | None = None
     mirror_price: Price | None = None
+    route: Route | None = None
+    """By whose rules it is mirrored; `None` where it is not."""
 
 
 class Decision(msgspec.Struct, frozen=True, gc=False):
@@ -118,7 +120,7 @@ class RoutingTable:
         if rollout is not None:
             candidate = (self._releases[rollout.candidate], snapshot.prices.get(rollout.candidate))
             served["candidate", False] = Served(*candidate)
-            served["matched_control", True] = Served(*stable, *candidate)
+            served["matched_control", True] = Served(*stable, *candidate, route)
         return _ReadyRoute(
             route,
             snapshot.environment,

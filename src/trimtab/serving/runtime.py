@@ -14,6 +14,7 @@ from trimtab.events import Exposure, Generation, encode_event
 from trimtab.events.model import subject_time_ms
 from trimtab.serving.exposures import Exposures, exposure_of
 from trimtab.serving.journal import JournalWriter
+from trimtab.serving.mirror_counter import MirrorCounter
 from trimtab.serving.plain_recorder import PlainRecorder
 from trimtab.serving.process_status import StatusFile, TrafficCounter, this_process
 from trimtab.serving.recordable import UNENCODABLE, encode_bare, reads_back
@@ -84,6 +85,7 @@ class DataPlane:
         """
         self._journal = JournalWriter(directory.journals / self.process_id, before_flush=self._soon.make_some)
         self._traffic = TrafficCounter()
+        self._mirrors = MirrorCounter()
         first = this_process(self.process_id, kind=kind, environment=environment, now_ms=clock.now_ms())
         self._status = StatusFile(directory.processes, first)
         self._without_content = 0
@@ -194,12 +196,20 @@ class DataPlane:
             data = bare
             self._without_content += 1
         if isinstance(event, _ROUTED):
-            self._traffic.add(event.at_ms, event.feature, event.release, event.release_number, event.arm)
+            if event.arm != "shadow" or self._was_sent(event):
+                self._traffic.add(event.at_ms, event.feature, event.release, event.release_number, event.arm)
             taken = journal.append(data, event.at_ms)  # their ids are made at that very millisecond
             if event.rollout and isinstance(event, Generation) and self._withdrawals.note(event):
                 self._withdraw(event)
             return taken
         return journal.append(data, subject_time_ms(event))
+
+    def _was_sent(self, shadow: Event) -> bool:
+        """Count a mirror; returns whether the candidate was asked at all."""
+        if not isinstance(shadow, Generation):
+            return True
+        self._mirrors.add(shadow)
+        return shadow.status != "aborted"
 
     def plain_recorder(self, decision: Decision, *, team: str) -> PlainRecorder:
         """Return what records the good answers of one arm to one team, for as long as its snapshot is in force."""
@@ -334,6 +344,7 @@ class DataPlane:
             dropped=counters.dropped,
             traffic=self._traffic.recent(now_ms),
             withdrawn=self._withdrawals.rollouts,
+            mirrors=self._mirrors.counts(),
         )
 
 

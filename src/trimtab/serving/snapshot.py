@@ -50,6 +50,10 @@ class RolloutRoute(msgspec.Struct, frozen=True, kw_only=True):
     shadow: float = 0.0
     """Share of units, u in [0, shadow), whose requests are mirrored to the candidate; stable answers the user and
     is recorded as `matched_control`."""
+    shadow_budget_usd: float | None = None
+    """What the mirrors of this step may cost, on one machine; `None` where nothing limits it."""
+    shadow_hosted_tools: list[str] = []
+    """Kinds of tools that may run at the provider for a mirror: they are free of side effects."""
     bands: list[Band] = []
     """A unit takes part where it lies in every one of them; everybody else meets stable and is not compared."""
     fallback: Literal["", "session"] = ""

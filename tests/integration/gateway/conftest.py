@@ -7,6 +7,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import openai
 import pytest
 
@@ -23,7 +24,7 @@ from trimtab.gateway.config import GatewayConfig
 from trimtab.gateway.server import Gateway
 from trimtab.providers.endpoint import Endpoint
 from trimtab.providers.http import HttpServer
-from trimtab.releases.model import CompiledRelease, Fallback
+from trimtab.releases.model import CompiledRelease, Fallback, wire_of
 from trimtab.serving.directory import DataDirectory
 from trimtab.serving.journal_reader import JournalPosition, read_journal
 from trimtab.serving.runtime import DataPlane
@@ -57,7 +58,11 @@ def make_release(
     schema: SchemaContent | None = None,
     steps: list[Any] | None = None,
     fallbacks: list[Fallback] | None = None,
+    api: Any = None,
 ) -> CompiledRelease:
+    called = ModelContent(provider=provider, model=model, parameters=parameters or {"temperature": 0.2})
+    if api is not None:
+        called = msgspec.structs.replace(called, api=api)
     return CompiledRelease(
         digest=f"sha256:{feature.encode().hex()[:8]:0<8}{number:056d}",
         feature=feature,
@@ -66,7 +71,8 @@ def make_release(
             messages=[PromptMessage(role="system", content=system)],
             variables=VARIABLES if "shop" in system else {"type": "object", "additionalProperties": False},
         ),
-        model=ModelContent(provider=provider, model=model, parameters=parameters or {"temperature": 0.2}),
+        model=called,
+        wire=wire_of(called),
         tools=tools,
         schema=schema,
         adapter=AdapterContent(output=steps) if steps else None,
@@ -80,6 +86,7 @@ def make_snapshot(
     rollout: RolloutRoute | None = None,
     keys: dict[str, str] | None = None,
     capture: bool = True,
+    prices: dict[str, Price] | None = None,
 ) -> Snapshot:
     """The first release of each feature is its stable one."""
     stable: dict[str, CompiledRelease] = {}
@@ -101,7 +108,7 @@ def make_snapshot(
         published_at_ms=1_760_000_000_000,
         routes=routes,
         releases={one.digest: one for one in releases},
-        prices={one.digest: Price(input_usd=1.0, output_usd=2.0) for one in releases},
+        prices={one.digest: Price(input_usd=1.0, output_usd=2.0) for one in releases} if prices is None else prices,
         fallback_prices={one.digest: [Price(input_usd=10.0, output_usd=20.0)] for one in releases if one.fallbacks},
         keys=keys or {},
     )
@@ -198,7 +205,7 @@ def stack(tmp_path: Path) -> Iterator[Callable[..., Stack]]:
     made: list[Stack] = []
 
     def make(*releases: CompiledRelease, sim: SimConfig | None = None, upstream: str = "", **options: Any) -> Stack:
-        parts = {name: options.pop(name) for name in ("rollout", "keys", "capture") if name in options}
+        parts = {name: options.pop(name) for name in ("rollout", "keys", "capture", "prices") if name in options}
         first = make_snapshot(*(releases or (make_release(),)), **parts)
         one = Stack(tmp_path / f"data{len(made)}", first, sim=sim or SimConfig(), upstream=upstream, config=options)
         made.append(one)

@@ -294,25 +294,6 @@ def test_a_candidate_that_refuses_what_stable_takes_is_found_in_the_shadow(
     assert (shadow.arm, shadow.error_code) == ("shadow", "pinned_field")
 
 
-def test_shadows_beyond_the_queue_are_dropped_and_counted(
-    stack: Callable[..., Any], release: Callable[..., Any]
-) -> None:
-    candidate = release(2, system="SLOW {{ shop }}")
-    rules = [Rule(name="slow", when=When(system_contains="slow"), latency=Latency(median_ms=200))]
-    here = stack(
-        release(),
-        candidate,
-        rollout=shadowing(candidate=candidate.digest),
-        sim=SimConfig(rules=rules),
-        mirror_concurrency=1,
-        mirror_queue=1,
-    )
-    for _ in range(5):
-        assert call(here, "POST", "/v1/chat/completions", {**BODY, "user": "u1"})[0] == 200
-    assert json.loads(call(here, "GET", "/healthz")[2])["mirrors"] == {"sent": 1, "pending": 2, "dropped": 3}
-    here.generations(7)
-
-
 def test_feedback_is_on_disk_when_it_is_answered(stack: Callable[..., Any]) -> None:
     here = stack()
     generation = call(here, "POST", "/v1/chat/completions", BODY)[1]["x-trimtab-generation"]

@@ -182,3 +182,27 @@ def test_a_shadowed_candidate_answers_too_and_nobody_waits_for_it(
         ("matched_control", "answer of gpt-a"),
         ("shadow", "answer of gpt-b"),
     }
+
+
+def test_the_mirror_begins_only_once_the_caller_has_its_answer(
+    store: Any, upstream: Any, calling: trimtab.Trimtab
+) -> None:
+    store.publish(store.release(1, model="gpt-a"), store.release(2, model="gpt-b"), shadow=1.0)
+    store.wait_until_serving(calling)
+    order: list[str] = []
+    providers = {"openai": trimtab.Endpoint(name="openai", base_url=f"{upstream.url}/v1")}
+
+    async def main() -> None:
+        async with calling.async_calls(providers=providers) as calls:
+            submit = calls.mirrors.submit
+
+            def watched(mirror: Any) -> None:
+                order.append("mirror")
+                submit(mirror)
+
+            calls.mirrors.submit = watched  # type: ignore[method-assign]
+            await calls.chat("support-reply", unit="u1", variables={"shop": "Acme"}, messages=ASK)
+            order.append("answer")
+
+    asyncio.run(main())
+    assert order == ["answer", "mirror"]

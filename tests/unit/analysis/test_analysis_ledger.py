@@ -99,7 +99,7 @@ def test_a_shadow_pairs_both_answers_of_one_unit() -> None:
     book = ledger(shadow=1)
     for unit, status in [("ann", "error"), ("bob", "ok")]:
         book.add(seen(unit, id=f"s-{unit}", arm="matched_control", stage=0), None, now_ms=0)
-        book.add(seen(unit, id=f"c-{unit}", arm="shadow", stage=0, status=status), None, now_ms=0)
+        book.add(seen(unit, id=f"c-{unit}", mirrors=f"s-{unit}", arm="shadow", stage=0, status=status), None, now_ms=0)
     book.close(10 * SECOND)
     phase = book.state.phases["shadow"]
     assert (phase.units.control, phase.units.candidate, phase.metrics["error"].harm.pairs) == (2, 2, 2)
@@ -107,12 +107,34 @@ def test_a_shadow_pairs_both_answers_of_one_unit() -> None:
     assert book.state.phases["live"].units.candidate == 0
 
 
+def test_in_shadow_only_requests_that_both_answered_are_held_against_each_other() -> None:
+    book = ledger(shadow=1)
+    for index in range(10):  # of ten requests of one user, stable fails in the five that are never mirrored
+        status = "error" if index >= 5 else "ok"
+        book.add(seen("ann", id=f"s{index}", arm="matched_control", stage=0, status=status), None, now_ms=0)
+    for index in range(5):
+        book.add(seen("ann", id=f"c{index}", mirrors=f"s{index}", arm="shadow", stage=0), None, now_ms=0)
+    book.close(10 * SECOND)
+    error = book.state.phases["shadow"].metrics["error"]
+    assert (error.control.mean, error.candidate.mean, error.harm.pairs) == (1.0, 1.0, 1)
+
+
+def test_in_shadow_it_is_no_matter_which_side_is_read_first() -> None:
+    book = ledger(shadow=1)
+    book.add(seen("ann", id="c", mirrors="s", arm="shadow", stage=0, status="error"), None, now_ms=0)
+    book.add(seen("ann", id="s", arm="matched_control", stage=0), None, now_ms=0)
+    book.add(seen("ann", id="s", arm="matched_control", stage=0), None, now_ms=0)  # delivered twice
+    book.close(10 * SECOND)
+    error = book.state.phases["shadow"].metrics["error"]
+    assert (error.control.mean, error.candidate.mean, error.harm.pairs) == (1.0, 0.0, 1)
+
+
 def test_a_slow_shadow_is_waited_for_and_one_that_never_comes_is_dropped() -> None:
     book = ledger(shadow=1)
     book.add(seen("ann", id="s", arm="matched_control", stage=0), None, now_ms=0)
     book.add(seen("bob", id="t", arm="matched_control", stage=0), None, now_ms=0)
     assert book.close(30 * SECOND) == []
-    book.add(seen("ann", id="c", arm="shadow", stage=0, at_ms=SECOND), None, now_ms=40 * SECOND)
+    book.add(seen("ann", id="c", mirrors="s", arm="shadow", stage=0, at_ms=SECOND), None, now_ms=40 * SECOND)
     assert len(book.close(40 * SECOND)) == 1
     assert len(book.close(71 * SECOND)) == 1
     assert book.state.unpaired == 1

@@ -263,3 +263,28 @@ def test_what_a_python_scorer_said_is_read_from_its_scores_and_nothing_is_run(
         question = example_question(tx, told, now_ms=clock.now_ms())
     found = read_examples(directory.journals, question)
     assert [(pair.candidate and pair.candidate.value) for pair in found.pairs] == [0.2, 0.5, 0.9]
+
+
+def test_mirrors_that_fail_or_are_not_sent_are_told_of_with_their_reasons(
+    serving: ControlPlane, trial: Rollout, traffic: Traffic, clock: FakeClock, tick: Callable[[], None]
+) -> None:
+    tick()
+    for index in range(10):
+        primary = traffic.call("matched_control", f"s{index}", stage=0)
+        lost: dict[str, Any] = {}
+        if index < 5:
+            lost = {"status": "aborted", "error_code": "mirror_overloaded", "output": ""}
+        traffic.write(primary, traffic.call("shadow", f"s{index}", stage=0, mirrors=primary.id, cost_usd=0.5, **lost))
+    clock.advance(2)
+    tick()
+    report = serving.explain("support-reply")
+    assert report.mirrors is not None
+    assert (report.mirrors.answered, report.mirrors.missed, report.mirrors.cost_usd) == (
+        5,
+        {"mirror_overloaded": 5},
+        5.0,
+    )
+    said = "Of 10 requests to be mirrored, 5 were answered: 5 were not sent (mirror_overloaded 5)."
+    assert said in report.paragraph
+    assert report.mirrors.words == said
+    assert report.metrics[0].candidate_units == 5  # units of which one side never answered are not compared

@@ -20,6 +20,7 @@ from trimtab.rollout.spec import (
     RolloutPlan,
     ShadowStep,
     Step,
+    decode_plan,
     encode_plan,
 )
 
@@ -262,3 +263,46 @@ def test_no_script_leads_out_of_a_terminal_state_or_promotes_what_was_rolled_bac
         if rollout.state in TERMINAL_STATES and before.state not in TERMINAL_STATES:
             assert any(isinstance(effect, Notify) for effect in effects)
     assert not {"promoted", "rolled_back"} <= set(states)
+
+
+LOST = "Of 40 requests to be mirrored, 30 were answered: 10 were not sent (mirror_budget_spent 10)."
+
+
+def test_a_shadow_step_whose_money_is_spent_before_its_units_are_there_asks_a_person() -> None:
+    spent = seen(units=3, mirrors=LOST, mirrors_stopped=True)
+    waiting = after(at(0, "shadowing"), spent, 9)
+    assert where(waiting) == ("shadowing", 0, "")  # it has its time yet
+    paused = after(at(0, "shadowing"), spent, 11)
+    assert where(paused) == ("paused", 0, "inconclusive")
+    assert "the money for mirrored requests is spent: 3 units were answered by both" in paused.reason
+    assert LOST in paused.reason
+    assert where(after(paused, spent, 12)) == ("paused", 0, "inconclusive")
+    resumed = after(paused, Command(kind="resume", actor="ann"), 13)
+    assert where(resumed) == ("shadowing", 0, "")
+    assert where(after(resumed, spent, 24)) == ("paused", 0, "inconclusive")
+
+
+def test_a_shadow_step_with_units_enough_ends_and_says_what_was_not_mirrored() -> None:
+    changed, effects = step(at(0, "shadowing"), PLAN, seen(mirrors=LOST, mirrors_stopped=True), now_ms=11_000)
+    assert changed.state == "progressing"
+    first = next(effect.transition for effect in effects if isinstance(effect, AppendTransition))
+    assert LOST.removesuffix(".") in first.reason
+
+
+def test_a_shadow_step_in_which_nothing_was_mirrored_says_why() -> None:
+    nothing = seen(traffic=False, units=0, mirrors=LOST)
+    paused = after(at(0, "shadowing"), nothing, 11)
+    assert where(paused) == ("paused", 0, "no_data")
+    assert LOST in paused.reason
+
+
+def test_a_plan_from_before_mirrors_had_budgets_keeps_its_bytes() -> None:
+    assert encode_plan(PLAN).count(b"budgetUsd") == encode_plan(PLAN).count(b"hostedTools") == 0
+    first = msgspec.structs.replace(
+        PLAN.steps[0], shadow=ShadowStep(traffic=20, duration="10s", budget_usd=5.0, hosted_tools=["web_search"])
+    )
+    said = msgspec.structs.replace(PLAN, steps=[first, *PLAN.steps[1:]])
+    assert decode_plan(encode_plan(said)) == said
+    route = routing(at(0, "shadowing"), said)
+    assert route is not None
+    assert (route.shadow_budget_usd, route.shadow_hosted_tools) == (5.0, ["web_search"])

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from trimtab.cli.explanation import mirrored
 from trimtab.cli.output import ago, emit_json, json_option, table
 from trimtab.core.clock import SystemClock
 from trimtab.core.ids import short_digest
@@ -66,6 +67,8 @@ def _print_feature(feature: FeatureRunning, window_minutes: int) -> None:
             f"            candidate {rollout.candidate} ({short_digest(rollout.candidate_digest)})"
             f" {rollout.state}: {split}"
         )
+        if rollout.mirrors:
+            print(f"            mirrored {mirrored(rollout.mirrors)}")
         for process in rollout.withdrawn_by:
             print(f"            withdrawn by {process}: its calls failed there, so stable serves")
     if not feature.seen:
