@@ -14,7 +14,7 @@ from trimtab.artifacts.change import Change
 from trimtab.artifacts.diff import diff_releases
 from trimtab.control.examples import Examples
 from trimtab.control.reports import MirrorReport
-from trimtab.control.rollout_words import Cause, Story, blamed, cause_of, paragraph
+from trimtab.control.rollout_words import Cause, Story, blamed, cause_of, paragraph, segment_words
 from trimtab.core.ids import short_digest
 from trimtab.releases.eval_result import EvalResult
 from trimtab.rollout.attempt import plan_limits
@@ -24,6 +24,7 @@ from trimtab.stats import Interval, mean_difference_sequence
 
 if TYPE_CHECKING:
     from trimtab.analysis.model import MetricEvidence
+    from trimtab.analysis.segments import SegmentEvidence
     from trimtab.rollout.outbox import Message
     from trimtab.rollout.ports import ControlTransaction
     from trimtab.rollout.spec import RolloutPlan
@@ -33,6 +34,7 @@ __all__ = [
     "MetricStatus",
     "RolloutReport",
     "RolloutSummary",
+    "SegmentStatus",
     "StepStatus",
     "SuiteStatus",
     "attempts_of",
@@ -84,6 +86,17 @@ class SuiteStatus(msgspec.Struct, frozen=True, kw_only=True):
     result: EvalResult | None
 
 
+class SegmentStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What one metric says of the users of one segment."""
+
+    segment: str
+    value: str
+    harmed: bool
+    """Whether harm to these users is proven, among all segments that were looked at."""
+    metric: MetricStatus
+    words: str
+
+
 class MessageReport(msgspec.Struct, frozen=True, kw_only=True):
     """What became of telling one target of one event."""
 
@@ -125,6 +138,8 @@ class RolloutReport(msgspec.Struct, frozen=True, kw_only=True):
     """Name of the metric that the verdict is about; the weakest where none is proven worse."""
     steps: list[StepStatus]
     metrics: list[MetricStatus]
+    segments: list[SegmentStatus]
+    """Of the plan's segments those that are harmed, and the one that is hurt most, worst first."""
     rollback_at: float
     """Wealth of a guardrail's harm bet at which it rolls back: guardrails x phases / alpha."""
     words: list[str]
@@ -168,6 +183,7 @@ def rollout_report(tx: ControlTransaction, rollout: Rollout) -> RolloutReport:
         blamed="error" if cause == "withdrawn" else None if about is None else about.name,
         steps=_steps(rollout, plan),
         metrics=[_metric(metric, evidence) for metric in verdict.metrics] if verdict else [],
+        segments=[_segment(segment) for segment in verdict.segments] if verdict else [],
         rollback_at=plan_limits(plan).rollback,
         words=_words(rollout, verdict) if verdict else [],
         changes=diff_releases(before.compiled, after.compiled) if before and after else [],
@@ -202,8 +218,19 @@ def _message(message: Message) -> MessageReport:
 
 def _words(rollout: Rollout, verdict: Verdict) -> list[str]:
     said = [verdict.reason, *(ratio.words for ratio in verdict.ratios)]
-    said += [f"Harmed: {one.words}" if one.harmed else f"Hurt most: {one.words}" for one in verdict.segments]
-    return [words for words in said if words not in rollout.reason]
+    told = [words for words in said if words not in rollout.reason]
+    segments = [one for one in verdict.segments if one.words not in rollout.reason]
+    return told + [segment_words(one) for one in segments]
+
+
+def _segment(evidence: SegmentEvidence) -> SegmentStatus:
+    return SegmentStatus(
+        segment=evidence.segment,
+        value=evidence.value,
+        harmed=evidence.harmed,
+        metric=_metric(evidence.metric, None),
+        words=evidence.words,
+    )
 
 
 def _attempt(tx: ControlTransaction, rollout: Rollout) -> tuple[int, int]:

@@ -12,17 +12,19 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from trimtab.analysis.model import MetricEvidence
+    from trimtab.analysis.segments import SegmentEvidence
     from trimtab.analysis.verdict import Verdict
     from trimtab.rollout.model import Rollout, Transition
     from trimtab.rollout.spec import RolloutPlan
 
-__all__ = ["Cause", "Story", "blamed", "cause_of", "paragraph"]
+__all__ = ["Cause", "Story", "blamed", "cause_of", "paragraph", "segment_words"]
 
 Cause = Literal["", "harm", "withdrawn", "person", "controller"]
 """Why an attempt was rolled back: proven harm, a process that took the candidate out by itself, a person, or something
 else that the controller saw (a gate, a lack of traffic, a scorer that does not load). Empty where it was not."""
 
 _BACK = frozenset({"rolling_back", "rolled_back"})
+_EVIDENCE = "The evidence"
 _MINUTE, _HOUR, _DAY = 60.0, 3_600.0, 86_400.0
 _PAUSED = {
     "manual": "is paused",
@@ -101,7 +103,21 @@ def paragraph(story: Story) -> str:
             told = _paused(story)
         case _:
             told = _under_way(story)
+    worst = _worst_segment(story)
+    if worst and not any(worst in part for part in told):
+        told.insert(2 if told[1:] and told[1].startswith(_EVIDENCE) else 1, worst)
     return " ".join(_sentence(part) for part in told if part)
+
+
+def segment_words(segment: SegmentEvidence) -> str:
+    """Return what a segment says, and whether harm to it is proven."""
+    return f"{'Harmed' if segment.harmed else 'Hurt most'}: {segment.words}"
+
+
+def _worst_segment(story: Story) -> str:
+    """Return what the segment that is hurt most says, unless the reason does."""
+    segments = [] if story.verdict is None else story.verdict.segments
+    return segment_words(segments[0]) if segments and segments[0].words not in story.rollout.reason else ""
 
 
 _STATES = {
@@ -154,7 +170,7 @@ def _evidence(story: Story) -> str:
     if verdict is None or verdict.reason in story.rollout.reason:
         return ""
     ended = story.rollout.ended_at_ms is not None
-    return f"The evidence {'at its end' if ended else 'so far'}: {verdict.reason}"
+    return f"{_EVIDENCE} {'at its end' if ended else 'so far'}: {verdict.reason}"
 
 
 def _by(story: Story, state: str) -> str:

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from trimtab.analysis.model import MetricEvidence
+from trimtab.analysis.segments import SegmentEvidence
 from trimtab.analysis.verdict import Verdict
 from trimtab.control.rollout_reports import RolloutReport, rollout_report
 from trimtab.rollout.model import Transition
@@ -178,3 +179,33 @@ def test_a_metric_in_dry_run_is_never_blamed(store: MemoryStore, trial: Rollout)
     dry = metric("latency", failed=True, harm_peak=1e9, dry_run=True)
     report = told(store, trial, state="progressing", verdict=verdict("inconclusive", dry, metric("error")))
     assert report.blamed == "error"
+
+
+def segment(value: str, **changes: Any) -> SegmentEvidence:
+    words = f"language = {value}: `schema` fell from 99.0 % to 31.0 % (12 candidate users against 11)."
+    return SegmentEvidence(
+        segment="language", value=value, metric=metric(), words=words, **({"harmed": True} | changes)
+    )
+
+
+@pytest.mark.parametrize("state", ["rolled_back", "promoted", "paused", "progressing", "superseded", "expired"])
+def test_the_segment_that_is_hurt_most_is_in_the_paragraph_once(store: MemoryStore, trial: Rollout, state: str) -> None:
+    found = msgspec.structs.replace(
+        msgspec.convert(verdict("inconclusive", metric()), Verdict), segments=[segment("de"), segment("fr")]
+    )
+    report = told(store, trial, state=state, reason="because", verdict=msgspec.to_builtins(found))
+    assert report.paragraph.count("Harmed: language = de: `schema` fell from 99.0 % to 31.0 %") == 1
+    assert "language = fr" not in report.paragraph
+    assert [(one.segment, one.value, one.harmed) for one in report.segments] == [
+        ("language", "de", True),
+        ("language", "fr", True),
+    ]
+    assert any("language = fr" in words for words in report.words)
+
+
+def test_a_segment_that_the_reason_names_is_not_named_again(store: MemoryStore, trial: Rollout) -> None:
+    hurt = segment("de", harmed=False)
+    found = msgspec.structs.replace(msgspec.convert(verdict("failed", metric(failed=True)), Verdict), segments=[hurt])
+    reason = f"{WORDS} Hurt most: {hurt.words}"
+    report = told(store, trial, state="rolled_back", reason=reason, verdict=msgspec.to_builtins(found))
+    assert report.paragraph.count("language = de") == 1
