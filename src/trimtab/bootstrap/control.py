@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import socket
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,13 +24,18 @@ from trimtab.rollout.files import JournalEvents, SnapshotFiles
 
 if TYPE_CHECKING:
     from trimtab.bootstrap.settings import Settings
+    from trimtab.control.examples import PastEvents
     from trimtab.control.tracing import ColdEvents
+    from trimtab.events import Event
 
 __all__ = ["ControllerLoop", "OutboundLoop", "open_control", "open_controller", "open_outbound"]
 
 
-def open_control(settings: Settings, *, cold: ColdEvents | None = None) -> ControlPlane:
-    """Open the control plane; raises `StorageError` where its store cannot be opened."""
+def open_control(settings: Settings, *, cold: ColdEvents | None = None, past: PastEvents | None = None) -> ControlPlane:
+    """Open the control plane; raises `StorageError` where its store cannot be opened.
+
+    `cold` and `past` are asked for what files of evidence hold; without `past`, those files are opened when needed.
+    """
     directory = settings.data_directory
     return ControlPlane(
         store=open_store(settings),
@@ -40,7 +46,20 @@ def open_control(settings: Settings, *, cold: ColdEvents | None = None) -> Contr
         actor=settings.actor or _login(),
         prices=price_of,
         cold=cold,
+        past=past or partial(_past, settings),
     )
+
+
+def _past(settings: Settings, rollout: str, span: tuple[int, int]) -> list[Event]:
+    """Ask the files. Only then are the libraries that read them worth their time to load."""
+    from trimtab.bootstrap.evidence import open_reader
+    from trimtab.evidence.questions import of_rollout
+
+    reader = open_reader(settings)
+    try:
+        return of_rollout(reader, rollout, span)
+    finally:
+        reader.close()
 
 
 class ControllerLoop:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -21,19 +22,30 @@ from trimtab.rollout.spec import decode_plan
 from trimtab.serving.journal_backwards import read_backwards
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from trimtab.events import Event
     from trimtab.rollout.model import Rollout
     from trimtab.rollout.ports import ControlTransaction
 
-__all__ = ["MOST_EVENTS", "ExampleFinder", "ExampleQuestion", "Examples", "example_question", "read_examples"]
+__all__ = [
+    "MOST_EVENTS",
+    "ExampleFinder",
+    "ExampleQuestion",
+    "Examples",
+    "PastEvents",
+    "example_question",
+    "read_examples",
+]
 
 MOST_EVENTS = 250_000
 """Events of any kind that are passed before the search ends, and as many again for scores."""
 _LOOK_UP_EVERY = 256
 _KEPT_MS = 10_000
 _KEPT = 32
+_PAST_MS = 3_600_000
+"""Younger attempts are in journals whole: files need not be opened for them."""
 _SLACK_MS = 60_000
 """Around the attempt: the clocks of processes differ."""
 _ARMS: Mapping[Phase, tuple[bytes, bytes]] = {
@@ -41,6 +53,10 @@ _ARMS: Mapping[Phase, tuple[bytes, bytes]] = {
     "shadow": (b"\xa3arm\xa6shadow", b"\xa3arm\xafmatched_control"),
 }
 """How the arms of a phase stand in an encoded event (MessagePack), so that most events need not be decoded."""
+
+
+PastEvents = Callable[[str, tuple[int, int]], "list[Event]"]
+"""Id of a rollout, and from when to when -> its newest compared generations and their scores, from files."""
 
 
 class ExampleQuestion(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,13 +118,14 @@ def example_question(tx: ControlTransaction, rollout: Rollout, *, now_ms: int) -
     )
 
 
-def read_examples(journals: Path, question: ExampleQuestion) -> Examples:
-    """Return examples of both arms from the journals of this machine.
+def read_examples(journals: Path, question: ExampleQuestion, *, past: PastEvents | None = None) -> Examples:
+    """Return examples of both arms from the journals of this machine, and from `past` where those do not suffice.
 
     Reads the newest events first and stops as soon as ten units of the candidate have a measurement that cannot be
     worse and enough controls are at hand, or after `MOST_LOOKED_AT` generations of the arms or `MOST_EVENTS` events.
     """
-    shortlist = Shortlist(question.spec, _measure(journals, question), phase=question.phase)
+    scores: dict[str, float] = {}
+    shortlist = Shortlist(question.spec, _measure(journals, question, scores), phase=question.phase)
     choose = _chooser(question)
     records = _records(journals, question)
     satisfied = False
@@ -119,6 +136,8 @@ def read_examples(journals: Path, question: ExampleQuestion) -> Examples:
             if shortlist.looked_at % _LOOK_UP_EVERY == 0 and shortlist.enough:
                 satisfied = True
                 break
+    if past is not None and shortlist.wants_more:
+        _take_past(past, question, shortlist, scores)
     pairs = shortlist.choose()
     complete = not shortlist.exhausted and (satisfied or next(records, None) is None)
     return Examples(
@@ -132,11 +151,30 @@ def read_examples(journals: Path, question: ExampleQuestion) -> Examples:
     )
 
 
+def _take_past(past: PastEvents, question: ExampleQuestion, shortlist: Shortlist, scores: dict[str, float]) -> None:
+    events = past(question.rollout, (question.since_ms - _SLACK_MS, question.until_ms + _SLACK_MS))
+    for event in events:
+        if isinstance(event, Score) and event.name == question.spec.name:
+            scores.setdefault(event.generation, event.value)
+    for event in events:
+        if isinstance(event, Generation) and _is_compared(event, question):
+            shortlist.take(event)
+
+
+def _is_compared(generation: Generation, question: ExampleQuestion) -> bool:
+    """Return whether a generation is of the attempt and phase, and of one of the two arms."""
+    if generation.rollout != question.rollout or generation.arm == "stable":
+        return False
+    return (generation.stage in question.shadow_stages) is (question.phase == "shadow")
+
+
 class ExampleFinder:
     """Finds examples and keeps them for ten seconds: a page open on many screens costs one search. Thread-safe."""
 
-    def __init__(self, journals: Path) -> None:
+    def __init__(self, journals: Path, past: PastEvents | None = None) -> None:
+        """`past` is asked where journals hold less than a full list, as those of old attempts do."""
         self._journals = journals
+        self._past = past
         self._lock = threading.Lock()
         self._kept: dict[tuple[str, str, Phase], tuple[int, Examples]] = {}
 
@@ -147,7 +185,8 @@ class ExampleFinder:
             found_ms, found = self._kept.get(key, (0, None))
             if found is not None and abs(now_ms - found_ms) < _KEPT_MS:
                 return found
-            found = read_examples(self._journals, question)
+            past = self._past if now_ms - question.since_ms >= _PAST_MS else None
+            found = read_examples(self._journals, question, past=past)
             self._kept.pop(key, None)
             if len(self._kept) >= _KEPT:
                 del self._kept[next(iter(self._kept))]
@@ -166,7 +205,7 @@ def _chooser(question: ExampleQuestion) -> Callable[[bytes], Generation | None]:
     Most records are not, so they are told by a look for the arm's bytes, without being decoded.
     """
     candidate, control = _ARMS[question.phase]
-    attempt, stages, wants_shadow = question.rollout.encode(), question.shadow_stages, question.phase == "shadow"
+    attempt = question.rollout.encode()
 
     def choose(data: bytes) -> Generation | None:
         if (candidate not in data and control not in data) or attempt not in data:
@@ -175,18 +214,18 @@ def _chooser(question: ExampleQuestion) -> Callable[[bytes], Generation | None]:
             event = decode_event(data)
         except msgspec.DecodeError:
             return None
-        if not isinstance(event, Generation) or event.rollout != question.rollout or event.arm == "stable":
-            return None
-        return event if (event.stage in stages) is wants_shadow else None
+        return event if isinstance(event, Generation) and _is_compared(event, question) else None
 
     return choose
 
 
-def _measure(journals: Path, question: ExampleQuestion) -> Callable[[Generation], float | None]:
-    """Return the metric. What a Python function said is read, as scores that the controller wrote; nothing is run."""
+def _measure(
+    journals: Path, question: ExampleQuestion, scores: dict[str, float]
+) -> Callable[[Generation], float | None]:
+    """Return the metric. What a Python function said is read into `scores`, as the controller wrote it; none is run."""
     spec, releases = question.spec, question.releases
     if spec.scorer is not None and spec.scorer.python is not None:
-        scores = _scores(journals, question)
+        scores.update(_scores(journals, question))
         return lambda generation: scores.get(generation.id)
     try:
         (meter,) = ScorerLibrary().meters([spec])
@@ -215,7 +254,7 @@ def _note(question: ExampleQuestion, pairs: list[Pair], looked_at: int, *, compl
     shown = [example for pair in pairs for example in (pair.candidate, pair.control) if example is not None]
     notes = []
     if not shown:
-        notes.append("No generation of either arm is recorded on this machine, or the journals were deleted since.")
+        notes.append("No generation of either arm is recorded on this machine, or what was is deleted since.")
     elif not any(example.captured for example in shown):
         why = "the feature does not capture content" if not question.captured else "no content was kept of them"
         notes.append(f"Prompts and answers cannot be shown: {why}.")

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from trimtab.artifacts.change import Change
     from trimtab.control.eval_reports import EvalReport
     from trimtab.control.evals import EvalOutcome
+    from trimtab.control.examples import PastEvents
     from trimtab.control.reports import RunningReport, TraceReport
     from trimtab.control.rollout_reports import RolloutReport, RolloutSummary
     from trimtab.control.shipping import PushReport
@@ -66,6 +67,7 @@ class ControlPlane:
         actor: str,
         prices: Callable[[CompiledRelease], Price | None] = no_prices,
         cold: ColdEvents | None = None,
+        past: PastEvents | None = None,
     ) -> None:
         self._store = store
         self._publisher = publisher
@@ -75,7 +77,7 @@ class ControlPlane:
         self.actor = actor
         self._prices = prices
         self._cold = cold
-        self._examples = ExampleFinder(directory.journals)
+        self._examples = ExampleFinder(directory.journals, past)
 
     def close(self) -> None:
         """Close the store."""

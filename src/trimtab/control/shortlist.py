@@ -99,6 +99,11 @@ class Shortlist:
         return len(self._seen)
 
     @property
+    def wants_more(self) -> bool:
+        """Whether there are fewer of the candidate's generations than are shown, or no control at all."""
+        return sum(len(own) for own in self._worst.values()) < MOST_EXAMPLES or not self._controls
+
+    @property
     def exhausted(self) -> bool:
         """Whether as many generations were looked at as ever are."""
         return len(self._seen) >= self._most

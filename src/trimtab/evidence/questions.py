@@ -31,6 +31,7 @@ __all__ = [
     "TrendPoint",
     "extract",
     "failing",
+    "of_rollout",
     "release_metrics",
     "trace",
     "trends",
@@ -155,6 +156,18 @@ def trace(reader: EvidenceReader, generation: str) -> list[Event]:
     return found
 
 
+def of_rollout(reader: EvidenceReader, rollout: str, span: Span, *, limit: int = 2_500) -> list[Event]:
+    """Return the newest generations of a rollout that were compared, with their text, and the scores they were given.
+
+    At most `limit` of each arm, the newest first.
+    """
+    parameters: dict[str, Any] = {"rollout": rollout, "since": span[0], "until": span[1], "limit": limit}
+    rows = reader.query(_COMPARED, parameters, hours=span).to_pylist()
+    found = [event_from_row("generations", row) for row in rows]
+    scored = reader.query(_COMPARED_SCORES, parameters, hours=span).to_pylist()
+    return found + [event_from_row("scores", row) for row in scored]
+
+
 def failing(reader: EvidenceReader, which: Filter, *, by: str = "error", limit: int = 20) -> list[Failure]:
     """Return the newest generations that failed, with their text.
 
@@ -197,6 +210,13 @@ def _whole(reader: EvidenceReader, ids: list[str]) -> Iterator[Generation]:
     yield from (event for one in ids if isinstance(event := found.get(one), Generation))
 
 
+_COMPARED_WHERE = """
+WHERE rollout = $rollout AND arm <> 'stable' AND status <> 'aborted'
+    AND began_at >= make_timestamptz($since::BIGINT * 1000) AND began_at < make_timestamptz($until::BIGINT * 1000)
+QUALIFY row_number() OVER (PARTITION BY arm ORDER BY began_at DESC) <= $limit
+"""
+_COMPARED = f"SELECT * FROM generations {_COMPARED_WHERE} ORDER BY began_at DESC"  # noqa: S608 - parts of ours
+_COMPARED_SCORES = f"SELECT * FROM scores WHERE generation IN (SELECT id FROM generations {_COMPARED_WHERE})"  # noqa: S608 - as above
 _METRICS = """
 SELECT g.feature || '#' || g.release_number AS release, g.release AS digest, g.arm,
        count(*) AS requests,

@@ -43,7 +43,7 @@ def command(app: AppContext, host: str | None, port: int | None, no_controller: 
     from trimtab.bootstrap.control import open_control, open_controller, open_outbound
     from trimtab.bootstrap.evidence import EvidenceLoop, open_reader
     from trimtab.console.app import console_routes
-    from trimtab.evidence.questions import trace
+    from trimtab.evidence.questions import of_rollout, trace
 
     settings = app.settings(server__host=host, server__port=port)
     if settings.server.host not in _LOOPBACK:
@@ -54,7 +54,7 @@ def command(app: AppContext, host: str | None, port: int | None, no_controller: 
             hint="put an authenticating reverse proxy in front of 127.0.0.1",
         )
     evidence = open_reader(settings)
-    plane = open_control(settings, cold=partial(trace, evidence))
+    plane = open_control(settings, cold=partial(trace, evidence), past=partial(of_rollout, evidence))
     web = Starlette(
         routes=[*api_routes(plane, evidence), *console_routes(plane)],
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]"])],
