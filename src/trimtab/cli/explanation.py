@@ -53,9 +53,11 @@ def _lines(report: RolloutReport, now_ms: int) -> Iterator[str]:
         )
     for words in report.words:
         if words not in report.paragraph:
-            yield f"\n{words}"
+            yield ""
+            yield from textwrap.wrap(words, _WIDTH, break_long_words=False, break_on_hyphens=False)
     if report.mirrors is not None:
-        yield f"\nmirrored: {mirrored(report.mirrors)}"
+        yield ""
+        yield from textwrap.wrap(f"mirrored: {mirrored(report.mirrors)}", _WIDTH)
     for change in report.changes:
         yield f"\nchanged: {change.path}: {change.summary}"
     yield from _correspondence(report, now_ms)
