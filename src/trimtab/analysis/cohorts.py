@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from trimtab.analysis.evidence import EvidenceState, Side, Signal, Window
+    from trimtab.analysis.experiment_ledger import ExperimentLedger
     from trimtab.analysis.model import FeedbackSpec, MetricSpec
     from trimtab.events import Feedback, Score
 
@@ -44,8 +45,11 @@ _OWN_SCORES = "scorer:"
 class Cohorts:
     """The units of one attempt that are followed, and the metrics that are told of them."""
 
-    def __init__(self, state: EvidenceState, specs: Sequence[MetricSpec], *, window_ms: int) -> None:
+    def __init__(
+        self, state: EvidenceState, specs: Sequence[MetricSpec], *, window_ms: int, experiments: ExperimentLedger
+    ) -> None:
         self._state = state
+        self._experiments = experiments
         self._told: list[tuple[MetricSpec, FeedbackSpec]] = [
             (spec, spec.feedback) for spec in specs if spec.feedback is not None
         ]
@@ -64,7 +68,13 @@ class Cohorts:
             following.turned_away += 1
             return
         following.cohorts[key] = Cohort(
-            side, window.stage, window.opened_ms, [spec.name for spec, _ in self._told], dict(window.segments)
+            side,
+            window.stage,
+            window.opened_ms,
+            [spec.name for spec, _ in self._told],
+            dict(window.segments),
+            challenger=window.challenger,
+            fresh=window.fresh,
         )
 
     def note(self, key: str, generation_id: str) -> None:
@@ -151,7 +161,9 @@ class Cohorts:
             top = spec.cap or 1.0
             score = math.fsum(min(value, top) for value in said) / len(said) / top  # exact, whatever their order
             score = 1.0 - score if spec.lower_is_better else score
-            self._state.phases["live"].metrics[spec.name].add_unit(cohort.side, score, cohort.stage)
+            if not cohort.challenger:
+                self._state.phases["live"].metrics[spec.name].add_unit(cohort.side, score, cohort.stage)
+            self._experiments.tell(cohort, spec.name, score)
             add_unit(self._state, cohort.segments, [spec], {spec.name: score}, side=cohort.side, stage=cohort.stage)
         if not cohort.waiting:
             for generation in cohort.generations:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from trimtab.analysis.cuped import Slope
+from trimtab.analysis.experiment_evidence import ExperimentState
 from trimtab.analysis.mirrors import MirrorTally
 from trimtab.analysis.sample_ratio import LevelState
 from trimtab.stats import Moments, PairedBetting, PendingPairs, RatioScale
@@ -30,6 +32,7 @@ __all__ = [
     "EvidenceState",
     "Following",
     "MetricState",
+    "Pace",
     "Phase",
     "PhaseState",
     "ScaleLearning",
@@ -72,6 +75,10 @@ class Window(msgspec.Struct, kw_only=True):
     """Side -> metric -> (sum of scores, number of scores)."""
     segments: dict[str, str] = {}
     """Segment -> the value of this unit."""
+    challenger: str = ""
+    """Digest of the challenger that the unit met, in an experiment; empty for candidate and control."""
+    fresh: bool = True
+    """Whether the unit may count in an experiment."""
     ids: list[str] = []
     """Generations counted, so that one delivered twice counts once."""
     unanswered: dict[str, tuple[Side, dict[str, float]]] = {}
@@ -125,6 +132,11 @@ class PhaseState(msgspec.Struct, kw_only=True):
     units: Arms
     metrics: dict[str, MetricState]
 
+    @classmethod
+    def start(cls, margins: Mapping[str, float]) -> PhaseState:
+        """Return a phase in which nothing was seen; `margins` is δ by metric."""
+        return cls(units=Arms(), metrics={name: MetricState.start(margin) for name, margin in margins.items()})
+
     def count(self, scores: Mapping[Side, Mapping[str, float]], *, stage: int, paired: bool) -> None:
         """Take in one unit: its mean scores by metric, of its side or, `paired`, of both sides (shadow)."""
         for side in scores:
@@ -176,6 +188,9 @@ class Cohort(msgspec.Struct, array_like=True):
     """Short keys of its generations, for signals name them."""
     signals: dict[str, dict[str, Signal]] = {}
     """Metric -> generation -> the last that was said."""
+    challenger: str = ""
+    fresh: bool = True
+    """As of the unit's window."""
 
 
 class Following(msgspec.Struct, kw_only=True):
@@ -187,6 +202,21 @@ class Following(msgspec.Struct, kw_only=True):
     """Generation -> (metric, what was said) before the generation itself was read, which another process wrote."""
     turned_away: int = 0
     """Units that were not followed because as many were as can be."""
+
+
+class Pace(msgspec.Struct, kw_only=True):
+    """How fast units come."""
+
+    first_ms: int
+    last_ms: int
+    units: Arms
+
+    @property
+    def pairs_per_second(self) -> float:
+        """Pairs a second that the slower of the arms allows; 0 while nothing can be said."""
+        elapsed_ms = self.last_ms - self.first_ms
+        pairs = min(self.units.control, self.units.candidate)
+        return 1000 * pairs / elapsed_ms if elapsed_ms > 0 else 0.0
 
 
 class EvidenceState(msgspec.Struct, kw_only=True):
@@ -210,18 +240,21 @@ class EvidenceState(msgspec.Struct, kw_only=True):
     """Sizes of the arms, by the step that set the weight."""
     mirrors: dict[int, MirrorTally] = {}
     """What became of the requests that were to be mirrored, by step."""
+    challengers: dict[str, PhaseState] = {}
+    """By digest: each release that an experiment serves beside the candidate, against the same controls."""
+    experiments: dict[int, ExperimentState] = {}
+    """By step."""
+    slopes: dict[str, Slope] = {}
+    """By goal: how what a unit scored on stable foretells what it will."""
+    paces: dict[int, Pace] = {}
+    """By step: how fast units are measured in it."""
     unpaired: int = 0
     """Shadow units dropped because only one side ever answered."""
 
     @classmethod
     def start(cls, margins: dict[str, float]) -> EvidenceState:
         """Return a state in which nothing was seen; `margins` is δ by metric."""
-        return cls(
-            phases={
-                phase: PhaseState(units=Arms(), metrics={name: MetricState.start(m) for name, m in margins.items()})
-                for phase in ("shadow", "live")
-            }
-        )
+        return cls(phases={phase: PhaseState.start(margins) for phase in ("shadow", "live")})
 
 
 _decoder = msgspec.msgpack.Decoder(EvidenceState)

@@ -6,7 +6,8 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from trimtab.analysis.cohorts import Cohorts
-from trimtab.analysis.evidence import Arms, EvidenceState, Side, Window
+from trimtab.analysis.evidence import Arms, EvidenceState, Pace, Side, Window
+from trimtab.analysis.experiment_ledger import ExperimentLedger
 from trimtab.analysis.sample_ratio import count_unit
 from trimtab.analysis.scoring import Scoring
 from trimtab.analysis.segments import add_unit, segment_labels
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from trimtab.analysis.evidence import Phase
+    from trimtab.analysis.experiment_evidence import ExperimentDesign
     from trimtab.analysis.model import MetricSpec
     from trimtab.analysis.sample_ratio import Split
     from trimtab.analysis.scorers import Meter
@@ -63,37 +65,56 @@ class Ledger:
         position: Callable[[str], float] = _nowhere,
         segments: Sequence[SegmentSpec] = (),
         told: Sequence[MetricSpec] = (),
+        experiments: Mapping[int, ExperimentDesign] | None = None,
+        pasts: Mapping[str, bytes] | None = None,
     ) -> None:
-        """`splits` and `position` (of a unit in [0, 1), by the assignment) are for the sizes of the arms.
+        """`splits` are for the sizes of the arms; `position` is a unit's in [0, 1), by the assignment.
 
-        Of the metrics in `told`, those with `feedback` are followed.
+        Of the metrics in `told`, those with `feedback` are followed. `experiments` are designs by step, `pasts` what is
+        stored of units from before (see `ExperimentLedger`).
         """
         self.state = state
         self.counted = counted
+        self.candidate = ""
+        """Digest of the release in the candidate's place; what others of its arm say is of no account. Empty: any."""
         self.scoring = Scoring(state, meters)
         self._window_ms = window_ms
         self._shadow_stages = shadow_stages
         self._splits = splits or {}
         self._position = position
         self._segments = segments
-        self.cohorts = Cohorts(state, told, window_ms=window_ms)
+        self.experiments = ExperimentLedger(
+            state,
+            experiments or {},
+            margins=margins_of([*(meter.spec for meter in meters), *told]),
+            window_ms=window_ms,
+            position=position,
+            pasts=pasts or {},
+        )
+        self.cohorts = Cohorts(state, told, window_ms=window_ms, experiments=self.experiments)
 
     def add(self, generation: Generation, release: CompiledRelease | None, *, now_ms: int) -> None:
         """Fold one generation in. Aborted and already counted ones change nothing but the traffic seen."""
-        if generation.status == "aborted":
+        if generation.status == "aborted" or self._is_of_another(generation):
             return
         side: Side = "control" if generation.arm in {"stable", "matched_control"} else "candidate"
         if side == "control":
             self.scoring.learn(counting_key("live", unit_of(generation)), generation, release)
+            if generation.unit and self.experiments.learns(generation.stage):
+                self._learn_past(generation, release)
         if generation.arm == "stable":
             return
-        self.state.generations.setdefault(generation.stage, Arms()).add(side)
+        challenger = generation.release if generation.arm == "challenger" else ""
+        if challenger:
+            self.experiments.of(challenger)
+        else:
+            self.state.generations.setdefault(generation.stage, Arms()).add(side)
         phase: Phase = "shadow" if generation.stage in self._shadow_stages else "live"
         key = counting_key(phase, unit_of(generation))
         if key in self.counted:
             return
         window = self._window(key, phase, generation, side, now_ms)
-        if window is not None:
+        if window is not None and window.challenger == challenger:
             window.ids.append(generation.id)
             self.cohorts.note(key, generation.id)
             scores = dict(self.scoring.scores(generation, release))
@@ -101,6 +122,20 @@ class Ledger:
                 _sum(window, side, scores)
             else:
                 _pair(window, generation, side, scores)
+
+    def _learn_past(self, generation: Generation, release: CompiledRelease | None) -> None:
+        """Remember what stable answered to a unit in no arm yet, or in shadow, where stable answers too."""
+        if generation.arm == "stable" or generation.stage in self._shadow_stages:
+            scores = self.scoring.scores(generation, release, only=self.experiments.learned_goals)
+            self.experiments.learn(counting_key("live", generation.unit), scores, generation.at_ms)
+
+    def _is_of_another(self, generation: Generation) -> bool:
+        return generation.arm in {"candidate", "shadow"} and self.candidate not in {"", generation.release}
+
+    def crown(self, challenger: str) -> None:
+        """Put a challenger in the candidate's place, with what is known of each."""
+        self.experiments.crown(challenger, former=self.candidate)
+        self.candidate = challenger
 
     def _window(self, key: str, phase: Phase, generation: Generation, side: Side, now_ms: int) -> Window | None:
         """Return the open window this generation belongs to, opened if need be; `None` where it counts for none."""
@@ -111,6 +146,8 @@ class Ledger:
                 stage=generation.stage,
                 opened_ms=min(generation.at_ms, now_ms),  # a clock ahead of ours must not hold a window open
                 sums={side: {}} if phase == "live" else {},
+                challenger=generation.release if generation.arm == "challenger" else "",
+                fresh=self.experiments.is_fresh(generation.stage, generation.unit),
             )
             self.state.windows[key] = window
             if phase == "live":
@@ -125,11 +162,15 @@ class Ledger:
         return window
 
     def _meet(self, key: str, window: Window, generation: Generation, side: Side) -> None:
-        """Note what a live unit is, by its first generation: its arm's size and its segments do not wait for scores."""
-        window.segments = segment_labels(self.state, self._segments, generation)
+        """Note what a live unit is, by its first generation: its arm's size and its segments do not wait for scores.
+
+        Both are about candidate and control, and a challenger's units are neither's.
+        """
+        if not window.challenger:
+            window.segments = segment_labels(self.state, self._segments, generation)
         self.cohorts.open(key, window, side)
         split = self._splits.get(window.stage)
-        if split is not None:
+        if split is not None and not window.challenger:
             count_unit(
                 self.state.levels,
                 split,
@@ -153,22 +194,29 @@ class Ledger:
                     continue
                 self.state.unpaired += 1
             else:
-                self._count(window)
+                self._count(key, window, now_ms)
             del self.state.windows[key]
             closed.append(key)
         self.counted.update(closed)
         return closed
 
-    def _count(self, window: Window) -> None:
+    def _count(self, key: str, window: Window, now_ms: int) -> None:
         means = {
             side: {name: min(max(total / count, 0.0), 1.0) for name, (total, count) in sums.items()}
             for side, sums in window.sums.items()
         }
-        self.state.phases[window.phase].count(means, stage=window.stage, paired=window.phase == "shadow")
+        state = self.state
+        if not window.challenger:
+            state.phases[window.phase].count(means, stage=window.stage, paired=window.phase == "shadow")
+            pace = state.paces.setdefault(window.stage, Pace(first_ms=now_ms, last_ms=now_ms, units=Arms()))
+            pace.last_ms = now_ms
+            for side in means:
+                pace.units.add(side)
         if window.segments:
-            specs = self.scoring.specs
             for side, by_name in means.items():
-                add_unit(self.state, window.segments, specs, by_name, side=side, stage=window.stage)
+                add_unit(state, window.segments, self.scoring.specs, by_name, side=side, stage=window.stage)
+        if window.phase == "live":
+            self.experiments.count(key, window, means)
 
 
 def _sum(window: Window, side: Side, scores: Mapping[str, float]) -> None:

@@ -27,6 +27,7 @@ def metric_evidence(  # noqa: PLR0913 - a state, and what it is held against
     limit: float,
     promotion_limit: float,
     unit: str,
+    arm: str = "candidate",
 ) -> MetricEvidence:
     """Return what a metric says; `state` knows what was learned of stable, and how its scorer fares."""
     edge = state.caps[spec.name].value if spec.name in state.caps else spec.limit or spec.cap
@@ -55,7 +56,9 @@ def metric_evidence(  # noqa: PLR0913 - a state, and what it is held against
         dry_run=spec.dry_run,
     )
     learned = learned_units(state, spec)
-    words = describe(evidence, spec, unit) if learned is None else still_learning(spec, learned, LEARNING_UNITS, unit)
+    words = describe(evidence, spec, unit, arm=arm)
+    if learned is not None:
+        words = still_learning(spec, learned, LEARNING_UNITS, unit)
     if spec.feedback is not None and phase == "live":
         words += _still_waiting(state, spec.name, spec.feedback.within, unit)
     if spec.dry_run:

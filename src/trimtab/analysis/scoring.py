@@ -72,12 +72,16 @@ class Scoring:
         """The metrics that are measured."""
         return [meter.spec for meter in self._meters]
 
-    def scores(self, generation: Generation, release: CompiledRelease | None) -> Iterator[tuple[str, float]]:
-        """Yield (metric, score) of each metric that applies.
+    def scores(
+        self, generation: Generation, release: CompiledRelease | None, *, only: frozenset[str] | None = None
+    ) -> Iterator[tuple[str, float]]:
+        """Yield (metric, score) of each metric that applies, or of those in `only`.
 
         A ratio's is not clipped to [0, 1] yet: that is done with the mean of a window.
         """
         for meter in self._meters:
+            if only is not None and meter.spec.name not in only:
+                continue
             measurement = meter.measure(generation, release)
             if meter.spec.scorer is not None:
                 self._note(meter.spec.name, generation, measurement)

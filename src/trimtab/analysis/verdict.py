@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from trimtab.analysis.experiment import ExperimentVerdict
+from trimtab.analysis.forecast import Forecast
 from trimtab.analysis.metric_evidence import metric_evidence
 from trimtab.analysis.model import MetricEvidence
 from trimtab.analysis.sample_ratio import RatioEvidence
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from trimtab.analysis.evidence import EvidenceState, Phase
     from trimtab.analysis.model import MetricSpec
 
-__all__ = ["Limits", "Verdict", "VerdictStatus", "judge"]
+__all__ = ["Limits", "Verdict", "VerdictStatus", "challenger_harm", "judge"]
 
 VerdictStatus = Literal["successful", "failed", "inconclusive", "error"]
 _SCORER_ERRORS_MIN = 10
@@ -66,6 +68,10 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """Segments flagged as harmed, and at any rate the one that hurt most; most evidence first."""
     ratios: list[RatioEvidence] = []
     """How the sizes of the arms fit, at each weight so far; decides nothing about the candidate."""
+    experiment: ExperimentVerdict | None = None
+    """Which arms are proven better than control, in an experiment."""
+    forecast: Forecast | None = None
+    """When the step in force may be expected to decide, where it waits for evidence."""
 
 
 def judge(
@@ -114,6 +120,33 @@ def judge(
         candidate_units=units.candidate,
         control_units=units.control,
     )
+
+
+def challenger_harm(
+    state: EvidenceState, challenger: str, metrics: Sequence[MetricSpec], *, limits: Limits, unit: str = "user"
+) -> str:
+    """Return what is proven against a challenger of an experiment, in words; empty while nothing is.
+
+    Each challenger is held to the limit that the candidate is held to.
+    """
+    seen = state.challengers.get(challenger)
+    guardrails = [spec for spec in metrics if spec.role == "guardrail" and not spec.dry_run]
+    if seen is None:
+        return ""
+    found = [
+        metric_evidence(
+            state,
+            spec,
+            seen.metrics[spec.name],
+            phase="live",
+            limit=limits.rollback,
+            promotion_limit=limits.promotion,
+            unit=unit,
+            arm="challenger",
+        )
+        for spec in guardrails
+    ]
+    return " ".join(evidence.words for evidence in found if evidence.failed)
 
 
 def _broken_scorers(state: EvidenceState, metrics: Sequence[MetricSpec]) -> str:

@@ -9,7 +9,7 @@ from trimtab.stats import RATIO_REACH
 if TYPE_CHECKING:
     from trimtab.analysis.model import MetricEvidence, MetricSpec
 
-__all__ = ["describe", "measured", "odds", "still_learning"]
+__all__ = ["describe", "measured", "odds", "still_learning", "value_in_words"]
 
 _UNITS = {
     "latency": " ms",
@@ -43,14 +43,14 @@ def odds(value: float) -> str:
     return f"{value:,.0f} : 1" if value >= 10 else f"{value:.2g} : 1"  # noqa: PLR2004 - two digits are enough
 
 
-def describe(evidence: MetricEvidence, spec: MetricSpec, unit: str) -> str:
+def describe(evidence: MetricEvidence, spec: MetricSpec, unit: str, *, arm: str = "candidate") -> str:
     """Return one paragraph on what a metric says, with means, numbers of units, evidence and limit."""
     if evidence.candidate_mean is None or evidence.control_mean is None:
         return f"`{spec.name}`: nothing to compare yet."
-    before, after = _value(evidence.control_mean, evidence, spec), _value(evidence.candidate_mean, evidence, spec)
-    who = (
-        f"{evidence.candidate_units:,} candidate {unit}s against {evidence.control_units:,} concurrent control {unit}s"
-    )
+    cap, ratio = evidence.cap, evidence.ratio
+    before = value_in_words(evidence.control_mean, spec, cap=cap, ratio=ratio)
+    after = value_in_words(evidence.candidate_mean, spec, cap=cap, ratio=ratio)
+    who = f"{evidence.candidate_units:,} {arm} {unit}s against {evidence.control_units:,} concurrent control {unit}s"
     if evidence.phase == "shadow":
         who = f"the same {evidence.candidate_units:,} {unit}s answered by both in shadow"
     claim = f"'no worse than {_margin(evidence, spec)}'"
@@ -102,13 +102,14 @@ def _change(before: str, after: str, evidence: MetricEvidence, spec: MetricSpec)
     return f"{verb} from {before} to {after}"
 
 
-def _value(score: float, evidence: MetricEvidence, spec: MetricSpec) -> str:
-    if evidence.cap is not None:
-        return _quantity((1 - score if spec.lower_is_better else score) * evidence.cap, spec)
-    if evidence.ratio is not None:
+def value_in_words(score: float, spec: MetricSpec, *, cap: float | None, ratio: float | None) -> str:
+    """Return a mean score, in the metric's own unit where it is clipped or a ratio: `61.0 %`, `412 ms`."""
+    if cap is not None:
+        return _quantity((1 - score if spec.lower_is_better else score) * cap, spec)
+    if ratio is not None:
         many, word = _PER[spec.per or "requests"]
         excess = 2.0 * RATIO_REACH * (0.5 - score if spec.lower_is_better else score - 0.5)
-        return f"{_quantity(max(0.0, 1.0 + excess) * evidence.ratio * many, spec)} per {word}"
+        return f"{_quantity(max(0.0, 1.0 + excess) * ratio * many, spec)} per {word}"
     return f"{100 * score:.1f} %"
 
 

@@ -51,6 +51,8 @@ def _lines(report: RolloutReport, now_ms: int) -> Iterator[str]:
             f"harm, no harm: what a bettor on it who began with 1 owns; harm at {odds(report.rollback_at)} rolls back\n"
             "difference: candidate minus control in points, with 95 % confidence whenever it is looked at"
         )
+    if report.decision:
+        yield f"\ntime to a decision: {report.decision}"
     for words in report.words:
         if words not in report.paragraph:
             yield ""

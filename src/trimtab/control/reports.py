@@ -69,6 +69,8 @@ class RolloutRunning(msgspec.Struct, frozen=True, kw_only=True):
     weight: float
     control_weight: float
     shadow: float
+    challengers: dict[str, float] = {}
+    """Shares of units by `feature#number`, in an experiment."""
     withdrawn_by: list[str] = []
     """Ids of the processes that took the candidate out of service by themselves: they serve stable."""
     mirrors: MirrorReport | None = None

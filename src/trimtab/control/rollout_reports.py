@@ -18,7 +18,7 @@ from trimtab.control.rollout_words import Cause, Story, blamed, cause_of, paragr
 from trimtab.core.ids import short_digest
 from trimtab.releases.eval_result import EvalResult
 from trimtab.rollout.attempt import plan_limits
-from trimtab.rollout.model import GateAnswer, Rollout, Transition
+from trimtab.rollout.model import LIVE_STATES, GateAnswer, Rollout, Transition
 from trimtab.rollout.spec import decode_plan
 from trimtab.stats import Interval, mean_difference_sequence
 
@@ -142,6 +142,8 @@ class RolloutReport(msgspec.Struct, frozen=True, kw_only=True):
     """Of the plan's segments those that are harmed, and the one that is hurt most, worst first."""
     rollback_at: float
     """Wealth of a guardrail's harm bet at which it rolls back: guardrails x phases / alpha."""
+    decision: str
+    """When the step in force may be expected to decide, in words; empty where it waits for no evidence."""
     words: list[str]
     changes: list[Change]
     transitions: list[Transition]
@@ -186,6 +188,7 @@ def rollout_report(tx: ControlTransaction, rollout: Rollout) -> RolloutReport:
         segments=[_segment(segment) for segment in verdict.segments] if verdict else [],
         rollback_at=plan_limits(plan).rollback,
         words=_words(rollout, verdict) if verdict else [],
+        decision=_decision(rollout, verdict),
         changes=diff_releases(before.compiled, after.compiled) if before and after else [],
         transitions=transitions,
         evals=[
@@ -218,6 +221,8 @@ def _message(message: Message) -> MessageReport:
 
 def _words(rollout: Rollout, verdict: Verdict) -> list[str]:
     said = [verdict.reason, *(ratio.words for ratio in verdict.ratios)]
+    if verdict.experiment is not None:
+        said.append(verdict.experiment.words)
     told = [words for words in said if words not in rollout.reason]
     segments = [one for one in verdict.segments if one.words not in rollout.reason]
     return told + [segment_words(one) for one in segments]
@@ -252,6 +257,12 @@ def _evidence(tx: ControlTransaction, rollout: Rollout) -> EvidenceState | None:
         return None if stored is None else decode_evidence(stored)
     except (msgspec.DecodeError, msgspec.ValidationError):
         return None
+
+
+def _decision(rollout: Rollout, verdict: Verdict | None) -> str:
+    if rollout.state not in LIVE_STATES or verdict is None or verdict.forecast is None:
+        return ""
+    return verdict.forecast.words
 
 
 def _label(tx: ControlTransaction, digest: str) -> str:

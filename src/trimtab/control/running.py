@@ -96,6 +96,7 @@ def _feature(snapshot: Snapshot, route: Route, statuses: Sequence[ProcessStatus]
             weight=rollout.weight,
             control_weight=rollout.control_weight,
             shadow=rollout.shadow,
+            challengers={_label(snapshot, one.release): one.end - one.start for one in rollout.challengers},
             withdrawn_by=sorted(status.process for status in statuses if rollout.id in status.withdrawn),
             mirrors=MirrorReport.of(_mirrors(rollout.id, statuses)),
         ),

@@ -31,8 +31,9 @@ __all__ = [
 ]
 
 
-Arm = Literal["stable", "candidate", "matched_control", "shadow"]
-"""Which role served: `matched_control` is stable, served to the concurrent equal-share comparison group."""
+Arm = Literal["stable", "candidate", "matched_control", "shadow", "challenger"]
+"""Which role served: `matched_control` is stable, served to the concurrent equal-share comparison group; `challenger` a
+release that an experiment serves beside the candidate."""
 
 
 class _Event(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="k", gc=False):

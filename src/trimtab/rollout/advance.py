@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from trimtab.rollout.evaluating import evaluate
+from trimtab.rollout.experimenting import at_experiment
 from trimtab.rollout.moves import enter, move, pause, weight_at
 from trimtab.rollout.spec import seconds
 
@@ -38,9 +39,16 @@ def _in_time(rollout: Rollout, plan: RolloutPlan, seen: Observation, now_ms: int
         return rollout, []
     if not has_traffic(plan, rollout.stage, seen):
         return _without_data(rollout, plan, seen, now_ms, overdue=maximum is None or elapsed >= maximum)
+    if current.experiment is not None:
+        return at_experiment(rollout, plan, seen, now_ms, elapsed=elapsed)
+    return _by_evidence(rollout, plan, seen, now_ms, overdue=maximum is not None and elapsed >= maximum)
+
+
+def _by_evidence(rollout: Rollout, plan: RolloutPlan, seen: Observation, now_ms: int, *, overdue: bool) -> Change:
+    current = plan.steps[rollout.stage]
     if _has_units(plan, rollout.stage, seen) and _is_proven(current, seen):
         return enter(rollout, plan, rollout.stage + 1, now_ms, reason=_why_done(current, seen))
-    why = _why_stuck(current, seen, overdue=maximum is not None and elapsed >= maximum)
+    why = _why_stuck(current, seen, overdue=overdue)
     return pause(rollout, now_ms, "inconclusive", why) if why else (rollout, [])
 
 
@@ -59,6 +67,8 @@ def _times(current: Step) -> tuple[float, float | None]:
     """Return (seconds at least, seconds at most) of a step; `None`: it waits as long as it takes."""
     if current.analysis is not None:
         return 0.0, seconds(current.analysis.max_duration)
+    if current.experiment is not None:
+        return 0.0, seconds(current.experiment.max_duration)
     timed = current.shadow or current.pause or current.bake
     duration = None if timed is None else timed.duration
     return (0.0 if duration is None else seconds(duration)), None

@@ -8,20 +8,25 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from trimtab.analysis.evidence import Arms, EvidenceState, decode_evidence, encode_evidence
+from trimtab.analysis.experiment import ExperimentQuestion, judge_experiment
+from trimtab.analysis.experiment_evidence import CANDIDATE
 from trimtab.analysis.ledger import Ledger, margins_of
 from trimtab.analysis.mirrors import MirrorTally, mirrors_stopped, mirrors_words
 from trimtab.analysis.sample_ratio import ripen, weigh_ratio
 from trimtab.analysis.segments import weigh_segments
-from trimtab.analysis.verdict import Limits, judge
+from trimtab.analysis.verdict import Limits, challenger_harm, judge
 from trimtab.core.errors import InputError, IntegrityError
 from trimtab.events import Score
 from trimtab.rollout.effects import Observation
+from trimtab.rollout.entrants import designs_of
+from trimtab.rollout.foresight import foresee
 from trimtab.rollout.spec import decode_plan
 from trimtab.rollout.splits import splits_of
 from trimtab.serving.assignment import bucket_after, salted
 
 if TYPE_CHECKING:
     from trimtab.analysis.evidence import Phase
+    from trimtab.analysis.experiment import ExperimentVerdict
     from trimtab.analysis.scorers import Meter, ScorerLibrary
     from trimtab.analysis.scoring import ScorerResult
     from trimtab.events import Feedback, Generation, Withdrawal
@@ -65,6 +70,7 @@ class Attempt:
         self.dirty = False
         """Whether evidence changed since the last commit."""
         self._withdrawn = ""
+        self._designs = designs_of(plan, rollout.challengers)
         self._releases = releases
         self._splits = splits_of(plan)
         self._ratio_limit = len({split.level for split in self._splits.values()}) / plan.srm.alpha
@@ -119,7 +125,11 @@ class Attempt:
             lost = mirrors_words(mirrors, notable=True) if phase == "shadow" else ""
             if lost:
                 reason = f"{reason.removesuffix('.')}. {lost}"
-            verdict = msgspec.structs.replace(verdict, reason=reason, segments=found, ratios=ratios)
+            experiment = self._experiment(rollout)
+            foreseen = foresee(self.plan, rollout.stage, state, experiment, limits=self.limits)
+            verdict = msgspec.structs.replace(
+                verdict, reason=reason, segments=found, ratios=ratios, experiment=experiment, forecast=foreseen
+            )
         return Observation(
             stable=stable,
             verdict=verdict,
@@ -136,6 +146,31 @@ class Attempt:
             mirrors_stopped=mirrors_stopped(mirrors),
         )
 
+    def _experiment(self, rollout: Rollout) -> ExperimentVerdict | None:
+        design = self._designs.get(rollout.stage)
+        if design is None:
+            return None
+        state, plan = self.ledger.state, self.plan
+        harms = {
+            challenger: challenger_harm(state, challenger, plan.metrics, limits=self.limits, unit=plan.unit)
+            for challenger in design.challengers
+        }
+        asked = ExperimentQuestion(
+            stage=rollout.stage,
+            design=design,
+            metrics=plan.metrics,
+            alpha=plan.alpha,
+            harmed={challenger: harm for challenger, harm in harms.items() if harm},
+            labels={one.release: one.label for one in rollout.challengers} | {CANDIDATE: "the candidate"},
+            unit=plan.unit,
+        )
+        return judge_experiment(state, asked)
+
+    def crown(self, challenger: str) -> None:
+        """Go on with a challenger in the candidate's place."""
+        self.ledger.crown(challenger)
+        self.dirty = True
+
     def take_results(self) -> list[ScorerResult]:
         """Return the registered scorers' results since the last call."""
         scoring = self.ledger.scoring
@@ -146,6 +181,8 @@ class Attempt:
         """Write the evidence; the caller commits it together with cursors and rollout."""
         if self.newly_counted:
             tx.add_counted_units(self.rollout_id, self.newly_counted)
+        if pasts := self.ledger.experiments.take_changed_pasts():
+            tx.save_pasts(self.rollout_id, pasts)
         tx.save_evidence(self.rollout_id, encode_evidence(self.ledger.state))
 
     def committed(self) -> None:
@@ -157,17 +194,16 @@ class Attempt:
 def load_attempt(tx: ControlTransaction, rollout: Rollout, library: ScorerLibrary) -> Attempt:
     """Return a rollout with the evidence the store holds. What hinders measuring becomes the attempt's `problem`."""
     plan = decode_plan(rollout.plan)
-    releases = {
-        digest: found.compiled for digest in (rollout.stable, rollout.candidate) if (found := tx.release(digest))
-    }
+    served = [rollout.stable, rollout.candidate, *(one.release for one in rollout.challengers)]
+    releases = {digest: found.compiled for digest in served if (found := tx.release(digest))}
     problem = ""
     meters: list[Meter] = []
     try:
         meters = library.meters([metric for metric in plan.metrics if not metric.dry_run])
     except InputError as error:
         problem = str(error)
-    if len(releases) < 2:  # noqa: PLR2004 - stable and candidate
-        problem = "the stable or the candidate release is not stored"
+    if any(digest not in releases for digest in served):
+        problem = "the stable release, the candidate or a challenger is not stored"
     stored = tx.evidence(rollout.id)
     state = _decode(stored) if stored is not None else EvidenceState.start(margins_of(plan.metrics))
     for metric in plan.metrics:
@@ -186,7 +222,10 @@ def load_attempt(tx: ControlTransaction, rollout: Rollout, library: ScorerLibrar
         segments=plan.segments,
         told=plan.metrics,
         position=partial(bucket_after, salted(rollout.salt)),
+        experiments=designs_of(plan, rollout.challengers),
+        pasts=tx.pasts(rollout.id),
     )
+    ledger.candidate = rollout.candidate
     return Attempt(rollout, plan, ledger, releases=releases, problem=problem)
 
 

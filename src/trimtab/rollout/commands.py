@@ -12,6 +12,7 @@ from trimtab.core.errors import ConflictError, InputError, NotFoundError
 from trimtab.core.ids import new_id
 from trimtab.releases.model import PointerMove
 from trimtab.rollout.effects import AppendTransition, Command, MovePointer, Notify
+from trimtab.rollout.entrants import find_entrants
 from trimtab.rollout.machine import step
 from trimtab.rollout.model import Rollout, Transition
 from trimtab.rollout.outbox import message
@@ -68,6 +69,9 @@ def start_rollout(tx: ControlTransaction, request: RolloutRequest, *, now_ms: in
         stable=pointer.release,
         candidate=request.candidate,
         plan=encode_plan(plan),
+        challengers=find_entrants(
+            tx, plan, feature=request.feature, stable=pointer.release, candidate=request.candidate
+        ),
         bands=draw_bands(
             tx,
             plan,

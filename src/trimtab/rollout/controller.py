@@ -238,6 +238,9 @@ class Controller:
         if attempt.dirty:
             attempt.save(tx)
         changed, effects = step(rollout, attempt.plan, _observation(tx, rollout, attempt), now_ms=now_ms)
+        if changed.candidate != rollout.candidate:
+            attempt.crown(changed.candidate)
+            attempt.save(tx)
         if changed != rollout:
             save_change(tx, rollout, msgspec.structs.replace(changed, epoch=lease.epoch), effects, now_ms=now_ms)
         return effects

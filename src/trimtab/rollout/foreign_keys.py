@@ -97,7 +97,6 @@ _ANYWHERE = {
     "thresholdRange": "write `margin`: how much worse than the concurrent control is still tolerated",
     "webhooks": "write a `gate` step to ask somebody, and `notify` to tell somebody",
     "alerts": "write `notify: [{urlEnv: SLACK_WEBHOOK_URL, format: slack}]`",
-    "experiment": "not a step yet: `analysis: {mode: nonInferior}` with metrics of `role: goal` comes nearest",
 }
 _WITHIN = {
     (

@@ -20,6 +20,7 @@ import msgspec
 from trimtab.core.errors import ConflictError
 from trimtab.rollout.advance import advance, has_traffic
 from trimtab.rollout.effects import Command, Observation, Withdrawn
+from trimtab.rollout.experimenting import drop_harmed
 from trimtab.rollout.model import TERMINAL_STATES
 from trimtab.rollout.moves import CONTROLLER, enter, move, pause, promote, state_of
 from trimtab.rollout.spec import seconds
@@ -82,7 +83,10 @@ def _harmed(verdict: dict[str, Any]) -> list[str]:
 
 
 def _go_on(rollout: Rollout, plan: RolloutPlan, seen: Observation, now_ms: int) -> Change:
-    """Nothing ends the attempt: wake up, hold still, or advance."""
+    """Nothing ends the attempt: drop a harmful challenger, wake up, hold still, or advance."""
+    dropped = drop_harmed(rollout, seen, now_ms)
+    if dropped is not None:
+        return dropped
     if rollout.state == "paused":
         return _wake(rollout, plan, seen, now_ms)
     if rollout.state not in _STEPPING:

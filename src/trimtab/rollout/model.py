@@ -11,6 +11,7 @@ from trimtab.serving.snapshot import Band
 __all__ = [
     "LIVE_STATES",
     "TERMINAL_STATES",
+    "Entrant",
     "GateAnswer",
     "GateStatus",
     "Holdout",
@@ -45,6 +46,20 @@ TERMINAL_STATES: frozenset[str] = frozenset({"promoted", "rolled_back", "superse
 GateStatus = Literal["approved", "refused", "pending"]
 
 
+class Entrant(msgspec.Struct, frozen=True, kw_only=True):
+    """A challenger of one experiment."""
+
+    stage: int
+    """Index of the `experiment` step."""
+    release: str
+    """Digest."""
+    label: str
+    """`feature#number`."""
+    start: float
+    end: float
+    """Its units: u in [start, end)."""
+
+
 class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     """One attempt to replace the stable release of a feature by a candidate."""
 
@@ -58,6 +73,10 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     """Canonical JSON of the frozen plan (`rollout.spec.RolloutPlan`)."""
     salt: str
     state: RolloutState
+    challengers: list[Entrant] = []
+    """Releases that experiments of the plan serve beside the candidate."""
+    dropped: list[str] = []
+    """Digests of challengers whose harm was proven: their units went back to stable."""
     bands: list[Band] = []
     """Who takes part: its slot of a layer and the holdouts in force when it started."""
     stage: int = -1

@@ -7,12 +7,13 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from trimtab.rollout.entrants import settled_weight
 from trimtab.rollout.spec import seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from trimtab.rollout.spec import RolloutPlan, Step
+    from trimtab.rollout.spec import ExperimentStep, RolloutPlan, Step
 
 __all__ = ["PlanProblem", "plan_problems", "plan_warnings"]
 
@@ -46,8 +47,43 @@ def plan_problems(plan: RolloutPlan) -> Iterator[PlanProblem]:
     for index, step in enumerate(plan.steps):
         for message, hint in _step_problems(step, weight, begun=begun, is_last=index == len(plan.steps) - 1):
             yield PlanProblem(("steps", index), message, hint)
+        if step.experiment is not None:
+            for message, hint in _experiment_problems(plan, step.experiment, weight, settled_weight(plan, index)):
+                yield PlanProblem(("steps", index), message, hint)
         weight = max(weight, step.set_weight or 0.0)
         begun = begun or step.shadow is not None or weight > 0
+
+
+def _experiment_problems(
+    plan: RolloutPlan, step: ExperimentStep, weight: float, settled: float
+) -> Iterator[tuple[str, str]]:
+    """Yield (message, hint) for an experiment that begins at this weight, in per cent, after others at `settled`."""
+    if not weight:
+        yield "`experiment` before any `setWeight`", "put `setWeight` before it: nobody is served"
+    goals = [metric.name for metric in plan.metrics if metric.role == "goal" and not metric.dry_run]
+    if not goals:
+        yield (
+            "an experiment without a goal",
+            "give a metric `role: goal`: the experiment asks which arm is better by it",
+        )
+    for name in step.goals:
+        if name not in goals and goals:
+            yield f"`{name}` is no goal", f"goals are metrics of `role: goal`, without `dryRun`: {', '.join(goals)}"
+    room = 100 - 2 * weight
+    taken = sum(weight if arm.weight is None else arm.weight for arm in step.arms)
+    if room < 0 or taken > room:
+        yield (
+            f"the arms take {2 * weight + taken:g} per cent of the units",
+            "candidate and control take `setWeight` each, and every arm its own: lower them to 100 altogether",
+        )
+    if step.arms and weight and weight / 100 <= settled:
+        yield (
+            f"challengers join at a weight of {weight:g} at which users met the candidate before",
+            "put a larger `setWeight` right before the experiment: it counts users whom no arm had before",
+        )
+    names = [arm.release for arm in step.arms]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield f"the arm `{name}` is named twice", "name each release once"
 
 
 def _step_problems(step: Step, weight: float, *, begun: bool, is_last: bool) -> Iterator[tuple[str, str]]:
@@ -87,6 +123,12 @@ def plan_warnings(plan: RolloutPlan) -> Iterator[PlanProblem]:
         )
     weight = 0.0
     for index, step in enumerate(plan.steps):
+        if step.experiment is not None and step.experiment.cuped and _is_first(plan, index):
+            yield PlanProblem(
+                ("steps", index),
+                "`cuped` has nothing to go by: no user is seen before the experiment",
+                "let a `shadow`, or a `pause` at a small weight, go before",
+            )
         for message, hint in (*_step_warnings(plan, step, weight), *_feedback_warnings(plan, step)):
             yield PlanProblem(("steps", index), message, hint)
         weight = max(weight, step.set_weight or 0.0)
@@ -117,6 +159,19 @@ def _step_warnings(plan: RolloutPlan, step: Step, weight: float) -> Iterator[tup
             f"the analysis ends after {analysis.max_duration}, before the first unit's window ({plan.window}) is over",
             "set a longer `maxDuration`, or a shorter `window`",
         )
+    experiment = step.experiment
+    if experiment is not None and seconds(experiment.max_duration) <= window:
+        yield (
+            f"the experiment ends after {experiment.max_duration}, before a unit's window ({plan.window}) is over",
+            "set a longer `maxDuration`, or a shorter `window`",
+        )
+    if experiment is not None and seconds(experiment.max_duration) >= seconds(plan.deadline):
+        yield (
+            f"the rollout expires after {plan.deadline}, and the experiment may take {experiment.max_duration}",
+            "set a later `deadline`, or a shorter `maxDuration`",
+        )
+    if experiment is not None and experiment.promote == "winner" and not experiment.arms:
+        yield "the candidate is the only arm that could win", "name challengers under `arms`, or drop `promote`"
     timed = step.shadow or pause or step.bake
     if timed is not None and timed.duration is not None and seconds(timed.duration) <= window and weight:
         yield (
@@ -143,3 +198,7 @@ def _feedback_warnings(plan: RolloutPlan, step: Step) -> Iterator[tuple[str, str
 def _least_seconds(step: Step) -> float:
     timed = step.shadow or step.pause or step.bake
     return 0.0 if timed is None or timed.duration is None else seconds(timed.duration)
+
+
+def _is_first(plan: RolloutPlan, index: int) -> bool:
+    return all(step.set_weight is not None for step in plan.steps[:index])

@@ -14,7 +14,7 @@ from trimtab.policy.ports import KeyTransaction
 from trimtab.releases.ports import RegistryTransaction
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from trimtab.events import Score
@@ -111,6 +111,14 @@ class RolloutTransaction(Protocol):
         ...
 
     def add_counted_units(self, rollout_id: str, keys: Iterable[str]) -> None: ...
+
+    def pasts(self, rollout_id: str) -> dict[str, bytes]:
+        """What is known of units from before an experiment, by their keys, as the engine encoded it."""
+        ...
+
+    def save_pasts(self, rollout_id: str, pasts: Mapping[str, bytes]) -> None:
+        """Store or replace some of them."""
+        ...
 
     def cursors(self, consumer: str) -> list[Cursor]: ...
     def save_cursors(self, cursors: Iterable[Cursor]) -> None: ...

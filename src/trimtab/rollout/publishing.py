@@ -70,7 +70,14 @@ def _route(
 ) -> Route:
     feature = tx.feature(pointer.feature)
     route = None if rollout is None else routing(rollout, decode_plan(rollout.plan))
-    for digest in [pointer.release] if route is None else [pointer.release, route.candidate]:
+    made = Route(
+        feature=pointer.feature,
+        stable=pointer.release,
+        team="" if feature is None else feature.team,
+        capture_content=True if feature is None else feature.capture_content,
+        rollout=route,
+    )
+    for digest in made.releases:
         release = tx.release(digest)
         if release is None:
             raise IntegrityError(
@@ -80,19 +87,13 @@ def _route(
                 hint="restore the control database from a backup; data planes go on with their last good snapshot",
             )
         releases[digest] = release.compiled
-    return Route(
-        feature=pointer.feature,
-        stable=pointer.release,
-        team="" if feature is None else feature.team,
-        capture_content=True if feature is None else feature.capture_content,
-        rollout=route,
-    )
+    return made
 
 
 def routing_fingerprint(tx: ControlTransaction, environment: str) -> str:
     """Return a digest that changes when, and only when, the environment's snapshot would: four cheap reads."""
     rollouts = [
-        (rollout.id, rollout.state, rollout.stage, rollout.candidate)
+        (rollout.id, rollout.state, rollout.stage, rollout.candidate, rollout.dropped)
         for rollout in tx.active_rollouts(environment)
         if is_routed(rollout)
     ]

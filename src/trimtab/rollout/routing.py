@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trimtab.rollout.moves import weight_at
-from trimtab.serving.snapshot import RolloutRoute
+from trimtab.serving.snapshot import Challenger, RolloutRoute
 
 if TYPE_CHECKING:
     from trimtab.rollout.model import Rollout
@@ -39,6 +39,11 @@ def routing(rollout: Rollout, plan: RolloutPlan) -> RolloutRoute | None:
         state=rollout.state,
         weight=weight,
         control_weight=min(weight, 1.0 - weight),
+        challengers=[
+            Challenger(release=one.release, start=one.start, end=one.end)
+            for one in rollout.challengers
+            if one.stage == rollout.stage and one.release not in rollout.dropped
+        ],
         bands=rollout.bands,
         fallback=plan.fallback,
         shadow=0.0 if current.shadow is None else current.shadow.traffic / 100,

@@ -19,6 +19,8 @@ __all__ = [
     "Count",
     "Duration",
     "EnvironmentName",
+    "ExperimentArm",
+    "ExperimentStep",
     "GateStep",
     "LayerClaim",
     "OfflineEvalStep",
@@ -129,6 +131,41 @@ class OfflineEvalStep(PlanPart, frozen=True, kw_only=True):
         return f"offline eval {self.suite}, at most {self.timeout}"
 
 
+class ExperimentArm(PlanPart, frozen=True, kw_only=True):
+    """A release that an experiment serves beside the candidate: a challenger."""
+
+    release: Annotated[str, msgspec.Meta(min_length=2, max_length=128)]
+    """`#3`, or the beginning of a digest; resolved when the rollout starts."""
+    weight: Percent | None = None
+    """Per cent of units; by default the candidate's."""
+
+
+class ExperimentStep(PlanPart, frozen=True, kw_only=True):
+    """Stay at the weight in force until an arm is proven better than the concurrent control by every goal."""
+
+    goals: list[str] = []
+    """Metrics of `role: goal`; by default all there are."""
+    arms: Annotated[list[ExperimentArm], msgspec.Meta(max_length=8)] = []
+    """Challengers, beside the candidate and its equal-share control."""
+    promote: Literal["candidate", "winner"] = "candidate"
+    """candidate: the step ends when the candidate is proven better. winner: when any arm is, which then takes the
+    candidate's place."""
+    min_units: Count | None = None
+    """Units of each arm measured in this step, at least, before it may end."""
+    max_duration: Duration = "7d"
+    cuped: bool = False
+    """Take noise out by what is known of each unit from before the experiment, while it was on stable."""
+    on_inconclusive: Literal["pause", "promote", "rollback"] = "pause"
+    """What follows when nothing is proven then. promote: the candidate goes on to the next step nevertheless."""
+
+    @property
+    def text(self) -> str:
+        """The step in words."""
+        against = "".join(f", {arm.release}" for arm in self.arms)
+        by = f" by {', '.join(self.goals)}" if self.goals else ""
+        return f"experiment of the candidate{against}{by}, at most {self.max_duration}"
+
+
 class GateStep(PlanPart, frozen=True, kw_only=True):
     """Ask somebody else whether to go on: a POST that tells where the rollout stands, until the answer says so."""
 
@@ -183,6 +220,7 @@ class Step(PlanPart, frozen=True, kw_only=True, omit_defaults=True):
     """Per cent of units on the candidate; an equal share of stable's units becomes the matched control."""
     pause: PauseStep | None = None
     analysis: AnalysisStep | None = None
+    experiment: ExperimentStep | None = None
     gate: GateStep | None = None
     bake: BakeStep | None = None
 
@@ -195,12 +233,14 @@ class Step(PlanPart, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def min_units(self) -> int | None:
         """The step's own demand for units."""
-        part = self.shadow or self.pause or self.analysis or self.bake
+        part = self.shadow or self.pause or self.analysis or self.experiment or self.bake
         return None if part is None else part.min_units
 
     @property
     def text(self) -> str:
         """The step in words."""
-        part = self.offline_eval or self.shadow or self.pause or self.analysis or self.gate or self.bake
+        part = (
+            self.offline_eval or self.shadow or self.pause or self.analysis or self.experiment or self.gate or self.bake
+        )
         units = f", at least {self.min_units:,} units" if self.min_units else ""
         return f"weight {self.set_weight:g} %" if part is None else part.text + units

@@ -17,9 +17,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from trimtab.events import Arm
-    from trimtab.serving.snapshot import Band, RolloutRoute
+    from trimtab.serving.snapshot import Band, Challenger, RolloutRoute
 
-__all__ = ["RESERVED", "arm_at", "assign", "bucket", "bucket_after", "salted", "session_unit", "takes_part"]
+__all__ = [
+    "RESERVED",
+    "arm_at",
+    "assign",
+    "bucket",
+    "bucket_after",
+    "challenger_at",
+    "salted",
+    "session_unit",
+    "takes_part",
+]
 
 RESERVED = "\x1f"
 """What no caller's own key may begin with: units that are no users' keys do."""
@@ -75,6 +85,13 @@ def arm_at(route: RolloutRoute, position: float) -> tuple[Arm, bool]:
         return "matched_control", True
     if position < route.weight:
         return "candidate", False
+    if route.challengers and challenger_at(route, position) is not None:
+        return "challenger", False
     if position >= max(route.weight, 1.0 - route.control_weight):
         return "matched_control", False
     return "stable", False
+
+
+def challenger_at(route: RolloutRoute, position: float) -> Challenger | None:
+    """Return the challenger that the unit at u = `position` meets, if it meets one."""
+    return next((one for one in route.challengers if one.start <= position < one.end), None)

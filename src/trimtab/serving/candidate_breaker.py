@@ -76,10 +76,11 @@ class CandidateBreaker:
     def note(self, generation: Generation) -> bool:
         """Take the outcome of a generation that a user met; returns whether this one takes the candidate out.
 
-        Says so once. What the caller broke off says nothing; neither does a shadow, whose answer nobody sees.
+        Says so once. What the caller broke off says nothing; neither does a shadow, whose answer nobody sees, nor a
+        challenger, which is neither stable nor the candidate: the controller's guardrails drop it.
         """
         arm = generation.arm
-        if self.tripped or arm == "shadow" or generation.status == "aborted":
+        if self.tripped or arm in {"shadow", "challenger"} or generation.status == "aborted":
             return False
         failed = generation.status == "error"
         with self._lock:

@@ -9,7 +9,7 @@ import msgspec
 
 from trimtab.core.errors import InputError, NotFoundError
 from trimtab.events import Arm
-from trimtab.serving.assignment import RESERVED, arm_at, bucket_after, salted, session_unit, takes_part
+from trimtab.serving.assignment import RESERVED, arm_at, bucket_after, challenger_at, salted, session_unit, takes_part
 from trimtab.serving.release import PreparedRelease
 from trimtab.serving.snapshot import Price, RolloutRoute, Route, Snapshot
 
@@ -67,8 +67,8 @@ class _ReadyRoute(msgspec.Struct, frozen=True, gc=False):
     rollout_id: str
     stage: int
     salt: bytes
-    served: dict[tuple[Arm, bool], Served]
-    """By arm, and whether the request is mirrored."""
+    served: dict[tuple[str, bool], Served]
+    """By arm, of challengers by digest, and whether the request is mirrored."""
     known: dict[str, Decision]
     """Decisions by unit: a user who comes back meets what it met, without being hashed again."""
     sessions: dict[str, Decision]
@@ -103,7 +103,7 @@ class RoutingTable:
         """Decisions by feature and unit of which it is on record that the unit met them; kept by `remember_met`."""
 
     def _make_ready(self, route: Route, withdrawn: frozenset[str]) -> _ReadyRoute:
-        for digest in (route.stable, route.rollout.candidate if route.rollout else route.stable):
+        for digest in route.releases:
             if digest not in self._releases:
                 raise InputError(
                     "incomplete_snapshot",
@@ -114,13 +114,16 @@ class RoutingTable:
         if rollout is not None and rollout.id in withdrawn:
             rollout = None
         stable = (self._releases[route.stable], snapshot.prices.get(route.stable))
-        served: dict[tuple[Arm, bool], Served] = {
+        served: dict[tuple[str, bool], Served] = {
             (arm, False): Served(*stable) for arm in ("stable", "matched_control")
         }
         if rollout is not None:
             candidate = (self._releases[rollout.candidate], snapshot.prices.get(rollout.candidate))
             served["candidate", False] = Served(*candidate)
             served["matched_control", True] = Served(*stable, *candidate, route)
+            for challenger in rollout.challengers:
+                digest = challenger.release
+                served[digest, False] = Served(self._releases[digest], snapshot.prices.get(digest))
         return _ReadyRoute(
             route,
             snapshot.environment,
@@ -188,10 +191,14 @@ class RoutingTable:
     def _decide(self, ready: _ReadyRoute, unit: str, known: dict[str, Decision], key: str) -> Decision:
         rollout = ready.rollout
         arm: Arm = "stable"
+        serves: str = arm
         mirrored = False
         if rollout is not None and unit and (not rollout.bands or takes_part(rollout.bands, unit)):
-            arm, mirrored = arm_at(rollout, bucket_after(ready.salt, unit))
-        served = ready.served[arm, mirrored]
+            position = bucket_after(ready.salt, unit)
+            arm, mirrored = arm_at(rollout, position)
+            challenger = challenger_at(rollout, position) if arm == "challenger" else None
+            serves = arm if challenger is None else challenger.release
+        served = ready.served[serves, mirrored]
         # Positional: this runs for most requests, and keywords would double its cost.
         decision = Decision(
             ready.route.feature,

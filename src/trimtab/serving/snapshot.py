@@ -8,7 +8,7 @@ import msgspec
 
 from trimtab.releases.model import CompiledRelease
 
-__all__ = ["Band", "Price", "RolloutRoute", "Route", "Snapshot"]
+__all__ = ["Band", "Challenger", "Price", "RolloutRoute", "Route", "Snapshot"]
 
 
 class Price(msgspec.Struct, frozen=True, kw_only=True):
@@ -16,6 +16,15 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
 
     input_usd: float
     output_usd: float
+
+
+class Challenger(msgspec.Struct, frozen=True, kw_only=True):
+    """A release that an experiment serves beside the candidate, to units whose u lies in [start, end)."""
+
+    release: str
+    """Digest."""
+    start: float
+    end: float
 
 
 class Band(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +63,8 @@ class RolloutRoute(msgspec.Struct, frozen=True, kw_only=True):
     """What the mirrors of this step may cost, on one machine; `None` where nothing limits it."""
     shadow_hosted_tools: list[str] = []
     """Kinds of tools that may run at the provider for a mirror: they are free of side effects."""
+    challengers: list[Challenger] = []
+    """In an experiment: between the candidate's units and the matched control's, overlapping neither."""
     bands: list[Band] = []
     """A unit takes part where it lies in every one of them; everybody else meets stable and is not compared."""
     fallback: Literal["", "session"] = ""
@@ -69,6 +80,14 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     team: str = ""
     capture_content: bool = True
     rollout: RolloutRoute | None = None
+
+    @property
+    def releases(self) -> list[str]:
+        """Digests of all that may be served: stable, the candidate, its challengers."""
+        rollout = self.rollout
+        if rollout is None:
+            return [self.stable]
+        return [self.stable, rollout.candidate, *(challenger.release for challenger in rollout.challengers)]
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):

@@ -24,8 +24,9 @@ from trimtab.core.errors import InputError
 
 __all__ = ["Bet", "Grid", "PairedBetting", "PendingPairs", "betting_grid", "betting_weights"]
 
-Bet = Literal["harm", "non_inferior"]
-"""`harm` bets that the candidate is worse by more than the margin, `non_inferior` that it is not."""
+Bet = Literal["harm", "non_inferior", "superior"]
+"""`harm` bets that the candidate is worse by more than the margin, `non_inferior` that it is not, `superior` that it is
+better: non-inferiority with no margin at all."""
 
 Grid = Literal[1, 2]
 """Which stakes and weights a bettor was started with. Stored wealth keeps to its own: the bound on a purse holds for
@@ -36,8 +37,8 @@ _TOP = 0.98
 _SHAPES: dict[Grid, tuple[float, int]] = {1: (0.6, 8), 2: (0.55, 7)}
 """Ratio of the geometric steps, number of stakes."""
 _WEIGHTS: dict[Grid, dict[Bet, tuple[int, ...]]] = {
-    1: {"harm": (1,) * 8, "non_inferior": (1,) * 8},
-    2: {"harm": (15, 15, 12, 4, 2, 1, 1), "non_inferior": (4, 4, 4, 3, 3, 2, 1)},
+    1: {"harm": (1,) * 8, "non_inferior": (1,) * 8, "superior": (1,) * 8},
+    2: {"harm": (15, 15, 12, 4, 2, 1, 1), "non_inferior": (4, 4, 4, 3, 3, 2, 1), "superior": (4, 4, 4, 3, 3, 2, 1)},
 }
 """How wealth is spread over the stakes at the start, largest stake first.
 
@@ -57,8 +58,8 @@ def betting_grid(margin: float, grid: Grid = CURRENT_GRID) -> tuple[float, ...]:
 
     The bound keeps 1 + λD positive for the worst pair, D = -(1 + margin): wealth never reaches zero.
     """
-    if not 0.0 < margin < 1.0:
-        raise InputError("invalid_margin", f"a margin of {margin} is not in (0, 1)", param="margin")
+    if not 0.0 <= margin < 1.0:
+        raise InputError("invalid_margin", f"a margin of {margin} is not in [0, 1)", param="margin")
     ratio, size = _SHAPES[grid]
     top = _TOP / (1.0 + margin)
     return tuple(top * ratio**index for index in range(size))
@@ -88,8 +89,14 @@ class PairedBetting(msgspec.Struct, kw_only=True):
     """1 where nothing else is stored: wealth older than this field."""
 
     @classmethod
-    def start(cls, bet: Bet, margin: float) -> PairedBetting:
-        """Return a bettor with wealth 1 on the current grid."""
+    def start(cls, bet: Bet, margin: float = 0.0) -> PairedBetting:
+        """Return a bettor with wealth 1 on the current grid.
+
+        `superior` has no margin, the others must have one: without it, noise alone would prove an equal candidate
+        worse, or leave it unproven for ever. Raises `InputError`.
+        """
+        if (bet == "superior") != (margin == 0.0):
+            raise InputError("invalid_margin", f"a bet on `{bet}` takes no margin of {margin}", param="margin")
         return cls(bet=bet, margin=margin, log_wealth=[0.0] * len(betting_grid(margin)), grid=CURRENT_GRID)
 
     def update(self, *, control: float, candidate: float) -> None:

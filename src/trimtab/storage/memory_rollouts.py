@@ -13,7 +13,7 @@ from trimtab.storage.memory_tables import MemoryTables
 from trimtab.storage.refusals import active_conflict, next_lease, require_lease, version_conflict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from trimtab.rollout.model import Holdout
     from trimtab.rollout.ports import Cursor, Lease, PlanVersion
@@ -105,6 +105,13 @@ class MemoryRollouts(MemoryTables):
     def add_counted_units(self, rollout_id: str, keys: Iterable[str]) -> None:
         for key in keys:
             self.put(f"counted_unit {rollout_id}", key, True)  # noqa: FBT003 - a set as a table
+
+    def pasts(self, rollout_id: str) -> dict[str, bytes]:
+        return dict(self.table(f"past {rollout_id}"))
+
+    def save_pasts(self, rollout_id: str, pasts: Mapping[str, bytes]) -> None:
+        for key, data in pasts.items():
+            self.put(f"past {rollout_id}", key, data)
 
     def cursors(self, consumer: str) -> list[Cursor]:
         return [cursor for key, cursor in sorted(self.table("cursor").items()) if key[0] == consumer]

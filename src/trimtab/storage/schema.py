@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 __all__ = ["APPEND_ONLY", "HEAD", "metadata"]
 
-HEAD = "0005"
+HEAD = "0006"
 """The revision this code needs; compared before alembic is imported, which costs most of a second."""
 
 APPEND_ONLY = ("artifact", "release", "pointer_move", "transition", "plan", "audit", "eval_result")
@@ -140,6 +140,14 @@ counted_unit = sa.Table(
     metadata,
     sa.Column("rollout", sa.String(64), primary_key=True),
     sa.Column("unit", sa.Text, primary_key=True),
+)
+
+past = sa.Table(
+    "past",
+    metadata,
+    sa.Column("rollout", sa.String(64), primary_key=True),
+    sa.Column("unit", sa.Text, primary_key=True),
+    sa.Column("body", sa.LargeBinary, nullable=False),
 )
 
 cursor = sa.Table(

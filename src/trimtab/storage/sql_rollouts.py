@@ -15,7 +15,7 @@ from trimtab.storage.refusals import active_conflict, next_lease, require_lease,
 from trimtab.storage.sql_tables import SqlTables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 __all__ = ["SqlRollouts"]
 
@@ -142,6 +142,20 @@ class SqlRollouts(SqlTables):
         rows = [{"rollout": rollout_id, "unit": key} for key in sorted(set(keys))]
         if rows:
             self.insert_new(t.counted_unit, rows)
+
+    def pasts(self, rollout_id: str) -> dict[str, bytes]:
+        columns = t.past.c
+        query = sa.select(columns.unit, columns.body).where(columns.rollout == rollout_id)
+        return {row.unit: row.body for row in self.rows(query)}
+
+    def save_pasts(self, rollout_id: str, pasts: Mapping[str, bytes]) -> None:
+        if not pasts:
+            return
+        columns = t.past.c
+        stale = sa.delete(t.past).where(columns.rollout == rollout_id, columns.unit == sa.bindparam("key"))
+        self.run(stale, [{"key": key} for key in sorted(pasts)])
+        rows = [{"rollout": rollout_id, "unit": key, "body": data} for key, data in sorted(pasts.items())]
+        self.run(sa.insert(t.past), rows)
 
     def cursors(self, consumer: str) -> list[Cursor]:
         query = sa.select(t.cursor).where(t.cursor.c.consumer == consumer).order_by(*self.in_order(t.cursor.c.process))

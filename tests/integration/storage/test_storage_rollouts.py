@@ -242,3 +242,16 @@ def test_a_rollout_keeps_who_may_take_part(store: ControlStore) -> None:
         tx.add_rollout(rollout("ro_1", bands=bands))
     with store.read() as tx:
         assert [one.bands for one in tx.active_rollouts()] == [bands]
+
+
+def test_what_is_known_of_units_is_kept_by_rollout_and_replaced_by_unit(store: ControlStore) -> None:
+    with store.write() as tx:
+        tx.save_pasts("ro_1", {"a": b"1", "b": b"2"})
+        tx.save_pasts("ro_2", {"a": b"3"})
+    with store.write() as tx:
+        tx.save_pasts("ro_1", {"b": b"4", "c": b"5"})
+        tx.save_pasts("ro_1", {})
+    with store.read() as tx:
+        assert tx.pasts("ro_1") == {"a": b"1", "b": b"4", "c": b"5"}
+        assert tx.pasts("ro_2") == {"a": b"3"}
+        assert tx.pasts("ro_3") == {}

@@ -20,7 +20,7 @@ from trimtab.rollout.controller import Controller, ControllerPorts, TickReport
 from trimtab.rollout.effects import Command
 from trimtab.rollout.simulation import EventQueue, SnapshotBoard, synthetic_release
 from trimtab.rollout.spec import AnalysisStep, BakeStep, NotifyTarget, PauseStep, RolloutPlan, ShadowStep, Step
-from trimtab.serving.assignment import assign
+from trimtab.serving.assignment import assign, bucket, challenger_at
 from trimtab.storage.memory import MemoryStore
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ class _FaultyBoard:
 class World:
     """One environment with one rollout and the users who meet it."""
 
-    def __init__(self, *, salt: str = "salt", plan: RolloutPlan = PLAN) -> None:
+    def __init__(self, *, salt: str = "salt", plan: RolloutPlan = PLAN, challengers: int = 0) -> None:
         self.store = MemoryStore()
         self.clock = FakeClock()
         self.queue = EventQueue()
@@ -162,6 +162,8 @@ class World:
             tx.put_feature(Feature(name=FEATURE, team="t"))
             tx.add_release(self.stable)
             tx.add_release(self.candidate)
+            for number in range(challengers):
+                tx.add_release(synthetic_release(FEATURE, 3 + number))
             tx.move_pointer(
                 PointerMove(
                     feature=FEATURE,
@@ -262,6 +264,34 @@ class World:
         self._put(base)
         if mirrored:
             self._put(msgspec.structs.replace(worse, id=base.id + "m", arm="shadow", mirrors=base.id))
+
+    def answer(self, unit: str, **fields: Callable[[str], Any]) -> str:
+        """Let a user meet the routing in force; each field of the answer is a function of the release's digest.
+
+        Returns the digest of the release that answered.
+        """
+        route = self.route()
+        assert route is not None
+        arm, _ = assign(route, unit)
+        challenger = challenger_at(route, bucket(route.salt, unit)) if arm == "challenger" else None
+        release = self.candidate.digest if arm == "candidate" else self.stable.digest
+        release = challenger.release if challenger else release
+        self._put(
+            Generation(
+                id=f"gen_{len(self.sent)}",
+                at_ms=self.clock.now_ms(),
+                feature=FEATURE,
+                environment=ENVIRONMENT,
+                release=release,
+                arm=arm,
+                unit=unit,
+                rollout=route.id,
+                stage=route.stage,
+                messages=[{"role": "user", "content": "?"}],
+                **{name: make(release) for name, make in fields.items()},
+            )
+        )
+        return release
 
     def repeat(self, index: int) -> None:
         """Deliver an event once more."""

@@ -22,19 +22,36 @@ def test_every_stake_leaves_something_after_the_worst_pair(margin: float) -> Non
     assert all(0 < stake < 1 / (1 + margin) for stake in betting_grid(margin))
 
 
-@pytest.mark.parametrize("margin", [0.0, 1.0, -0.1, float("nan")])
-def test_a_margin_outside_the_open_unit_interval_is_refused(margin: float) -> None:
+@pytest.mark.parametrize("margin", [1.0, -0.1, float("nan")])
+def test_a_margin_outside_the_unit_interval_is_refused(margin: float) -> None:
     with pytest.raises(InputError):
         betting_grid(margin)
 
 
-@pytest.mark.parametrize("bet", ["harm", "non_inferior"])
+@pytest.mark.parametrize("bet", ["harm", "non_inferior", "superior"])
 @pytest.mark.parametrize("grid", [1, 2])
 def test_the_weights_spread_a_wealth_of_one_over_the_stakes(bet: Bet, grid: Grid) -> None:
     weights = betting_weights(bet, grid)
     assert math.fsum(weights) == pytest.approx(1.0, abs=1e-12)
     assert len(weights) == len(betting_grid(0.02, grid))
     assert min(weights) > 0
+
+
+@pytest.mark.parametrize(("bet", "margin"), [("harm", 0.0), ("non_inferior", 0.0), ("superior", 0.02)])
+def test_only_superiority_is_without_a_margin(bet: Bet, margin: float) -> None:
+    with pytest.raises(InputError):
+        PairedBetting.start(bet, margin)
+
+
+def test_superiority_is_non_inferiority_without_a_margin() -> None:
+    betting = PairedBetting.start("superior")
+    betting.update(control=0.25, candidate=1.0)
+    stakes = zip(betting_weights("superior"), betting_grid(0.0), strict=True)
+    assert betting_grid(0.0)[0] == 0.98
+    expected = sum(weight * (1 + 0.75 * stake) for weight, stake in stakes)
+    assert betting.value == pytest.approx(expected, rel=1e-12)
+    betting.update(control=0.5, candidate=0.5)
+    assert betting.value == pytest.approx(expected, rel=1e-12)
 
 
 def test_one_pair_gives_the_wealth_computed_by_hand() -> None:

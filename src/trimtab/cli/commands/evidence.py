@@ -35,7 +35,9 @@ def _filtered(inner: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--since", default="1h", show_default=True, help="How far back: 30m, 1h, 7d."),
             click.option("--release", "release_number", type=int, help="Only the release of this number."),
             click.option(
-                "--arm", type=click.Choice(["stable", "candidate", "matched_control", "shadow"]), default=None
+                "--arm",
+                type=click.Choice(["stable", "candidate", "matched_control", "shadow", "challenger"]),
+                default=None,
             ),
             click.option("--unit", default="", help="Only this user."),
         )

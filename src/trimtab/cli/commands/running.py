@@ -69,6 +69,8 @@ def _print_feature(feature: FeatureRunning, window_minutes: int) -> None:
         )
         if rollout.mirrors:
             print(f"            mirrored {mirrored(rollout.mirrors)}")
+        for label, share in rollout.challengers.items():
+            print(f"            challenger {label}: {share:.1%} of users")
         for process in rollout.withdrawn_by:
             print(f"            withdrawn by {process}: its calls failed there, so stable serves")
     if not feature.seen:
