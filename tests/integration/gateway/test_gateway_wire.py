@@ -17,7 +17,7 @@ from trimtab.gateway.config import GatewayConfig, check_bind
 from trimtab.policy.keys import hash_key
 from trimtab.serving.assignment import session_unit
 from trimtab.serving.limits import TeamLimit
-from trimtab.serving.snapshot import RolloutRoute
+from trimtab.serving.snapshot import Challenger, RolloutRoute
 from trimtab.sim.config import Latency, Rule, SimConfig, When
 
 if TYPE_CHECKING:
@@ -174,6 +174,24 @@ def test_a_session_is_randomised_where_the_plan_says_so_and_no_user_is_named(
     assert met == [(session_unit("s-1"), "candidate"), ("ann", "candidate"), ("", "stable")]
     long = call(here, "POST", "/v1/chat/completions", nobody, {"x-trimtab-session": "x" * 513})
     assert error_of(long) == (400, "invalid_unit", "x-trimtab-session")
+
+
+def test_a_challenger_answers_its_own_units(stack: Callable[..., Any], release: Callable[..., Any]) -> None:
+    candidate, challenger = release(2), release(3)
+    route = RolloutRoute(
+        id="ro_1",
+        candidate=candidate.digest,
+        salt="s",
+        stage=1,
+        state="progressing",
+        challengers=[Challenger(release=challenger.digest, start=0.0, end=1.0)],
+    )
+    here = stack(release(1), candidate, challenger, rollout=route)
+    answer = call(here, "POST", "/v1/chat/completions", {**BODY, "user": "ann"})
+    assert answer[0] == 200
+    assert (answer[1]["x-trimtab-arm"], answer[1]["x-trimtab-release"]) == ("challenger", "support-reply#3")
+    [event] = here.generations(1)
+    assert (event.arm, event.release, event.release_number) == ("challenger", challenger.digest, 3)
 
 
 def test_a_malformed_traceparent_is_ignored(stack: Callable[..., Any]) -> None:
