@@ -45,13 +45,13 @@ class ExperimentLedger:
         self._position = position
         self._pasts = {key: _past_decoder.decode(data) for key, data in pasts.items()}
         self._changed: set[str] = set()
-        adjusted = [stage for stage, design in designs.items() if design.cuped]
-        self._learns_before = max(adjusted, default=-1)
-        self.learned_goals = frozenset(goal for stage in adjusted for goal in designs[stage].goals)
+        adjusted = [design for design in designs.values() if design.cuped]
+        self._learns_before = min(designs) if adjusted else -1  # a challenger's units return to stable, changed by it
+        self.learned_goals = frozenset(goal for design in adjusted for goal in design.goals)
         """Metrics of which the past is remembered."""
 
     def learns(self, stage: int) -> bool:
-        """Whether what stable answers in a step is remembered for an experiment to come."""
+        """Whether what stable answers in a step is remembered: in those before the first experiment, where one asks."""
         return stage < self._learns_before
 
     def learn(self, key: str, scores: Iterator[tuple[str, float]], at_ms: int) -> None:
