@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,8 +14,10 @@ from trimtab.analysis.evidence import Arms, EvidenceState, Pace
 from trimtab.analysis.experiment import ExperimentQuestion, ExperimentVerdict, judge_experiment
 from trimtab.analysis.experiment_evidence import CANDIDATE, ExperimentDesign, ExperimentState
 from trimtab.analysis.forecast import forecast, last_of, seconds_to_limit, span
-from trimtab.analysis.ledger import margins_of
-from trimtab.analysis.model import MetricSpec, ScorerSpec
+from trimtab.analysis.ledger import Ledger, margins_of
+from trimtab.analysis.model import FeedbackSpec, MetricSpec, ScorerSpec
+from trimtab.analysis.scorers import ScorerLibrary
+from trimtab.events import Feedback, Generation
 from trimtab.stats import PairedBetting
 
 GOALS = tuple(MetricSpec(name=name, role="goal", scorer=ScorerSpec(regex="x")) for name in ("solved", "polite"))
@@ -157,3 +160,49 @@ def test_all_must_be_there_before_it_is_decided() -> None:
 def test_the_slower_arm_sets_the_pace() -> None:
     assert Pace(first_ms=0, last_ms=10_000, units=Arms(control=50, candidate=20)).pairs_per_second == 2.0
     assert Pace(first_ms=5, last_ms=5, units=Arms(control=50, candidate=20)).pairs_per_second == 0.0
+
+
+def told(generation: str, value: float) -> Feedback:
+    return Feedback(
+        id=f"fb_{generation}",
+        at_ms=1000,
+        feature="f",
+        environment="e",
+        generation=generation,
+        name="thumb",
+        value=value,
+    )
+
+
+def test_a_goal_that_users_tell_hours_later_counts_for_every_arm_when_its_time_is_over() -> None:
+    goal = MetricSpec(name="liked", role="goal", feedback=FeedbackSpec(name="thumb", within="1h", absent=0))
+    specs = (MetricSpec(name="error"), goal)
+    design = ExperimentDesign(goals=("liked",), challengers=("third",))
+    state = EvidenceState.start(margins_of(specs))
+    book = Ledger(
+        state,
+        meters=ScorerLibrary().meters(specs),
+        window_ms=1000,
+        shadow_stages=frozenset(),
+        counted=set(),
+        told=specs,
+        experiments={1: design},
+    )
+    book.candidate = "new"
+    arms = [("matched_control", "old"), ("candidate", "new"), ("challenger", "third")]
+    for number, (arm, release) in enumerate(arms):
+        met: dict[str, Any] = {"arm": arm, "release": release, "unit": arm, "stage": 1, "id": f"g{number}"}
+        book.add(Generation(at_ms=0, feature="f", environment="e", **met), None, now_ms=0)
+    book.close(1000)
+    book.cohorts.tell(told("g1", 1.0), now_ms=2000)
+    book.cohorts.tell(told("g2", 1.0), now_ms=2000)
+    found = judge_experiment(state, ExperimentQuestion(stage=1, design=design, metrics=specs, alpha=0.05))
+    assert found is not None
+    assert [(arm.units, arm.goals[0].pairs) for arm in found.arms] == [(1, 0), (1, 0)]
+    book.cohorts.close(3_600_000 + 1000 + 120_000)
+    experiment = state.experiments[1]
+    assert [arm.goals["liked"].superior.pairs for arm in experiment.arms.values()] == [1, 1]
+    assert experiment.arms["third"].goals["liked"].arm.mean == 1.0
+    assert experiment.arms["third"].goals["liked"].control.mean == 0.0
+    assert state.challengers["third"].metrics["liked"].candidate.count == 1
+    assert state.phases["live"].metrics["liked"].candidate.count == 1
