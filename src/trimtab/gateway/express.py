@@ -162,11 +162,11 @@ class _Lane:
 
     __slots__ = (
         "_admit",
+        "_arms",
         "_context",
         "_forwarded",
         "_limits",
         "_meter",
-        "_recorders",
         "_table",
         "_ways",
         "head",
@@ -180,7 +180,7 @@ class _Lane:
         self._admit = app.admit
         self._table: RoutingTable | None = None
         self._meter: TeamMeter | None = None
-        self._recorders: dict[_Way, PlainRecorder] = {}
+        self._arms: dict[Served | None, tuple[_Way, PlainRecorder]] = {}
         self._forwarded = forwarded_headers(head.headers)
         self.head = msgspec.structs.replace(head, body=b"", refusal=None, principal="")
         self.team = ""
@@ -198,9 +198,10 @@ class _Lane:
             if not unit.isascii() or len(unit) > MAX_UNIT_CHARACTERS or not _ELSEWHERE.isdisjoint(sent):
                 return False
             decision = table.decide(sent["model"], unit)
-            way = self._ways.find(decision)
-            if way is None or (stream is not False and stream is not True):
+            arm = self._arms.get(decision.served) or self._arm(decision)
+            if arm is None or (stream is not False and stream is not True):
                 return False
+            way, recorder = arm
             captured = way.captured
             request = way.build(way.prompt if captured else way.encoded, sent)
             payload = _encode(request)
@@ -223,7 +224,7 @@ class _Lane:
             upstream,
             decision,
             way,
-            self._recorders.get(way) or self._recorder(decision, way),
+            recorder,
             sent,
             data,
             messages,
@@ -272,13 +273,17 @@ class _Lane:
             return False
         self.team = self.head.principal
         self._meter = self._limits.find(self.team)
-        self._recorders.clear()
+        self._arms.clear()
         self._table = table
         return True
 
-    def _recorder(self, decision: Decision, way: _Way) -> PlainRecorder:
-        made = self._recorders[way] = self._context.plane.plain_recorder(decision, team=self.team)
-        return made
+    def _arm(self, decision: Decision) -> tuple[_Way, PlainRecorder] | None:
+        """Return the way of a decision and what records its answers for this team; `None` where there is none."""
+        way = self._ways.find(decision)
+        if way is None:
+            return None
+        found = self._arms[decision.served] = way, self._context.plane.plain_recorder(decision, team=self.team)
+        return found
 
 
 class _Call(msgspec.Struct, eq=False):

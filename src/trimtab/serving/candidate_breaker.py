@@ -96,7 +96,11 @@ class CandidateBreaker:
         if self.tripped:
             return False
         with self._lock:
-            return self._take(candidate=candidate, failed=False)
+            if candidate or self._waiting:
+                return self._take(candidate=candidate, failed=False)
+            self._stable_rate -= self._stable_rate * _MEMORY
+            self._concurrent = True
+            return False
 
     def _take(self, *, candidate: bool, failed: bool) -> bool:
         if not candidate:

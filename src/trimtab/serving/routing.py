@@ -170,9 +170,10 @@ class RoutingTable:
         return self._decide_anew(feature, unit, session)
 
     def _decide_anew(self, feature: str, unit: str, session: str) -> Decision:
-        _check_text(feature, "feature")
-        _check_text(unit, "unit")
-        _check_text(session, "session")
+        if type(feature) is not str or type(unit) is not str or type(session) is not str:
+            _check_text(feature, "feature")
+            _check_text(unit, "unit")
+            _check_text(session, "session")
         ready = self._ready.get(feature)
         if ready is None:
             raise self._unknown(feature)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trimtab.core.errors import InputError
@@ -182,6 +182,7 @@ WHAT = st.sampled_from(["admit", "admit", "admit", "end", "other"])
 DAY = st.lists(st.tuples(st.integers(-5, 30_000), WHAT, st.integers(0, 90)), max_size=60)
 
 
+@settings(deadline=None)
 @given(steps=DAY)
 def test_counting_down_between_two_looks_admits_what_looking_each_time_would(steps: list[tuple[int, str, int]]) -> None:
     limit = TeamLimit(requests_per_minute=7, usd_per_day=0.0003, concurrent=4)

@@ -115,7 +115,9 @@ class UpstreamClient:
         idle = self._idle
         if idle:
             connection = idle[-1]
-            if connection.usable and connection.active >= now - self.limits.idle_seconds:
+            transport = connection.transport
+            open_ = transport is not None and not transport.is_closing()
+            if open_ and connection.active >= now - self.limits.idle_seconds:
                 return idle.pop()
         return None
 

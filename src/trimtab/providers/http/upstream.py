@@ -92,15 +92,15 @@ class UpstreamConnection(asyncio.Protocol):
         "_received",
         "_sink",
         "_status",
-        "_transport",
         "active",
         "expires",
+        "transport",
         "uses",
     )
 
     def __init__(self, owner: ConnectionOwner) -> None:
         self._owner = owner
-        self._transport: asyncio.Transport | None = None
+        self.transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._listener: Listener | None = None
         self._sink: Sink
@@ -127,7 +127,7 @@ class UpstreamConnection(asyncio.Protocol):
     @property
     def usable(self) -> bool:
         """Whether another call may be sent on it."""
-        return self._transport is not None and not self._transport.is_closing()
+        return self.transport is not None and not self.transport.is_closing()
 
     def send(self, listener: Listener, sink: Sink, request: bytes) -> None:
         """Write a request; its answer goes to `sink`, how it ended to `listener`."""
@@ -139,7 +139,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._head_bytes = 0
         self.active = time.monotonic()
         self.uses += 1
-        transport = self._transport
+        transport = self.transport
         if transport is not None:
             transport.write(request)
 
@@ -155,23 +155,23 @@ class UpstreamConnection(asyncio.Protocol):
 
     def close(self) -> None:
         """Drop the connection."""
-        if self._transport is not None:
-            self._transport.abort()
+        if self.transport is not None:
+            self.transport.abort()
 
     def pause(self) -> None:
         """Stop reading."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.pause_reading()
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.pause_reading()
 
     def resume(self) -> None:
         """Read on."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.resume_reading()
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.resume_reading()
 
     # --- asyncio.Protocol ---------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
+        self.transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         if self._listener is None:
@@ -189,7 +189,9 @@ class UpstreamConnection(asyncio.Protocol):
                 self._listener.on_whole(status, headers, body)
                 if self._listener is not None:  # else the call was given up, and the connection with it
                     self._listener = None
-                    self._release()
+                    transport = self.transport
+                    if transport is not None and not transport.is_closing():
+                        self._owner.released(self)
                 return
         self._received = True
         if self._chunks is not None:
@@ -234,7 +236,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _release(self) -> None:
         """The connection can take another call, if it is still there."""
-        if self._transport is not None and not self._transport.is_closing():
+        if self.transport is not None and not self.transport.is_closing():
             self._owner.released(self)
 
     def _parse(self, data: bytes) -> None:
@@ -254,8 +256,8 @@ class UpstreamConnection(asyncio.Protocol):
 
     def eof_received(self) -> None:
         """Believe an end that was announced: over TLS, anybody on the way can make another (RFC 9112 §9.8)."""
-        if self._head_seen and self._transport is not None and not any(name in _FRAMING for name, _ in self._answered):
-            tls = self._transport.get_extra_info("ssl_object")
+        if self._head_seen and self.transport is not None and not any(name in _FRAMING for name, _ in self._answered):
+            tls = self.transport.get_extra_info("ssl_object")
             self._end_announced = tls is None or _is_announced(tls)
 
     def connection_lost(self, exc: Exception | None) -> None:

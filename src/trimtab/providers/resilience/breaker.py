@@ -118,8 +118,10 @@ class CircuitBreaker:
         return self._admit(now)
 
     def steady(self, now: float) -> int:
-        """Return the ticket of `allow` where that is decided at a glance, else 0; nothing is noted either way."""
-        return self._ticket if now < self._steady_until else 0
+        """Return the ticket of `allow` where the circuit is closed, else 0; no call need come of it."""
+        if now < self._steady_until:
+            return self._ticket
+        return self._admit(now) if self._state == "closed" else 0
 
     def succeeded(self, ticket: int) -> None:
         """Count a call that the target answered."""
