@@ -11,13 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trimtab.analysis.model import MetricSpec
+from trimtab.analysis.model import MetricSpec, ScorerSpec
 from trimtab.core.errors import InputError
 from trimtab.rollout.rehearsal import Crowd, Fault, Rate, Run, Scene, default_baseline, rehearsal_work, rehearse
 from trimtab.rollout.rehearsal.picture import draw_svg, duration_words
 from trimtab.rollout.spec import (
     AnalysisStep,
     BakeStep,
+    ExperimentArm,
+    ExperimentStep,
     GateStep,
     LayerClaim,
     OfflineEvalStep,
@@ -107,6 +109,16 @@ def test_people_and_gates_are_taken_to_agree_and_the_report_says_so() -> None:
     assert any("step 5 waits for a person" in text for text in report.assumed)
     assert any("step 1 waits for the suite `smoke`" in text for text in report.assumed)
     assert report.faulty is None
+
+
+def test_no_arm_of_an_experiment_is_rehearsed_to_be_better_and_the_report_says_so() -> None:
+    goal = MetricSpec(name="solved", role="goal", scorer=ScorerSpec(regex="x"))
+    step = ExperimentStep(max_duration="10m", on_inconclusive="promote", arms=[ExperimentArm(release="#3")])
+    chosen = scene(MetricSpec(name="error"), goal, steps=[Step(set_weight=20.0), Step(experiment=step)])
+    report = rehearse(chosen, [], runs=10, processes=1)
+    assert report.healthy.promoted.share == 1.0
+    assert any("step 2 is an experiment" in text and "(`promote`)" in text for text in report.assumed)
+    assert any("challengers of step 2 are not rehearsed" in text for text in report.assumed)
 
 
 def test_proven_harm_that_the_plan_leaves_to_people_is_taken_to_be_rolled_back() -> None:

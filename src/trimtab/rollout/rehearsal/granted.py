@@ -70,6 +70,11 @@ def _people(plan: RolloutPlan) -> Iterator[str]:
             yield f"step {index} waits for the suite `{step.offline_eval.suite}`, which is assumed to have passed"
         if step.gate is not None:
             yield f"step {index} asks {step.gate.asked}, which is assumed to approve at once"
+        if step.experiment is not None:
+            end = step.experiment.on_inconclusive
+            yield f"step {index} is an experiment: no arm is rehearsed to be better, so it ends undecided (`{end}`)"
+            if step.experiment.arms:
+                yield f"the challengers of step {index} are not rehearsed: their users count as plain stable"
     if plan.rollback.mode == "pause":
         yield "`rollback.mode` is `pause`: somebody is assumed to roll back as soon as harm is proven"
 
