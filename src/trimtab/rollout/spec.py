@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 
-from trimtab.analysis.model import MetricSpec
+from trimtab.analysis.model import MetricSpec, ScorerSpec
 from trimtab.analysis.segments import SegmentSpec
 from trimtab.core.canonical import canonical_json
 from trimtab.core.errors import IntegrityError
@@ -171,32 +171,40 @@ def default_plan() -> RolloutPlan:
     )
 
 
-_FIRST_KEYS = frozenset({"unit", "window", "alpha", "min_units", "on_no_data", "deadline", "metrics", "steps"})
-_FIRST_METRIC_KEYS = frozenset({"name", "role", "margin", "cap", "scorer", "direction"})
-_FIRST_SHADOW_KEYS = frozenset({"traffic", "duration", "min_units"})
+_FIRST_KEYS: dict[type[msgspec.Struct], frozenset[str]] = {
+    RolloutPlan: frozenset({"unit", "window", "alpha", "min_units", "on_no_data", "deadline", "metrics", "steps"}),
+    MetricSpec: frozenset({"name", "role", "margin", "cap", "scorer", "direction"}),
+    ScorerSpec: frozenset({"python", "regex", "expect", "json_schema"}),
+    ShadowStep: frozenset({"traffic", "duration", "min_units"}),
+    PauseStep: frozenset({"duration", "min_units", "manual"}),
+    AnalysisStep: frozenset({"mode", "min_units", "max_duration"}),
+    BakeStep: frozenset({"duration", "min_units", "control_weight"}),
+}
+"""What plans of the first version wrote out whatever it said."""
 
 
 def encode_plan(plan: RolloutPlan) -> bytes:
     """Return the canonical JSON that a rollout freezes: defaults written out, so that later versions read the same.
 
-    Keys younger than the first version are left out where they say nothing, so that a plan keeps its digest. Their
-    defaults must therefore never change.
+    Keys younger than the first version are left out where they say nothing, in every part of the plan, so that a plan
+    keeps its digest when there are more. Their defaults must therefore never change.
     """
-    written = _written(plan, _FIRST_KEYS)
     metrics = [msgspec.structs.replace(metric, margin=metric.allowance) for metric in plan.metrics]
-    written["metrics"] = [_written(metric, _FIRST_METRIC_KEYS) for metric in metrics]
-    for step, plain in zip(plan.steps, written["steps"], strict=True):
-        if step.shadow is not None:
-            plain["shadow"] = _written(step.shadow, _FIRST_SHADOW_KEYS)
-    return canonical_json(written)
+    return canonical_json(_written(msgspec.structs.replace(plan, metrics=metrics)))
 
 
-def _written(value: msgspec.Struct, always: frozenset[str]) -> dict[str, Any]:
-    plain: dict[str, Any] = msgspec.to_builtins(value)
+def _written(value: Any) -> Any:  # noqa: ANN401 - a part of a plan, and its JSON value
+    if isinstance(value, list):
+        return [_written(item) for item in value]
+    if not isinstance(value, msgspec.Struct):
+        return value
+    always = _FIRST_KEYS.get(type(value), frozenset())
+    plain: dict[str, Any] = {}
     for field in msgspec.structs.fields(value):
         default = field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
-        if field.name not in always and getattr(value, field.name) == default:
-            del plain[field.encode_name]
+        part = getattr(value, field.name)
+        if field.name in always or part != default:
+            plain[field.encode_name] = _written(part)
     return plain
 
 

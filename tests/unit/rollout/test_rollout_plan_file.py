@@ -74,6 +74,34 @@ def test_plans_of_the_first_version_keep_their_digests() -> None:
     ]
 
 
+def test_keys_that_say_nothing_are_left_out_of_every_part_that_is_younger() -> None:
+    text = b"""
+notify: [{urlEnv: HOOK}]
+metrics: [{name: error}, {name: thumbs, feedback: {name: thumbs}}]
+srm: {}
+rollback: {}
+steps:
+  - offlineEval: {suite: smoke}
+  - shadow: {traffic: 5, duration: 1m}
+  - gate: {urlEnv: CHANGES}
+  - setWeight: 5
+"""
+    written = msgspec.json.decode(encode_plan(parse_plan(text)))
+    assert written["notify"] == [{"urlEnv": "HOOK"}]
+    assert written["metrics"][1]["feedback"] == {"name": "thumbs"}
+    assert {"srm", "rollback"}.isdisjoint(written)
+    assert written["steps"] == [
+        {"offlineEval": {"suite": "smoke"}},
+        {"shadow": {"traffic": 5, "duration": "1m", "minUnits": None}},
+        {"gate": {"urlEnv": "CHANGES"}},
+        {"setWeight": 5},
+    ]
+    assert decode_plan(encode_plan(parse_plan(text))) == msgspec.structs.replace(
+        parse_plan(text),
+        metrics=[msgspec.structs.replace(one, margin=one.allowance) for one in parse_plan(text).metrics],
+    )
+
+
 def test_metric_types_read_as_written_and_survive_storage() -> None:
     text = b"""metrics:
   - {name: error}
