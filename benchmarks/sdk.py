@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROUNDS = 7
-CALLS, MODEL_CALLS = 2000, 30
+CALLS, MODEL_CALLS = 2000, 160
 IMPORTS = {
     "import trimtab": "import trimtab",
     "import trimtab; trimtab.Trimtab": "import trimtab; trimtab.Trimtab",
@@ -69,8 +69,10 @@ def import_costs(rounds: int) -> dict[str, float]:
     return {name: statistics.median(values) - bare for name, values in samples.items() if values}
 
 
-def own_cases(tt: Trimtab) -> Iterator[Case]:
-    """What one request pays, whole and in parts."""
+def own_cases(tt: Trimtab, other: Trimtab) -> Iterator[Case]:
+    """What one request pays, whole and in parts. `other` serves the same to callers whose variables never recur."""
+    shops = (f"shop {number}" for number in itertools.count())
+    strange = other.resolve("support-reply", unit="u1")
     units = itertools.cycle([f"user-{number}" for number in range(1000)])
     usage = {"input_tokens": 58, "output_tokens": 27}
     resolved = tt.resolve("support-reply", unit="u1")
@@ -83,6 +85,7 @@ def own_cases(tt: Trimtab) -> Iterator[Case]:
     yield Case("trimtab: decide + render + record", whole, after=tt.flush)
     yield Case("  decide", lambda: tt.resolve("support-reply", unit=next(units)), after=tt.flush)
     yield Case("  render a resolved release", lambda: resolved.messages(VARIABLES))
+    yield Case("  render, variables new each time", lambda: strange.messages({"shop": next(shops), "tone": "kind"}))
     yield Case("  record", lambda: tt.record(rendered, output=OUTPUT, usage=usage), after=tt.flush)
 
 
@@ -123,7 +126,8 @@ def measure(rounds: int, command: str) -> Sdk:
         port = stack.enter_context(kit.upstream())
         base_url = f"http://127.0.0.1:{port}/v1"
         tt = stack.enter_context(Trimtab(folder, providers={"openai": Endpoint(name="openai", base_url=base_url)}))
-        in_process = take_turns([*own_cases(tt), *peer_cases(stack, skipped)], calls=CALLS, rounds=rounds)
+        other = stack.enter_context(Trimtab(folder))
+        in_process = take_turns([*own_cases(tt, other), *peer_cases(stack, skipped)], calls=CALLS, rounds=rounds)
         calls = take_turns(list(open_call_cases(tt, base_url, stack, skipped)), calls=MODEL_CALLS, rounds=rounds)
         imports = import_costs(rounds)
     return Sdk(

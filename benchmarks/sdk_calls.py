@@ -6,19 +6,21 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import minijinja
+import msgspec
 
 from benchmarks.harness.turns import Case
 from benchmarks.sdk_feature import MODEL, TEMPLATE, VARIABLES
 
 if TYPE_CHECKING:
     import contextlib
-    from collections.abc import Iterator
+    from collections.abc import Awaitable, Callable, Iterator
 
     from trimtab.sdk.client import Trimtab
     from trimtab.sdk.managed import AsyncCalls
 
 __all__ = ["open_call_cases"]
 
+_AT_ONCE = 16
 _ASK = {"role": "user", "content": "Where is my order 48213? It was supposed to arrive on Monday."}
 
 
@@ -30,6 +32,7 @@ def open_call_cases(tt: Trimtab, base_url: str, stack: contextlib.ExitStack, ski
         yield from _openai_cases(tt, base_url, request, stack)
     except ModuleNotFoundError as missing:
         skipped["openai"] = str(missing)
+    yield _floor_case(int(base_url.partition("://")[2].partition("/")[0].rpartition(":")[2]), request, stack)
     try:
         yield from _managed_cases(tt, stack)
     except ModuleNotFoundError as missing:
@@ -80,11 +83,49 @@ def _managed_cases(tt: Trimtab, stack: contextlib.ExitStack) -> Iterator[Case]:
             for _ in range(count):
                 await calls.chat("support-reply", unit="u1", variables=VARIABLES, messages=[_ASK])
 
+        async def at_once(count: int, many: Callable[[int], Awaitable[None]] = many) -> None:
+            await asyncio.gather(*(many(-(-count // _AT_ONCE)) for _ in range(_AT_ONCE)))
+
         yield Case(
             f"trimtab: managed call, asynchronous ({name})",
             batch=lambda count, loop=loop, many=many: loop.run_until_complete(many(count)),
             after=tt.flush,
         )
+        yield Case(
+            f"trimtab: managed call, {_AT_ONCE} at once ({name})",
+            batch=lambda count, loop=loop, at_once=at_once: loop.run_until_complete(at_once(count)),
+            after=tt.flush,
+        )
+
+
+def _floor_case(port: int, request: dict[str, Any], stack: contextlib.ExitStack) -> Case:
+    """What no client on asyncio goes below: the same bytes, made once and written; an answer that nobody reads.
+
+    Most of it is the kernel's, which wakes the upstream on another core and then this process.
+    """
+    body = msgspec.json.encode(request)
+    lines = f"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\ncontent-type: application/json\r\n"
+    sent = f"{lines}content-length: {len(body)}\r\n\r\n".encode() + body
+    loop = _loop(stack)
+    transport, floor = loop.run_until_complete(loop.create_connection(_Floor, "127.0.0.1", port))
+    stack.callback(transport.close)
+
+    async def many(count: int) -> None:
+        for _ in range(count):
+            floor.answered = loop.create_future()
+            transport.write(sent)
+            await floor.answered
+
+    return Case("floor: asyncio, bytes made before", batch=lambda count: loop.run_until_complete(many(count)))
+
+
+class _Floor(asyncio.Protocol):
+    """Answers are small enough to come in one piece."""
+
+    answered: asyncio.Future[None]
+
+    def data_received(self, data: bytes) -> None:  # noqa: ARG002 - nobody reads it
+        self.answered.set_result(None)
 
 
 async def _opened(tt: Trimtab) -> AsyncCalls:

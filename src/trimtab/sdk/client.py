@@ -10,10 +10,10 @@ from trimtab.core.clock import SystemClock
 from trimtab.core.errors import InputError, TrimtabError
 from trimtab.core.ids import new_id
 from trimtab.events import Feedback, Score
-from trimtab.sdk.own_call import NO_TOKENS, CallDetails, event_of, own_call, tokens_of
+from trimtab.sdk.own_call import NO_TOKENS, CallDetails, EndedCall, own_call, tokens_of
 from trimtab.sdk.process_plane import ProcessPlane
 from trimtab.sdk.request import checked_variables
-from trimtab.sdk.resolved import Fallback, Rendered, Resolved, no_default
+from trimtab.sdk.resolved import Fallback, Rendered, Resolved, check_default, fill_in
 from trimtab.sdk.signals import check_texts, generation_id, signal_value
 from trimtab.sdk.stamp import Served
 from trimtab.serving.directory import DataDirectory
@@ -89,7 +89,13 @@ class Trimtab:
         rollout's plan falls back on sessions. Raises `NotFoundError` (`unknown_feature`), `StorageError`
         (`no_snapshot`) or `InputError` (`invalid_unit`); with a `default` it returns that instead, with `error_code`.
         """
-        return self._resolve(feature, unit, session, default)
+        if default is not None:
+            check_default(default)
+        try:
+            plane = self._process.current or self._process.plane()
+            return Resolved(plane.meet(feature, unit, session), plane.monotonic_ns())
+        except TrimtabError as error:
+            return self._default(default, feature, unit, error)
 
     def render(
         self,
@@ -106,16 +112,21 @@ class Trimtab:
         of the release, for a new release that callers cannot fill in must not win. With a `default`, it returns the
         default filled in, with `error_code`.
         """
-        values: dict[str, Any] = variables.copy() if variables.__class__ is dict else checked_variables(variables)
-        resolved = self._resolve(feature, unit, session, default)
+        if default is not None:
+            check_default(default)
+        values: dict[str, Any] = variables.copy() if type(variables) is dict else checked_variables(variables)
         try:
-            return Rendered(resolved, values, resolved.decision.release.render(values))
+            plane = self._process.current or self._process.plane()
+            decision = plane.meet(feature, unit, session)
+            started_ns = plane.monotonic_ns()
         except TrimtabError as error:
+            return fill_in(self._default(default, feature, unit, error), values)
+        try:
+            return Rendered(decision, started_ns, values, decision.release.render(values))
+        except TrimtabError as error:
+            resolved = Resolved(decision, started_ns)
             self.record(resolved, status="error", error_code=error.code, http_status=error.http_status)
-            if default is None or resolved.error_code:
-                raise
-            fallback = self._default(default, feature, unit, error)
-            return Rendered(fallback, values, fallback.decision.release.render(values))
+            return fill_in(self._default(default, feature, unit, error), values)
 
     def record(
         self,
@@ -131,17 +142,15 @@ class Trimtab:
         Never blocks. Raises `InputError` (`invalid_detail`) for a `usage` or detail of a wrong type. An `output` that
         is no text and `tool_calls` without JSON form are left out, and counted in `health()["without_content"]`.
         """
-        resolved = answered.resolved if answered.__class__ is Rendered else answered
-        if resolved.__class__ is not Resolved:
-            raise _not_answered(resolved)
+        if type(answered) is not Rendered and type(answered) is not Resolved:
+            raise _not_answered(answered)
         plane = self._process.current or self._process.plane()
         ended_ns = plane.monotonic_ns()
-        tokens = tokens_of(usage) if usage else NO_TOKENS
-        told = None if not details and output.__class__ is str else own_call(output, details)
+        sent, said = tokens_of(usage) if usage else NO_TOKENS
+        told = None if not details and type(output) is str else own_call(output, details)
         at_ms = (ended_ns + plane.wall_ahead_ns) // NS_PER_MS
         generation = new_id("gen", at_ms)
-        # The rest is put together by the journal's thread (decision 3).
-        plane.record_soon((event_of, generation, at_ms, answered, output, tokens, told, ended_ns, plane))
+        plane.record_soon(EndedCall(generation, at_ms, answered, output, sent, said, told, ended_ns, plane))
         return generation
 
     def feedback(
@@ -286,18 +295,10 @@ class Trimtab:
 
         return lambda create: FeatureCalls(create, wire=wire, plane=process.plane, mirror=mirror)
 
-    def _resolve(self, feature: str, unit: str, session: str, default: Fallback | None) -> Resolved:
-        if default is not None and default.__class__ is not Fallback:
-            raise no_default(default)
-        try:
-            plane = self._process.current or self._process.plane()
-            return Resolved(plane.meet(feature, unit, session), plane.monotonic_ns())
-        except TrimtabError as error:
-            if default is None:
-                raise
-            return self._default(default, feature, unit, error)
-
-    def _default(self, default: Fallback, feature: object, unit: object, error: TrimtabError) -> Resolved:
+    def _default(self, default: Fallback | None, feature: object, unit: object, error: TrimtabError) -> Resolved:
+        """Return the default that is served because of an error, or raise that error where there is none."""
+        if default is None:
+            raise error
         decision = Decision(
             feature=str(feature),
             environment=self._environment,

@@ -17,17 +17,16 @@ import msgspec
 
 from trimtab.core.errors import InputError
 from trimtab.sdk.request import checked_attributes, plain_items
-from trimtab.sdk.resolved import Rendered
+from trimtab.sdk.resolved import Rendered, Resolved
 from trimtab.serving.generation import Answer, GenerationRecord
+from trimtab.serving.runtime import DataPlane
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from trimtab.events import Generation
-    from trimtab.sdk.resolved import Resolved
-    from trimtab.serving.runtime import DataPlane
 
-__all__ = ["NO_TOKENS", "CallDetails", "OwnCall", "event_of", "own_call", "tokens_of"]
+__all__ = ["NO_TOKENS", "CallDetails", "EndedCall", "OwnCall", "own_call", "tokens_of"]
 
 _NS_PER_MS = 1e6
 _MOST_TOKENS = 2**53
@@ -96,47 +95,50 @@ def own_call(output: Any, details: Mapping[str, Any]) -> OwnCall:  # noqa: ANN40
         ) from error
 
 
-def event_of(  # noqa: PLR0913, PLR0917 - in the order of the one place that has them
-    generation: str,
-    at_ms: int,
-    answered: Resolved | Rendered,
-    output: Any,  # noqa: ANN401 - whatever was passed
-    tokens: tuple[int, int],
-    told: OwnCall | None,
-    ended_ns: int,
-    plane: DataPlane,
-) -> Generation:
-    """Return the event of a call that was over at `ended_ns`; `told` where more is known than output and tokens."""
-    variables: dict[str, Any] | None = None
-    messages: Sequence[dict[str, Any]] = ()
-    resolved = answered
-    if isinstance(resolved, Rendered):
-        variables, messages, resolved = resolved.variables, resolved.messages, resolved.resolved
-    decision = resolved.decision
-    record = GenerationRecord(
-        decision,
-        plane.clock,
-        decision.release,
-        decision.price,
-        decision.arm,
-        at_ms,
-        generation,
-        resolved.started_ns,
-        ended_ns=ended_ns,
-    )
-    call = told or OwnCall(output, ())
-    event = record.finish(
-        Answer(call.output, call.tool_calls, call.finish_reason, call.served_model, *tokens, call.error_code),
-        process=plane.process_id,
-        status=call.status,
-        http_status=call.http_status,
-        stream=call.stream,
-        trace=call.trace,
-        variables=variables,
-        attributes=call.attributes,
-        messages=messages,
-    )
-    return event if told is None else _timed(event, told)
+class EndedCall(msgspec.Struct, frozen=True, eq=False, gc=False):
+    """A call that is over, as it waits for the journal's thread to make its event (decision 3)."""
+
+    id: str
+    at_ms: int
+    answered: Resolved | Rendered
+    output: Any
+    input_tokens: int
+    output_tokens: int
+    told: OwnCall | None
+    """What else is known, if anything is."""
+    ended_ns: int
+    plane: DataPlane
+
+    def event(self) -> Generation:
+        """Return its generation."""
+        answered, told = self.answered, self.told
+        decision = answered.decision
+        record = GenerationRecord(
+            decision,
+            self.plane.clock,
+            decision.release,
+            decision.price,
+            decision.arm,
+            self.at_ms,
+            self.id,
+            answered.started_ns,
+            ended_ns=self.ended_ns,
+        )
+        call = told or OwnCall(self.output, ())
+        spent = self.input_tokens, self.output_tokens
+        prompt = (answered.variables, answered.messages) if isinstance(answered, Rendered) else (None, ())
+        event = record.finish(
+            Answer(call.output, call.tool_calls, call.finish_reason, call.served_model, *spent, call.error_code),
+            process=self.plane.process_id,
+            status=call.status,
+            http_status=call.http_status,
+            stream=call.stream,
+            trace=call.trace,
+            variables=prompt[0],
+            attributes=call.attributes,
+            messages=prompt[1],
+        )
+        return event if told is None else _timed(event, told)
 
 
 def _timed(event: Generation, told: OwnCall) -> Generation:
@@ -178,14 +180,14 @@ def _labels(attributes: Any) -> dict[str, Any]:  # noqa: ANN401 - whatever is pa
 
 def tokens_of(usage: Any) -> tuple[int, int]:  # noqa: ANN401 - a mapping or the provider's own usage object
     """Return the tokens sent and said; raises `InputError` (`invalid_detail`) for what counts none."""
-    maps = usage.__class__ is dict or isinstance(usage, Mapping)
+    maps = type(usage) is dict or isinstance(usage, Mapping)
     given = usage.get if maps else functools.partial(_attribute, usage)
     sent, said = given("input_tokens"), given("output_tokens")
     if sent is None:
         sent = given("prompt_tokens")
     if said is None:
         said = given("completion_tokens")
-    if sent.__class__ is not int or said.__class__ is not int:
+    if type(sent) is not int or type(said) is not int:
         if sent is None and said is None and not maps:
             raise _no_usage(f"a `{type(usage).__name__}` has no `input_tokens` or `prompt_tokens`")
         try:

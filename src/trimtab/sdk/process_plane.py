@@ -116,7 +116,6 @@ class ProcessPlane:
             kind="sdk",
             clock=self._clock,
             redact=self._redact,
-            verify=True,
         )
 
 

@@ -173,9 +173,36 @@ def plain(value: Any, at: str) -> Any:  # noqa: ANN401 - any JSON value
     sets, NaN, half a surrogate pair.
     """
     try:
+        return _copied(value)  # what most callers pass is plain already: this is a quarter of the work
+    except (_OddError, UnicodeEncodeError, RecursionError):
+        pass
+    try:
         return _plain(value, at)
     except RecursionError as error:
         raise InputError("invalid_type", f"`{at}` is nested too deeply", param=at) from error
+
+
+class _OddError(Exception):
+    """Something is not plain JSON as it stands."""
+
+
+def _copied(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """Return a copy of plain JSON; raises `_OddError` or `UnicodeEncodeError` for what has to be looked at."""
+    kind = type(value)
+    if kind is dict:
+        copy = {}
+        for name, item in value.items():
+            if type(name) is not str or not name.isascii():
+                raise _OddError
+            copy[name] = item if type(item) is str and item.isascii() else _copied(item)
+        return copy
+    if kind is list:
+        return [item if type(item) is str and item.isascii() else _copied(item) for item in value]
+    if kind is str:
+        value.encode()
+    elif not (value is None or kind is int or kind is bool or (kind is float and math.isfinite(value))):
+        raise _OddError
+    return value
 
 
 def _plain(value: Any, at: str) -> Any:  # noqa: ANN401, PLR0911 - one kind of value each

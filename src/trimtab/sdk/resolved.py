@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from trimtab.events import Arm
 
-__all__ = ["Fallback", "Rendered", "Resolved", "no_default"]
+__all__ = ["Fallback", "Rendered", "Resolved", "check_default", "fill_in"]
 
 
 _FALLBACK_TYPES: dict[str, Any] = {
@@ -55,14 +55,15 @@ class Fallback(msgspec.Struct, frozen=True, kw_only=True):
         return PreparedRelease(CompiledRelease(digest="", feature=feature, number=0, prompt=prompt, model=model))
 
 
-def no_default(value: object) -> InputError:
-    """Return the error for a `default` that is none."""
-    return InputError(
-        "invalid_default",
-        f"a default is a `Fallback`, not a `{type(value).__name__}`",
-        param="default",
-        hint='pass trimtab.Fallback(model="...", messages=[...])',
-    )
+def check_default(value: object) -> None:
+    """Raise `InputError` (`invalid_default`) for what is no `Fallback`, before it is needed."""
+    if not isinstance(value, Fallback):
+        raise InputError(
+            "invalid_default",
+            f"a default is a `Fallback`, not a `{type(value).__name__}`",
+            param="default",
+            hint='pass trimtab.Fallback(model="...", messages=[...])',
+        )
 
 
 class Resolved(msgspec.Struct, frozen=True, eq=False, gc=False):
@@ -159,7 +160,7 @@ class Resolved(msgspec.Struct, frozen=True, eq=False, gc=False):
 
     def render(self, **variables: Any) -> Rendered:  # noqa: ANN401 - any JSON value
         """Return the prompt with the variables filled in; raises `InputError` that names a variable."""
-        return Rendered(self, variables, self.decision.release.render(variables))
+        return fill_in(self, variables)
 
     def _chat_fields(self) -> dict[str, Any]:
         from trimtab.providers.openai import build_request  # late: 6 ms that a process without calls need not pay
@@ -171,22 +172,26 @@ class Resolved(msgspec.Struct, frozen=True, eq=False, gc=False):
 class Rendered(msgspec.Struct, eq=False, gc=False):
     """A resolved release with its prompt filled in: ready to be sent by whatever client you use."""
 
-    resolved: Resolved
+    decision: Decision
+    started_ns: int
     variables: dict[str, Any]
     messages: list[dict[str, str]]
+    error_code: str = ""
+    """Why this is the default; empty where it is a release."""
+    error_message: str = ""
 
     def __repr__(self) -> str:
         return f"<Rendered {self.resolved!r}, {len(self.messages)} messages>"
 
     @property
-    def model(self) -> str:
-        """The model's snapshot id at its provider."""
-        return self.resolved.model
+    def resolved(self) -> Resolved:
+        """The release that was filled in, or the default."""
+        return Resolved(self.decision, self.started_ns, self.error_code, self.error_message)
 
     @property
-    def error_code(self) -> str:
-        """Why this is the default; empty where it is a release."""
-        return self.resolved.error_code
+    def model(self) -> str:
+        """The model's snapshot id at its provider."""
+        return self.decision.release.compiled.model.model
 
     def chat_arguments(self, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401 - as the API takes them
         """Return the whole request for `chat.completions.create(**...)`: the release's fields and the caller's.
@@ -196,4 +201,12 @@ class Rendered(msgspec.Struct, eq=False, gc=False):
         """
         from trimtab.providers.openai import build_request
 
-        return build_request(self.resolved.compiled, list(self.messages), arguments)
+        return build_request(self.decision.release.compiled, list(self.messages), arguments)
+
+
+def fill_in(resolved: Resolved, variables: dict[str, Any]) -> Rendered:
+    """Return a prompt filled in with variables that nobody else changes; raises `InputError` that names one."""
+    messages = resolved.decision.release.render(variables)
+    return Rendered(
+        resolved.decision, resolved.started_ns, variables, messages, resolved.error_code, resolved.error_message
+    )

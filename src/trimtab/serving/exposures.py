@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+
+import msgspec
 
 from trimtab.core.ids import new_id
 from trimtab.events import Exposure
+from trimtab.serving.routing import Decision
 
-if TYPE_CHECKING:
-    from trimtab.serving.routing import Decision
-
-__all__ = ["Exposures", "exposure_of"]
+__all__ = ["Exposures", "Met"]
 
 _REMEMBERED = 10_000
 
@@ -38,18 +37,26 @@ class Exposures:
         return True
 
 
-def exposure_of(decision: Decision, at_ms: int, process: str) -> Exposure:
-    """Return the event of a unit that met a decision."""
-    return Exposure(
-        id=new_id("exp", at_ms),
-        at_ms=at_ms,
-        feature=decision.feature,
-        environment=decision.environment,
-        process=process,
-        release=decision.release.digest,
-        release_number=decision.release.number,
-        arm=decision.arm,
-        unit=decision.unit,
-        rollout=decision.rollout,
-        stage=decision.stage,
-    )
+class Met(msgspec.Struct, frozen=True, eq=False, gc=False):
+    """A unit that met a decision, as it waits for its event to be made."""
+
+    decision: Decision
+    at_ms: int
+    process: str
+
+    def event(self) -> Exposure:
+        """Return the exposure."""
+        decision = self.decision
+        return Exposure(
+            id=new_id("exp", self.at_ms),
+            at_ms=self.at_ms,
+            feature=decision.feature,
+            environment=decision.environment,
+            process=self.process,
+            release=decision.release.digest,
+            release_number=decision.release.number,
+            arm=decision.arm,
+            unit=decision.unit,
+            rollout=decision.rollout,
+            stage=decision.stage,
+        )

@@ -36,15 +36,18 @@ class PlainPrompt:
     once there were too many of them to be few, for the release's lifetime none is kept any more.
     """
 
-    __slots__ = ("_count", "_declared", "_keeps", "_misses", "_parts", "_required", "_take", "kept")
+    __slots__ = ("_count", "_declared", "_keeps", "_misses", "_parts", "_take", "_unused", "kept")
 
-    def __init__(self, parts: Sequence[_Part], required: Sequence[str], declared: frozenset[str] | None) -> None:
-        """`required` holds every variable in the texts and more; `declared` the only ones there may be, if any."""
+    def __init__(
+        self, parts: Sequence[_Part], used: set[str], required: set[str], declared: frozenset[str] | None
+    ) -> None:
+        """Of variables, `used` are in the texts, `required` must be there too, and only `declared` may, if any are."""
+        names = sorted(used | required)
         self._parts = tuple(parts)
-        self._required = tuple(required)
         self._declared = declared
-        self._count = len(self._required)
-        self._take: Callable[[Mapping[str, Any]], Any] = itemgetter(*self._required) if required else _nothing
+        self._count = len(names)
+        self._unused = (required - used) or None
+        self._take: Callable[[Mapping[str, Any]], Any] = itemgetter(*names) if names else _nothing
         self.kept: dict[Any, tuple[tuple[str, str], ...]] = {}
         """Messages as pairs, by the values in them."""
         self._keeps = True
@@ -52,8 +55,11 @@ class PlainPrompt:
 
     def render(self, variables: Mapping[str, Any]) -> list[dict[str, str]] | None:
         """Return the messages; `None` where the template engine has to look at it."""
+        if type(variables) is not dict:
+            variables = dict(variables)  # a mapping may make up what it lacks
         messages = []
-        if self._keeps and variables.__class__ is dict and len(variables) == self._count:
+        keeps = self._keeps and len(variables) == self._count
+        if keeps:
             try:
                 # Whatever equals the texts that are kept is text, so types need not be looked at again.
                 for role, text in self.kept[self._take(variables)]:
@@ -64,20 +70,23 @@ class PlainPrompt:
                 return messages
         if not self._understands(variables):
             return None
-        for role, text, values in self._parts:
-            messages.append({"role": role, "content": text if values is None else text % values(variables)})
-        if self._keeps and variables.__class__ is dict and len(variables) == self._count:
+        try:
+            for role, text, values in self._parts:
+                messages.append({"role": role, "content": text if values is None else text % values(variables)})
+        except KeyError:  # one is missing
+            return None
+        if keeps:
             self._keep(self._take(variables), messages)
         return messages
 
-    def _understands(self, variables: Mapping[str, Any]) -> bool:
+    def _understands(self, variables: dict[str, Any]) -> bool:
         declared = self._declared
         for name, value in variables.items():
-            if type(value) is not str or type(name) is not str or not (value.isascii() or _encodes(value)):
+            if type(value) is not str or not (value.isascii() or _encodes(value)):
                 return False
-            if declared is not None and name not in declared:
+            if name not in declared if declared is not None else type(name) is not str:
                 return False
-        return all(name in variables for name in self._required)
+        return self._unused is None or self._unused <= variables.keys()
 
     def _keep(self, values: Any, messages: list[dict[str, str]]) -> None:  # noqa: ANN401 - a text, or several
         self._misses += 1
@@ -112,8 +121,8 @@ def plain_prompt(prompt: PromptContent, undeclared: Callable[[str], set[str]]) -
         text, names = plain
         parts.append((message.role, text, itemgetter(*names) if names else None))
         used.update(names)
-    required = sorted({*schema.get("required", ()), *used})
-    return PlainPrompt(parts, required, None if closed else frozenset(properties))
+    required = set(schema.get("required", ()))
+    return PlainPrompt(parts, used, required, None if closed else frozenset(properties))
 
 
 def _plain_text(text: str, undeclared: Callable[[str], set[str]]) -> tuple[str, tuple[str, ...]] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import threading
@@ -12,7 +13,7 @@ from trimtab.core.clock import SystemClock
 from trimtab.core.errors import StorageError
 from trimtab.events import Exposure, Generation, encode_event
 from trimtab.events.model import subject_time_ms
-from trimtab.serving.exposures import Exposures, exposure_of
+from trimtab.serving.exposures import Exposures, Met
 from trimtab.serving.journal import JournalWriter
 from trimtab.serving.mirror_counter import MirrorCounter
 from trimtab.serving.plain_recorder import PlainRecorder
@@ -57,7 +58,6 @@ class DataPlane:
         kind: str,
         clock: Clock,
         redact: RedactionHook | None = None,
-        verify: bool = False,
     ) -> None:
         self._directory = directory
         self._environment = environment
@@ -66,7 +66,6 @@ class DataPlane:
         self.wall_ahead_ns = 0
         """What the wall clock is ahead of the monotonic one, as of a tenth of a second ago: saves reading both."""
         self._compare_clocks()
-        self._verify = verify
         self._inherited = False
         self.process_id = f"{kind}-{os.getpid()}-{os.urandom(4).hex()}"
         self._snapshots = SnapshotFile(directory.snapshot(environment), environment=environment)
@@ -77,9 +76,9 @@ class DataPlane:
         """The prepared snapshot in force; `None` before the first one. Replaced whole, never changed."""
         if self._snapshots.poll():
             self._serve()
-        self._soon = Soon(self.record, self._drop)
+        self._soon = Soon(functools.partial(self.record, verify=True), self._drop)
         self.record_soon = self._soon.take
-        """Takes what makes an event: the journal's thread makes and writes it at its next turn, within 50 ms.
+        """Takes what an event is made of: the journal's thread makes and writes it at its next turn, within 50 ms.
 
         Killing the process loses what was taken since that turn; `flush` and `close` wait for all of it.
         """
@@ -106,16 +105,13 @@ class DataPlane:
         kind: str,
         clock: Clock | None = None,
         redact: RedactionHook | None = None,
-        verify: bool = False,
     ) -> DataPlane:
         """Start a data plane in this process; raises `StorageError` where the journal cannot be made.
 
         `kind` (`gateway`, `sdk`, ...) is for people. There need be no snapshot yet. `redact` sees the content of
-        every event before it is written (see `serving.redaction`). With `verify` each event is read back before it is
-        written (1 µs): for applications, whose values nobody has checked the types of.
+        every event before it is written (see `serving.redaction`).
         """
-        clock = clock or SystemClock()
-        return cls(directory, environment=environment, kind=kind, clock=clock, redact=redact, verify=verify)
+        return cls(directory, environment=environment, kind=kind, clock=clock or SystemClock(), redact=redact)
 
     @property
     def directory(self) -> DataDirectory:
@@ -174,10 +170,12 @@ class DataPlane:
             )
         return table.decide(feature, unit, session)
 
-    def record(self, event: Event) -> bool:
+    def record(self, event: Event, *, verify: bool = False) -> bool:
         """Take an event; returns whether it was taken. Never raises and never waits: a memory copy.
 
-        What was taken survives the process being killed. What was not is counted (`health()["dropped"]`).
+        What was taken survives the process being killed. What was not is counted (`health()["dropped"]`). With
+        `verify` it is read back first (1 µs), and loses what could not be: for what an application still holds, and
+        may have put anything into.
         """
         if self._inherited:
             return False
@@ -188,7 +186,7 @@ class DataPlane:
         except UNENCODABLE:
             data = b""
         journal = self._journal
-        if not data or len(data) > journal.largest_record or (self._verify and not reads_back(data)):
+        if not data or len(data) > journal.largest_record or (verify and not reads_back(data)):
             bare = encode_bare(event, limit_bytes=journal.largest_record)
             if bare is None:
                 journal.counters.dropped += 1
@@ -239,7 +237,7 @@ class DataPlane:
         """Record that a unit met a release; once per rollout, step, release and unit as far as memory reaches."""
         if self._exposures.is_new(decision):
             at_ms = (self.monotonic_ns() + self.wall_ahead_ns) // NS_PER_MS
-            self.record_soon((exposure_of, decision, at_ms, self.process_id))
+            self.record_soon(Met(decision, at_ms, self.process_id))
 
     def flush(self, timeout_seconds: float = 5.0) -> None:
         """Return when everything recorded before is fsynced; raises `StorageError` where it cannot be."""

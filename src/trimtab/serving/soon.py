@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Protocol
 
 from trimtab.serving.recordable import UNENCODABLE
 
@@ -15,8 +15,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Making", "Soon"]
 
-Making: TypeAlias = "tuple[Callable[..., Event], *tuple[Any, ...]]"
-"""What makes an event, and its arguments."""
+
+class Making(Protocol):
+    """What an event is made of."""
+
+    def event(self) -> Event:
+        """Make it."""
+        ...
+
+
 _MOST_WAITING = 20_000
 _AT_ONCE = 500
 """Events made between two looks at how full the journal's buffer is."""
@@ -24,7 +31,7 @@ _UNMAKEABLE = (*UNENCODABLE, ArithmeticError, AttributeError, LookupError, Runti
 
 
 class Soon:
-    """Keeps what makes events until `make_some` is called. Thread-safe; every event is made once, oldest first."""
+    """Keeps what events are made of until `make_some` is called. Thread-safe; each is made once, oldest first."""
 
     def __init__(self, record: Callable[[Event], object], dropped: Callable[[], None]) -> None:
         """`record` takes the events; `dropped` is called for one that could not be made."""
@@ -34,7 +41,7 @@ class Soon:
         self._making = threading.Lock()
 
     def take(self, making: Making) -> None:
-        """Take what makes an event. Where too many wait it is made now: who is faster than the journal pays for it."""
+        """Take what an event is made of. Where too many wait it is made now: who outruns the journal pays for it."""
         waiting = self._waiting
         if len(waiting) < _MOST_WAITING:
             waiting.append(making)
@@ -53,8 +60,7 @@ class Soon:
         return bool(waiting)
 
     def _make(self, making: Making) -> None:
-        make, *arguments = making
         try:
-            self._record(make(*arguments))
+            self._record(making.event())
         except _UNMAKEABLE:  # the thread that writes all the others must live
             self._dropped()

@@ -190,10 +190,11 @@ def test_an_event_of_no_possible_time_is_dropped_and_the_next_one_is_written(
 
 
 def test_what_fails_while_an_event_is_made_costs_that_event_alone(directory: DataDirectory, plane: DataPlane) -> None:
-    def fail() -> Event:
-        raise LookupError
+    class Failing:
+        def event(self) -> Event:
+            raise LookupError
 
-    plane.record_soon((fail,))
+    plane.record_soon(Failing())
     plane.expose(plane.decide("f", "ada"))
     assert len(recorded(directory, plane)) == 1
     assert plane.health()["dropped"] == 1
@@ -216,14 +217,10 @@ def test_what_could_not_be_read_back_is_left_out_where_events_are_verified(
     event = Generation(
         id=new_id("gen", NOW_MS), at_ms=NOW_MS, feature="f", environment="production", release="r", latency_ms=5.0
     )
-    verifying = DataPlane.open(directory, environment="production", kind="verifying", verify=True)
-    try:
-        assert verifying.record(msgspec.structs.replace(event, **UNREADABLE[what]))
-        (kept,) = recorded(directory, verifying)
-    finally:
-        verifying.close()
+    assert plane.record(msgspec.structs.replace(event, **UNREADABLE[what]), verify=True)
+    (kept,) = recorded(directory, plane)
     assert kept == event
-    assert verifying.health()["without_content"] == 1
+    assert plane.health()["without_content"] == 1
 
 
 def test_a_new_attempt_exposes_everybody_anew(directory: DataDirectory, plane: DataPlane) -> None:
