@@ -42,6 +42,10 @@ bench-peers *ARGS:
 soak *ARGS:
     python -m benchmarks soak {{ARGS}}
 
+# what rollouts promise, over thousands of seeded ones, a look after every event; `--write` puts the figures into the docs
+simulate *ARGS:
+    python -m benchmarks simulate {{ARGS}}
+
 # write the generated pages of docs/reference
 reference:
     python scripts/generate_reference.py

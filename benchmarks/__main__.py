@@ -1,6 +1,7 @@
 """Run every benchmark of our own code, or those named: `python -m benchmarks [NAME [ARGUMENTS]]`.
 
-`peers` (minutes, installs other products) and `soak` (millions of requests) run only when they are named.
+`peers` (minutes, installs other products), `soak` (millions of requests) and `simulate` (thousands of rollouts)
+run only when they are named.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import signal
 import sys
 
 OWN = ("analysis", "serving", "sdk", "gateway", "gateway_path", "rollback")
-NAMED = ("peers", "soak")
+NAMED = ("peers", "soak", "simulate")
 
 
 def main() -> None:
