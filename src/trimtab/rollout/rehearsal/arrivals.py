@@ -92,7 +92,8 @@ class Arrivals:
 
     def wait(self) -> float:
         """Return the seconds until somebody comes who counts; infinite where nobody is left. Memoryless."""
-        return self._draw.expovariate(self._rate * self._fresh) if self._fresh else math.inf
+        # `expovariate` without its checks: this is asked for every user
+        return -math.log(1.0 - self._draw.random()) / (self._rate * self._fresh) if self._fresh else math.inf
 
     def take(self) -> tuple[Arm, bool]:
         """Return the arm of who comes now, and whether the request is mirrored. Nobody comes twice."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import random
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -24,7 +24,7 @@ from trimtab.rollout.rehearsal.arrivals import Arrivals, Learning
 from trimtab.rollout.rehearsal.crowd import Crowd
 from trimtab.rollout.rehearsal.granted import gate_approval, suite_passed, taking_part
 from trimtab.rollout.rehearsal.outcomes import Baseline, learns
-from trimtab.rollout.rehearsal.watch import Watch, spans
+from trimtab.rollout.rehearsal.watch import Watch, has_waiting, spans
 from trimtab.rollout.routing import routing
 from trimtab.rollout.spec import RolloutPlan, encode_plan, seconds
 
@@ -41,8 +41,11 @@ MOST_SCORED = 400_000
 """Scored requests after which a rehearsal stops undecided: what so many do not tell lies on the margin."""
 _TICK_SECONDS = 0.5
 """From one look of the controller to the next."""
-_LOOKS = 500
+_LOOKS = 50
 """How often the evidence is looked at, at least, until the deadline, whatever a step waits for."""
+_GROWTH = 1.05
+"""Users touched are noted each time they grew by this."""
+_CONTROL: tuple[Side, ...] = ("control",)
 _CANDIDATE: tuple[Side, ...] = ("candidate",)
 _BOTH: tuple[Side, ...] = ("control", "candidate")
 
@@ -80,10 +83,15 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
 class Run:
     """One rehearsal; `seed` decides who comes and what they meet."""
 
-    def __init__(self, scene: Scene, faults: Mapping[str, Fault], *, seed: int, only: str | None = None) -> None:
-        """`faults` of the candidate, by metric. `only`: one metric, as if all others never said anything against it."""
+    def __init__(
+        self, scene: Scene, faults: Mapping[str, Fault], *, seed: int, only: str = "", most_scored: int = MOST_SCORED
+    ) -> None:
+        """`faults` of the candidate, by metric.
+
+        `only`: one metric, as if no other said anything against the candidate. `most_scored`: see MOST_SCORED.
+        """
         self._plan = plan = scene.plan
-        self._specs = [spec for spec in plan.metrics if only in {None, spec.name}]
+        self._specs = [spec for spec in plan.metrics if only in {"", spec.name}]
         self._crowd = crowd = scene.crowd
         self._draw = draw = random.Random(seed)  # noqa: S311 - a simulation
         self._metrics = [
@@ -104,10 +112,13 @@ class Run:
         self._open: deque[_Window] = deque()
         self._comes_at = self._looks_at = math.inf
         self._known: list[tuple[float, tuple[Side, ...]]] = []
+        self._phase: Phase = "live"
+        self._unmet: set[Side] = set()
+        self._met, self._noted_at = 0, 1.0
         self._touched: list[tuple[float, int]] = [(0.0, 0)]
         self._verdict: Verdict | None = None
         self._stale = True
-        self._scored = 0
+        self._scored, self._most_scored = 0, most_scored
         self._end = ""
         self._rollout = _attempt(plan)
 
@@ -134,32 +145,30 @@ class Run:
     def _come(self, now: float) -> None:
         """Somebody comes who has not been counted in this phase."""
         arm, mirrored = self._arrivals.take()
-        side: Side = "candidate" if arm == "candidate" else "control"
-        self._open.append(
-            _Window(
-                closes=now + self._window_seconds,
-                phase=self._phase,
-                stage=self._rollout.stage,
-                sides=_BOTH if mirrored else (side,),
-                capped=now >= self._learning.done_at,
-            )
-        )
-        self._meet(self._open[-1].sides, now)
+        sides = _BOTH if mirrored else _CANDIDATE if arm == "candidate" else _CONTROL
+        capped = now >= self._learning.done_at
+        self._open.append(_Window(now + self._window_seconds, self._phase, self._rollout.stage, sides, capped))
         self._comes_at = now + self._arrivals.wait()
+        if self._unmet:
+            self._meet(sides, now)
+        if arm == "candidate":
+            self._met += 1
+            if self._met >= self._noted_at:
+                self._note_touched(now)
 
     def _meet(self, sides: Sequence[Side], now: float) -> None:
-        """Traffic flows in the step at hand."""
-        here = self._state.generations.setdefault(self._rollout.stage, Arms())
-        for side in sides:
-            if not getattr(here, side):
-                self._looks_at = min(self._looks_at, now + _TICK_SECONDS)
-            here.add(side)
+        """Traffic flows in the step at hand; it is asked for nothing but whether it does."""
+        for side in self._unmet.intersection(sides):
+            self._state.generations[self._rollout.stage].add(side)
+            self._looks_at = min(self._looks_at, now + _TICK_SECONDS)
+        self._unmet.difference_update(sides)
 
     def _close(self, now: float) -> None:
         """A window is over, and says what its unit scored."""
         window = self._open.popleft()
         phase = self._state.phases[window.phase]
-        if window.sides == _CANDIDATE and self._watch.has_waiting(phase, window.stage):
+        crossed = False
+        if window.sides is _CANDIDATE and has_waiting(phase, window.stage):
             phase.units.add("candidate")
         else:
             requests = self._crowd.requests_in_window(self._draw, self._window_seconds)
@@ -167,9 +176,10 @@ class Run:
             phase.count(scores, stage=window.stage, paired=len(scores) > 1)
             self._scored += requests * len(scores)
             self._stale = True
-        if self._watch.noticed(window.phase, self._rollout.stage):
+            crossed = self._watch.crossed(window.phase)
+        if crossed or self._watch.completed(window.phase, self._rollout.stage):
             self._looks_at = min(self._looks_at, now + _TICK_SECONDS)
-        if self._scored >= MOST_SCORED:
+        if self._scored >= self._most_scored:
             self._end = "undecided"
 
     def _scores(self, side: Side, requests: int, *, capped: bool) -> dict[str, float]:
@@ -181,10 +191,6 @@ class Run:
         }
 
     # --- decisions ----------------------------------------------------------------------------------------------
-
-    @property
-    def _phase(self) -> Phase:
-        return "shadow" if self._rollout.stage in self._plan.shadow_stages else "live"
 
     def _look(self, now: float) -> None:
         """Decide as the controller does, and as a person who is asked for nothing but to go on."""
@@ -217,10 +223,13 @@ class Run:
 
     def _serve(self, now: float) -> None:
         """Let the routing that the state machine wants be in force."""
+        self._phase = "shadow" if self._rollout.stage in self._plan.shadow_stages else "live"
+        here = self._state.generations.setdefault(self._rollout.stage, Arms())
+        self._unmet = {side for side in _BOTH if not getattr(here, side)}
         self._arrivals.serve(routing(self._rollout, self._plan), self._phase, now)
         self._learning.serve(self._arrivals.on_stable + self._others, now)
         self._comes_at = now + self._arrivals.wait()
-        met: tuple[Side, ...] = _BOTH if self._phase == "shadow" else ("control",)
+        met = _BOTH if self._phase == "shadow" else _CONTROL
         known = [
             (now + self._arrivals.wait_for_known("candidate"), _CANDIDATE),
             (now + self._arrivals.wait_for_known("matched_control"), met),
@@ -247,9 +256,10 @@ class Run:
     # --- what is told -------------------------------------------------------------------------------------------
 
     def _note_touched(self, now: float) -> None:
-        met = self._arrivals.met(now)
-        if met > self._touched[-1][1]:
-            self._touched.append((now, met))
+        self._met = self._arrivals.met(now)
+        self._noted_at = _GROWTH * self._met + 1.0
+        if self._met > self._touched[-1][1]:
+            self._touched.append((now, self._met))
 
     def _result(self, now: float) -> RunResult:
         self._note_touched(now)
@@ -273,7 +283,7 @@ class Run:
         )
 
 
-class _Window(msgspec.Struct, frozen=True, gc=False):
+class _Window(NamedTuple):
     """A unit's window that is open."""
 
     closes: float

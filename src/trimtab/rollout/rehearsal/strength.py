@@ -23,8 +23,11 @@ _TRIES = 25
 _FEW_TRIES = 10
 _LARGE_RUN = 16_000
 """Scored requests of a rehearsal from which fewer are played: larger ones scatter less."""
-_HALVINGS = 6
-_PRECISION = 0.9
+_MOST_SCORED = 60_000
+"""Scored requests after which a fault is not noticed: what takes longer is a few tenths of a point smaller."""
+_LIKELY = 8.0
+"""Times the margin, at most, for most metrics."""
+_PRECISION = 1.08
 """How exact they are: two sizes of fault nearer than this are one."""
 _LARGEST_GROWTH = 9.0
 _WEAK = 0.5
@@ -82,7 +85,8 @@ def noticed_share(scene: Scene, fault: Fault, seeds: range) -> float:
 
 
 def _notices(scene: Scene, fault: Fault, seed: int) -> bool:
-    return fault.metric in Run(scene, {fault.metric: fault}, seed=seed, only=fault.metric).play().harmed
+    run = Run(scene, {fault.metric: fault}, seed=seed, only=fault.metric, most_scored=_MOST_SCORED)
+    return fault.metric in run.play().harmed
 
 
 def _detectable(scene: Scene, spec: MetricSpec, tries: int) -> float | None:
@@ -99,10 +103,13 @@ def _detectable(scene: Scene, spec: MetricSpec, tries: int) -> float | None:
                 misses += 1
         return hits >= WANTED * tries
 
-    low, high = spec.tolerance / 4, _LARGEST_GROWTH if is_scaled(spec) else 1.0
+    # What is within the margin is noticed in alpha of the rehearsals: no rate needs to be tried below it.
+    low, high = spec.tolerance / 4 if is_scaled(spec) else spec.tolerance, _LIKELY * spec.tolerance
     if not noticed(high):
-        return None
-    for _ in range(_HALVINGS):
+        low, high = high, max(high, _LARGEST_GROWTH) if is_scaled(spec) else 1.0
+        if not noticed(high):
+            return None
+    while high > _PRECISION * low:
         middle = (low * high) ** 0.5
         low, high = (low, middle) if noticed(middle) else (middle, high)
     return high
@@ -122,7 +129,7 @@ def _blindness(scene: Scene, found: MetricStrength, fault: Fault | None) -> str:
     if found.detectable is None:
         return "it notices no fault at all: give it more units"
     least = f"{100 * found.detectable:.2g} %"
-    if fault is not None and _size(scene, fault) < _PRECISION * found.detectable:
+    if fault is not None and _PRECISION * _size(scene, fault) < found.detectable:
         return f"it notices {'growth' if found.scaled else 'faults'} from {least}{_tolerance(scene, found, fault)}"
     if found.scaled and found.detectable > _LARGE_GROWTH:
         return f"it notices growth only from {least}: give it more units"

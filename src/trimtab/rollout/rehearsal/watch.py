@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from trimtab.rollout.spec import RolloutPlan, Step
     from trimtab.stats import PairedBetting
 
-__all__ = ["Watch", "spans"]
+__all__ = ["Watch", "has_waiting", "spans"]
 
 
 class Watch:
@@ -41,24 +41,31 @@ class Watch:
             for phase, of in state.phases.items()
         }
 
-    def has_waiting(self, phase: PhaseState, stage: int) -> bool:
-        """Return whether no bet wants another candidate: as many as may wait for a control do so already.
-
-        Then one more would push out the oldest of them. Scores are drawn independently, so that one is as good as the
-        other, and need not be drawn at all.
-        """
-        queues = [metric.pending.get(stage) for metric in phase.metrics.values()]
-        return all(queue is not None and len(queue.waiting) >= WAITING_LIMIT for queue in queues)
-
-    def noticed(self, phase: Phase, stage: int) -> bool:
-        """Return whether the unit just counted in a phase made a difference to a rollout in a step."""
-        units, needed = self._state.phases[phase].units, self._needed[stage]
-        enough = needed in {units.control, units.candidate}
+    def crossed(self, phase: Phase) -> bool:
+        """Return whether a bet of a phase has reached its limit since this was last asked; says so once."""
         for bet, limit in self._bets[phase]:
             if bet.log_peak >= limit:
                 self._bets[phase] = [one for one in self._bets[phase] if one[0].log_peak < one[1]]
                 return True
-        return enough
+        return False
+
+    def completed(self, phase: Phase, stage: int) -> bool:
+        """Return whether the unit just counted in a phase was the last that a step needs of an arm."""
+        units, needed = self._state.phases[phase].units, self._needed[stage]
+        return needed in (units.control, units.candidate)
+
+
+def has_waiting(phase: PhaseState, stage: int) -> bool:
+    """Return whether no bet wants another candidate: as many as may wait for a control do so already.
+
+    Then one more would push out the oldest of them. Scores are drawn independently, so that one is as good as the
+    other, and need not be drawn at all.
+    """
+    for metric in phase.metrics.values():
+        queue = metric.pending.get(stage)
+        if queue is None or len(queue.waiting) < WAITING_LIMIT:
+            return False
+    return True
 
 
 def spans(step: Step) -> list[float]:
