@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 FORMATS = ("chat", "responses", "messages")
 PAIRS = [pytest.param(caller, model, id=f"{caller} to {model}") for caller in FORMATS for model in FORMATS]
 _PATHS = {"chat": "/v1/chat/completions", "responses": "/v1/responses", "messages": "/v1/messages"}
+_IDLE_SECONDS = 30.0
 _NOTHING = {"type": "object", "properties": {}}
 _TOOL = ToolDefinition(name="find_order", description="Finds an order.", parameters=_NOTHING)
 _SETTINGS = """
@@ -79,10 +81,14 @@ class Gateway:
         self.upstream = upstream
         self._directory = directory
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        self._asked_at = time.monotonic()
 
     def ask(self, format: str, body: dict[str, Any], *, recorded: bool = True) -> Answered:  # noqa: A002 - the field's word
         """Send one request; `recorded`: whether its event is looked up."""
         raw = json.dumps(body).encode()
+        if time.monotonic() - self._asked_at > _IDLE_SECONDS:
+            self._connection.close()  # other tests ran in between, and the gateway hangs up on who says nothing
+        self._asked_at = time.monotonic()
         self._connection.request("POST", _PATHS[format], raw, {"content-type": "application/json"})
         response = self._connection.getresponse()
         headers = {name.lower(): value for name, value in response.getheaders()}
