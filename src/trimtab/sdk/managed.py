@@ -21,6 +21,7 @@ from trimtab.providers.resilience import BreakerPolicy, Guards, RetryPolicy
 from trimtab.sdk.managed_answer import ChatAnswer
 from trimtab.sdk.managed_port import StreamPort, WholePort
 from trimtab.sdk.request import checked_attributes, checked_variables, plain, plain_items
+from trimtab.sdk.short_chat import ShortWays
 from trimtab.sdk.stamp import served_by
 from trimtab.serving.shadow_budget import ShadowBudgets
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from trimtab.providers.endpoint import Endpoint
     from trimtab.sdk.managed_answer import ChatChunk
+    from trimtab.sdk.managed_port import Answered
     from trimtab.serving.routing import Decision
     from trimtab.serving.runtime import DataPlane
 
@@ -39,6 +41,8 @@ __all__ = ["AsyncCalls", "ManagedLimits"]
 _MIRRORS_AT_ONCE, _MIRRORS_WAITING = 8, 64
 _CLOSE_SECONDS = 2.0
 _POLL_SECONDS = 0.02
+_DECIDED = frozenset({"model", "trimtab"})
+"""Fields of the gateway's callers that arguments stand for here."""
 
 
 class ManagedLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,6 +88,7 @@ class AsyncCalls:
         self.plans = Plans(self._upstreams, self.guards, self.clock)
         self.mirrors = MirrorQueue(concurrency=_MIRRORS_AT_ONCE, waiting=_MIRRORS_WAITING)
         self.shadow_budgets = ShadowBudgets(plane.directory.usage)
+        self._ways = ShortWays(self)
 
     async def __aenter__(self) -> Self:
         return self
@@ -113,16 +118,21 @@ class AsyncCalls:
         if fields.get("stream"):
             raise InputError("invalid_type", "`chat` returns whole answers", param="stream", hint="call `stream`")
         decision, caller = self._understand(feature, (unit, session), (variables, attributes), messages, fields)
-        answered: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        port = WholePort(answered)
-        call = ModelCall(self, port, caller, decision, "chat")
-        call.start()
+        answered: asyncio.Future[Answered] = asyncio.get_running_loop().create_future()
+        short = self._ways.begin(decision, caller, answered)
+        if short is not None:
+            generation, give_up = short.id, short.abort
+        else:
+            port = WholePort(answered)
+            call = ModelCall(self, port, caller, decision, "chat")
+            call.start()
+            generation, give_up = call.record.id, port.abort
         try:
-            body = await answered
+            body, said = await answered
         except asyncio.CancelledError:
-            port.abort()
+            give_up()
             raise
-        said = read_completion(body)
+        said = said or read_completion(body)
         return ChatAnswer(
             said.output,
             said.tool_calls,
@@ -130,7 +140,7 @@ class AsyncCalls:
             said.served_model,
             said.input_tokens,
             said.output_tokens,
-            served_by(decision, decision.release, call.record.id, decision.arm),
+            served_by(decision, decision.release, generation, decision.arm),
             body,
         )
 
@@ -177,14 +187,14 @@ class AsyncCalls:
         messages: Sequence[Mapping[str, Any]],
         fields: dict[str, Any],
     ) -> tuple[Decision, Caller]:
-        for name in ("model", "trimtab"):
-            if name in fields:
-                raise InputError(
-                    "pinned_field",
-                    f"`{name}` is not the caller's to say: the feature decides the model",
-                    param=name,
-                    hint="pass `variables=` and `unit=`, and leave it out",
-                )
+        if not _DECIDED.isdisjoint(fields):
+            name = min(_DECIDED & fields.keys())
+            raise InputError(
+                "pinned_field",
+                f"`{name}` is not the caller's to say: the feature decides the model",
+                param=name,
+                hint="pass `variables=` and `unit=`, and leave it out",
+            )
         (unit, session), (variables, attributes) = who, said
         values = checked_variables(variables)
         labels = checked_attributes(attributes)

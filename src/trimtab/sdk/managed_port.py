@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from trimtab.core.errors import TrimtabError, UpstreamError
 from trimtab.providers.http import Request
@@ -13,7 +13,12 @@ from trimtab.sdk.managed_answer import ChatChunk, error_of, events_in
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["StreamPort", "WholePort"]
+    from trimtab.serving.generation import Answer
+
+__all__ = ["Answered", "StreamPort", "WholePort"]
+
+Answered: TypeAlias = "tuple[bytes, Answer | None]"
+"""A complete answer, and what it says where that was read already."""
 
 _FIRST_ERROR_STATUS = 400
 _HIGH, _LOW = 256, 64
@@ -43,7 +48,7 @@ class _Port:
 class WholePort(_Port):
     """Waits for a complete answer."""
 
-    def __init__(self, answered: asyncio.Future[bytes]) -> None:
+    def __init__(self, answered: asyncio.Future[Answered]) -> None:
         super().__init__()
         self._answered = answered
 
@@ -52,7 +57,7 @@ class WholePort(_Port):
         if self._answered.done():
             return
         if status < _FIRST_ERROR_STATUS:
-            self._answered.set_result(body)
+            self._answered.set_result((body, None))
         else:
             self._answered.set_exception(error_of(status, body))
 

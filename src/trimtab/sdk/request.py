@@ -29,6 +29,8 @@ __all__ = [
 ]
 
 _IDEMPOTENCY = "idempotency-key"
+_NO_LISTS = (str, bytes, Mapping)
+"""What can be iterated over and is no list of anything."""
 _NOT_GIVEN = frozenset({"NotGiven", "Omit"})
 _CLIENT_ONLY = ("extra_headers", "extra_query", "timeout")
 """Arguments about the HTTP call: never part of the body."""
@@ -158,11 +160,11 @@ def checked_attributes(value: Any) -> dict[str, str]:  # noqa: ANN401 - whatever
 
 def plain_items(value: Any, at: str) -> list[Any]:  # noqa: ANN401 - whatever a caller passed
     """Return any iterable as a plain JSON array; raises `InputError` (`invalid_type`) as `plain` does."""
-    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+    if type(value) is not list and (isinstance(value, _NO_LISTS) or not isinstance(value, Iterable)):
         raise InputError(
             "invalid_type", f"`{at}` is a list, not a `{type(value).__name__}`", param=at, hint="pass a list of dicts"
         )
-    items: list[Any] = plain(list(value), at)
+    items: list[Any] = plain(value if type(value) is list else list(value), at)
     return items
 
 

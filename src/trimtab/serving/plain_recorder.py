@@ -32,6 +32,7 @@ _COUNT = 0x0F
 _MAP16 = b"\xde"
 _FREE = Price(input_usd=0.0, output_usd=0.0)
 _NO_CALLS: list[dict[str, Any]] = []
+_NOTHING: dict[str, Any] = {}
 
 
 class _Own(msgspec.Struct, omit_defaults=True, gc=False):
@@ -50,6 +51,8 @@ class _Own(msgspec.Struct, omit_defaults=True, gc=False):
     messages: list[dict[str, Any]] = []
     output: str = ""
     tool_calls: list[dict[str, Any]] = []
+    variables: dict[str, Any] = {}
+    attributes: dict[str, str] = {}
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -88,9 +91,9 @@ class PlainRecorder:
         self._price = decision.price or _FREE
         self._count = [0]
         self._minute_ms = 0
-        self._ahead = _encode_ahead(self._generation("", 0, 0, Answer(), []))
+        self._ahead = _encode_ahead(self._generation("", 0, 0, "", Answer(), []))
 
-    def record(
+    def record(  # noqa: PLR0913, PLR0917 - the facts of a call
         self,
         id: str,  # noqa: A002 - the event's field
         at_ms: int,
@@ -98,6 +101,8 @@ class PlainRecorder:
         unit: str,
         answer: Answer,
         messages: list[dict[str, Any]],
+        variables: dict[str, Any] = _NOTHING,
+        attributes: dict[str, str] = _NOTHING,
     ) -> float:
         """Record one; returns its cost in US dollars. Never raises and never waits, as `DataPlane.record`.
 
@@ -121,6 +126,8 @@ class PlainRecorder:
             messages,
             answer.output if captured else "",
             answer.tool_calls if captured else _NO_CALLS,
+            variables if captured else _NOTHING,
+            attributes,
         )
         try:
             encoded = _encode(own)
@@ -128,7 +135,8 @@ class PlainRecorder:
         except UNENCODABLE:
             data = b""
         if not data or len(data) > self._largest:
-            self._record(self._generation(id, at_ms, started_ns, answer, messages, unit=unit))
+            said = (answer, messages, variables, attributes)
+            self._record(self._generation(id, at_ms, started_ns, unit, *said))
             return cost
         if not 0 <= at_ms - self._minute_ms < MINUTE_MS:
             self._turn(at_ms)
@@ -136,24 +144,33 @@ class PlainRecorder:
         self._journal.append(data, at_ms)
         breaker = self._breaker
         if breaker is not None and breaker.note_success(candidate=self._candidate):
-            self._withdraw(self._generation(id, at_ms, started_ns, answer, messages, unit=unit))
+            self._withdraw(self._generation(id, at_ms, started_ns, unit, answer, messages))
         return cost
 
-    def _generation(
+    def _generation(  # noqa: PLR0913, PLR0917 - as above
         self,
         id: str,  # noqa: A002 - the event's field
         at_ms: int,
         started_ns: int,
+        unit: str,
         answer: Answer,
         messages: list[dict[str, Any]],
-        *,
-        unit: str = "",
+        variables: dict[str, Any] = _NOTHING,
+        attributes: dict[str, str] = _NOTHING,
     ) -> Generation:
         decision = msgspec.structs.replace(self._decision, unit=unit)
         record = GenerationRecord(
             decision, self._clock, decision.release, decision.price, decision.arm, at_ms, id, started_ns
         )
-        return record.finish(answer, process=self._process, http_status=_OK, messages=messages, team=self._team)
+        return record.finish(
+            answer,
+            process=self._process,
+            http_status=_OK,
+            variables=variables,
+            attributes=attributes,
+            messages=messages,
+            team=self._team,
+        )
 
     def _turn(self, at_ms: int) -> None:
         decision = self._decision

@@ -33,8 +33,9 @@ TOOL_ARGUMENTS = '{"order":"A-1"}'
 
 class Upstream(ThreadingHTTPServer):
     """Answers by the model's name: `...-500` fails, `...-tools` calls a tool, `...-fenced` wraps its answer in a code
-    fence, `...-cut` drops the connection in mid-stream, `...-slow` waits for `release_slow`, `...-odd` says what no
-    API promises and no client checks: a number where text belongs, words where tokens are counted."""
+    fence, `...-cut` drops the connection in mid-stream, `...-gone` instead of answering, `...-slow` waits for
+    `release_slow`, `...-long` says 5000 characters, `...-odd` what no API promises and no client checks: a number where
+    text belongs, words where tokens are counted."""
 
     daemon_threads = True
     block_on_close = False
@@ -72,7 +73,9 @@ class _Handler(BaseHTTPRequestHandler):
         model = body["model"]
         if model.endswith("-slow"):
             self.server.release_slow.wait(10)
-        if model.endswith("-500"):
+        if model.endswith("-gone"):
+            self.close_connection = True
+        elif model.endswith("-500"):
             error = {"type": "server_error", "code": "overloaded", "message": "busy"}
             self._json(500, {"type": "error", "error": error})
         elif self.path == "/v1/chat/completions":
@@ -83,6 +86,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._json(404, {"error": {"message": "no such path", "type": "invalid_request_error", "code": None}})
 
     def _text(self, model: str) -> str:
+        if model.endswith("-long"):
+            return "x" * 5000
         return '```json\n{"answer":"ok"}\n```' if model.endswith("-fenced") else f"answer of {model}"
 
     def _chat(self, body: dict[str, Any], model: str) -> None:
@@ -164,8 +169,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
+        self._headers_buffer += [b"\r\n", data]  # type: ignore[attr-defined]  # head and body in one piece
+        self.flush_headers()
 
     def _stream(self, events: list[str], *, cut: bool) -> None:
         self.send_response(200)

@@ -74,14 +74,20 @@ def written(plane: DataPlane) -> list[Generation]:
     return [event for event in events if isinstance(event, Generation)]
 
 
-def both_ways(plane: DataPlane, unit: str, answer: Answer) -> tuple[Generation, Generation]:
-    """Record one answer as any generation is, and again with half of it encoded ahead."""
+def both_ways(
+    plane: DataPlane, unit: str, answer: Answer, said: tuple[dict[str, Any], dict[str, str]] = ({}, {})
+) -> tuple[Generation, Generation]:
+    """Record one answer as any generation is, and again with half of it encoded ahead.
+
+    `said`: variables and attributes of the caller.
+    """
     decision = plane.decide("f", unit)
     record = begin(decision, clock=plane.clock)
-    plane.record(record.finish(answer, process=plane.process_id, http_status=200, messages=MESSAGES, team="support"))
+    call = {"process": plane.process_id, "http_status": 200, "messages": MESSAGES, "team": "support"}
+    plane.record(record.finish(answer, variables=said[0], attributes=said[1], **call))  # type: ignore[arg-type]
     sent = MESSAGES if decision.capture_content else []
     cost = plane.plain_recorder(plane.decide("f", "another"), team="support").record(
-        record.id, record.at_ms, record.started_ns, unit, answer, sent
+        record.id, record.at_ms, record.started_ns, unit, answer, sent, *said
     )
     first, second = written(plane)
     assert second.cost_usd == cost
@@ -98,6 +104,26 @@ def test_it_reads_like_any_other_generation(
     first, second = both_ways(opened(capture=capture), "ada", answer)
     assert first == second
     assert first.unit == "ada"
+
+
+SAID: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
+    "variables": ({"shop": "Acme", "deep": {"a": [1, None]}}, {}),
+    "attributes": ({}, {"language": "de"}),
+    "both": ({"shop": "Acme"}, {"language": "de"}),
+    "what has no encoding": ({"shop": object()}, {"language": "de"}),
+}
+
+
+@pytest.mark.parametrize("capture", [True, False], ids=["captured", "not captured"])
+@pytest.mark.parametrize("said", SAID.values(), ids=SAID)
+def test_what_a_caller_says_beside_its_messages_is_recorded_too(
+    opened: Callable[..., DataPlane],
+    said: tuple[dict[str, Any], dict[str, str]],
+    capture: bool,  # noqa: FBT001
+) -> None:
+    first, second = both_ways(opened(capture=capture), "ada", ANSWERS["tools"], said)
+    assert first == second
+    assert second.attributes == said[1]
 
 
 def test_what_is_redacted_is_redacted_here_too(opened: Callable[..., DataPlane]) -> None:
