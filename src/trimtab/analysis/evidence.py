@@ -21,11 +21,13 @@ from trimtab.analysis.experiment_evidence import ExperimentState
 from trimtab.analysis.mirrors import MirrorTally
 from trimtab.analysis.sample_ratio import LevelState
 from trimtab.stats import Moments, PairedBetting, PendingPairs, RatioScale
+from trimtab.stats.two_sample import TwoSampleBetting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
+    "AnswerComparison",
     "Arms",
     "CapLearning",
     "Cohort",
@@ -79,6 +81,8 @@ class Window(msgspec.Struct, kw_only=True):
     """Digest of the challenger that the unit met, in an experiment; empty for candidate and control."""
     fresh: bool = True
     """Whether the unit may count in an experiment."""
+    compared: bool = False
+    """Whether an answer of it was compared with the other arm's as text."""
     ids: list[str] = []
     """Generations counted, so that one delivered twice counts once."""
     unanswered: dict[str, tuple[Side, dict[str, float]]] = {}
@@ -175,6 +179,18 @@ class ScaleLearning(msgspec.Struct, kw_only=True):
     units: list[str] = []
 
 
+class AnswerComparison(msgspec.Struct, kw_only=True):
+    """How the texts of the arms' answers compare, one answer per live unit; below 6 kB, whatever was seen."""
+
+    betting: TwoSampleBetting = msgspec.field(default_factory=TwoSampleBetting)
+    units: Arms = msgspec.field(default_factory=Arms)
+    """Units of which an answer was compared or waits for another's."""
+    stage: int = -1
+    """The latest step of which an answer came: answers meet within one step."""
+    uncaptured: int = 0
+    """Answers that were given, and recorded without their text."""
+
+
 class Cohort(msgspec.Struct, array_like=True):
     """One live unit that is followed until everything that may still be told of it has had its time."""
 
@@ -236,6 +252,8 @@ class EvidenceState(msgspec.Struct, kw_only=True):
     segments: dict[str, dict[str, dict[str, MetricState]]] = {}
     """Segment -> value -> metric, of live units."""
     following: Following = msgspec.field(default_factory=Following)
+    answers: dict[str, AnswerComparison] = {}
+    """By metric that compares answers, of live units."""
     levels: dict[int, LevelState] = {}
     """Sizes of the arms, by the step that set the weight."""
     mirrors: dict[int, MirrorTally] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
+from trimtab.analysis.answers import Answers
 from trimtab.analysis.cohorts import Cohorts
 from trimtab.analysis.evidence import Arms, EvidenceState, Pace, Side, Window
 from trimtab.analysis.experiment_ledger import ExperimentLedger
@@ -70,8 +71,8 @@ class Ledger:
     ) -> None:
         """`splits` are for the sizes of the arms; `position` is a unit's in [0, 1), by the assignment.
 
-        Of the metrics in `told`, those with `feedback` are followed. `experiments` are designs by step, `pasts` what is
-        stored of units from before (see `ExperimentLedger`).
+        Of the metrics in `told`, those with `feedback` are followed and those of texts compared. `experiments` are
+        designs by step, `pasts` what is stored of units from before (see `ExperimentLedger`).
         """
         self.state = state
         self.counted = counted
@@ -92,6 +93,7 @@ class Ledger:
             pasts=pasts or {},
         )
         self.cohorts = Cohorts(state, told, window_ms=window_ms, experiments=self.experiments)
+        self.answers = Answers(state, told)
 
     def add(self, generation: Generation, release: CompiledRelease | None, *, now_ms: int) -> None:
         """Fold one generation in. Aborted and already counted ones change nothing but the traffic seen."""
@@ -120,6 +122,7 @@ class Ledger:
             scores = dict(self.scoring.scores(generation, release))
             if phase == "live":
                 _sum(window, side, scores)
+                self.answers.compare(window, generation, side)
             else:
                 _pair(window, generation, side, scores)
 
@@ -135,6 +138,7 @@ class Ledger:
     def crown(self, challenger: str) -> None:
         """Put a challenger in the candidate's place, with what is known of each."""
         self.experiments.crown(challenger, former=self.candidate)
+        self.answers.restart()
         self.candidate = challenger
 
     def _window(self, key: str, phase: Phase, generation: Generation, side: Side, now_ms: int) -> Window | None:
@@ -247,5 +251,5 @@ def _pair(window: Window, generation: Generation, side: Side, scores: dict[str, 
 
 
 def margins_of(specs: Sequence[MetricSpec]) -> dict[str, float]:
-    """Return δ by metric name."""
-    return {spec.name: spec.tolerance for spec in specs}
+    """Return δ by metric name, of metrics that have one: whether answers differ is asked without."""
+    return {spec.name: spec.tolerance for spec in specs if not spec.compares_answers}

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     Measure = Callable[[Generation, CompiledRelease | None], float | None]
 
-__all__ = ["MEASURES", "asks_for_json", "json_value", "satisfies"]
+__all__ = ["MEASURES", "asks_for_json", "json_value", "satisfies", "text_of"]
 
 _FENCED = re.compile(r"\s*(?:```|~~~)")
 _NOT_JSON = object()
@@ -58,7 +58,7 @@ def _validator(schema: bytes) -> jsonschema_rs.Validator:
     return jsonschema_rs.validator_for(msgspec.json.decode(schema))
 
 
-def _text_of(generation: Generation) -> str | None:
+def text_of(generation: Generation) -> str | None:
     """Return the output as text to judge; `None` for errors, bare tool calls and where content is not captured."""
     if generation.status != "ok":
         return None
@@ -73,14 +73,14 @@ def _error(generation: Generation, _release: CompiledRelease | None) -> float | 
 
 
 def _refusal(generation: Generation, _release: CompiledRelease | None) -> float | None:
-    text = _text_of(generation)
+    text = text_of(generation)
     if text is None:
         return None
     return float(not is_refusal(text, generation.finish_reason))
 
 
 def _format(generation: Generation, release: CompiledRelease | None) -> float | None:
-    text = _text_of(generation)
+    text = text_of(generation)
     if text is None:
         return None
     if release is not None and asks_for_json(release):
@@ -89,7 +89,7 @@ def _format(generation: Generation, release: CompiledRelease | None) -> float | 
 
 
 def _schema(generation: Generation, release: CompiledRelease | None) -> float | None:
-    text = _text_of(generation)
+    text = text_of(generation)
     if text is None or release is None or release.schema is None:
         return None
     return float(satisfies(text, msgspec.json.encode(release.schema.schema)))
@@ -108,7 +108,7 @@ def _cost(generation: Generation, _release: CompiledRelease | None) -> float | N
 
 
 def _length(generation: Generation, _release: CompiledRelease | None) -> float | None:
-    text = _text_of(generation)
+    text = text_of(generation)
     return None if text is None else float(len(text))
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "MetricType",
     "Quantity",
     "ScorerSpec",
+    "Subject",
 ]
 
 MetricRole = Literal["guardrail", "goal", "signal"]
@@ -31,12 +32,15 @@ Direction = Literal["higher", "lower"]
 """Which way is better."""
 
 BUILTIN_METRICS = ("error", "refusal", "format", "schema", "latency", "tokens", "cost", "length")
-MetricType = Literal["binary", "mean", "quantile", "ratio"]
-"""binary: share of good answers. mean: of a number. quantile: share within a limit. ratio: of two sums."""
+MetricType = Literal["binary", "mean", "quantile", "ratio", "distribution"]
+"""binary: share of good answers. mean: of a number. quantile: share within a limit. ratio: of two sums. distribution:
+whether the arms' answers are alike at all."""
 Quantity = Literal[
     "latency", "tokens", "cost", "length", "input_tokens", "requests", "errors", "attempts", "tool_calls"
 ]
 """Measurements that are numbers without a bound, lower is better; see `analysis.measures`."""
+Subject = Literal[Quantity, "text"]
+"""What a metric with a name of its own may be of: a measurement, or the text of the answers."""
 UNBOUNDED: frozenset[str] = frozenset(get_args(Quantity))
 DEFAULT_MARGIN = 0.02
 DEFAULT_MARGIN_HEAVY = 0.1
@@ -88,8 +92,9 @@ class MetricSpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forb
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     type: MetricType | None = None
     """What is compared; by default what the other fields say: a share, a mean, a quantile or a ratio."""
-    of: Quantity | None = None
-    """The built-in measurement of a metric with a name of its own; above the line, of a ratio."""
+    of: Subject | None = None
+    """The built-in measurement of a metric with a name of its own; above the line, of a ratio. `text`: whether both
+    arms' answers are alike, which takes `role: signal`."""
     per: Quantity | None = None
     """The measurement below the line of a ratio."""
     role: MetricRole = "guardrail"
@@ -119,6 +124,8 @@ class MetricSpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forb
         """The type in force."""
         if self.type is not None:
             return self.type
+        if self.compares_answers:
+            return "distribution"
         if self.per is not None:
             return "ratio"
         if self.quantile is not None or self.limit is not None:
@@ -126,6 +133,11 @@ class MetricSpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forb
         if self.scorer is not None:
             return "mean" if self.scorer.python is not None else "binary"
         return "mean" if self.feedback is not None or self.is_unbounded else "binary"
+
+    @property
+    def compares_answers(self) -> bool:
+        """Whether it asks if the arms' answers differ, rather than whether they got worse: it has no scores."""
+        return self.of == "text"
 
     @property
     def source(self) -> str:
@@ -183,6 +195,8 @@ class MetricSpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forb
 def metric_problems(spec: MetricSpec) -> Iterator[str]:
     """Yield what contradicts itself in a metric whose fields are each right."""
     yield from _source_problems(spec)
+    if spec.compares_answers:
+        yield from _comparison_problems(spec)
     kind = spec.kind
     if kind not in _possible_kinds(spec):
         yield f"`{spec.name}` cannot be of type `{kind}`: {_why_not(kind)}"
@@ -210,7 +224,21 @@ def _source_problems(spec: MetricSpec) -> Iterator[str]:
         yield f"`{spec.name}` is 0 or 1 by definition: it takes neither `cap` nor `direction`"
 
 
+def _comparison_problems(spec: MetricSpec) -> Iterator[str]:
+    """Yield what a metric of the answers' texts is given and cannot use."""
+    if spec.role != "signal":
+        yield (
+            f"`{spec.name}` tells whether answers are different, not whether they are worse: it decides nothing; "
+            "give it `role: signal`"
+        )
+    given = [name for name in ("per", "margin", "direction") if getattr(spec, name) is not None]
+    if given:
+        yield f"`{given[0]}` means nothing to `{spec.name}`: answers differ or do not; leave it out"
+
+
 def _possible_kinds(spec: MetricSpec) -> tuple[MetricType, ...]:
+    if spec.compares_answers:
+        return ("distribution",)
     if spec.per is not None:
         return ("ratio",) if spec.of is not None else ()
     if spec.scorer is not None:
@@ -226,6 +254,7 @@ def _why_not(kind: MetricType) -> str:
         "mean": "a mean is taken of numbers",
         "quantile": "a quantile is taken of numbers: a built-in that is unbounded, or a `python` scorer",
         "ratio": "a ratio is of two built-in measurements, `of` one `per` another",
+        "distribution": "what is compared as a distribution is the text of the answers, `of: text`",
     }[kind]
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from trimtab.analysis.answers import comparison_evidence
 from trimtab.analysis.experiment import ExperimentVerdict
 from trimtab.analysis.forecast import Forecast
 from trimtab.analysis.metric_evidence import metric_evidence
@@ -94,6 +95,12 @@ def judge(
         )
         for of in state.phases
         for spec in metrics
+        if not spec.compares_answers
+    ]
+    found += [
+        comparison_evidence(state, spec, limit=limits.alarm, promotion_limit=limits.promotion, unit=unit)
+        for spec in metrics
+        if spec.compares_answers
     ]
     here = [evidence for evidence in found if evidence.phase == phase or evidence.failed]
     heard = [evidence for evidence in here if not evidence.dry_run]

@@ -189,7 +189,10 @@ def encode_plan(plan: RolloutPlan) -> bytes:
     Keys younger than the first version are left out where they say nothing, in every part of the plan, so that a plan
     keeps its digest when there are more. Their defaults must therefore never change.
     """
-    metrics = [msgspec.structs.replace(metric, margin=metric.allowance) for metric in plan.metrics]
+    metrics = [
+        metric if metric.compares_answers else msgspec.structs.replace(metric, margin=metric.allowance)
+        for metric in plan.metrics
+    ]
     return canonical_json(_written(msgspec.structs.replace(plan, metrics=metrics)))
 
 

@@ -111,7 +111,8 @@ def _scenery(
     else:
         there_are = rate * _DAY_SECONDS / visit / _VISITS_PER_USER
     crowd = Crowd(requests_per_second=rate, requests_per_visit=visit, users=users or max(2, round(there_are)))
-    return crowd, known.baseline if known else default_baseline(plan.metrics)
+    assumed = default_baseline(plan.metrics)
+    return crowd, assumed | known.baseline if known else assumed
 
 
 def _recorded(app: AppContext, plan: RolloutPlan, feature: str) -> RecordedUsers:

@@ -82,7 +82,7 @@ def parse_fault(text: str, metrics: Sequence[MetricSpec]) -> Fault:
 
 def _metric(name: str, metrics: Sequence[MetricSpec]) -> MetricSpec:
     """Return the metric that a person means."""
-    by_name = {metric.name: metric for metric in metrics}
+    by_name = {metric.name: metric for metric in metrics if not metric.compares_answers}
     for candidate in (name, *_ALIASES.get(name.lower(), ())):
         if candidate in by_name:
             return by_name[candidate]

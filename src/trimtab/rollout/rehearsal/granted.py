@@ -82,6 +82,9 @@ def _people(plan: RolloutPlan) -> Iterator[str]:
 def _left_out(plan: RolloutPlan, users: int) -> Iterator[str]:
     if taking_part(plan, users) < users:
         yield f"{taking_part(plan, users):,} of {users:,} users take part, by the plan's layer and holdout"
+    for metric in plan.metrics:
+        if metric.compares_answers:
+            yield f"`{metric.name}` is not rehearsed: simulated users get no texts, and nothing pauses for it"
 
 
 def _bounds(larger: float) -> Iterator[str]:

@@ -123,7 +123,7 @@ def rehearse(
         healthy = _play(spread, scene, {}, first, progress)
         faulty = _play(spread, scene, wrong, second, progress) if wrong else None
         metrics = []
-        for found in spread(functools.partial(strength, scene, healthy, wrong), range(len(scene.plan.metrics))):
+        for found in spread(functools.partial(strength, scene, healthy, wrong), _rehearsed(scene.plan)):
             metrics.append(found)
             progress(_strength_work(runs))
     return RehearsalReport(
@@ -141,7 +141,12 @@ def rehearse(
 
 def rehearsal_work(plan: RolloutPlan, faults: Sequence[Fault], runs: int) -> int:
     """Return how much `progress` hears of in all: rehearsals, and the strength of each metric."""
-    return runs * (2 if faults else 1) + len(plan.metrics) * _strength_work(runs)
+    return runs * (2 if faults else 1) + len(_rehearsed(plan)) * _strength_work(runs)
+
+
+def _rehearsed(plan: RolloutPlan) -> list[int]:
+    """Return the numbers of the metrics that users are drawn for: nobody knows how texts would differ."""
+    return [index for index, metric in enumerate(plan.metrics) if not metric.compares_answers]
 
 
 def _strength_work(runs: int) -> int:

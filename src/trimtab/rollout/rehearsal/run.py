@@ -91,7 +91,7 @@ class Run:
         `only`: one metric, as if no other said anything against the candidate. `most_scored`: see MOST_SCORED.
         """
         self._plan = plan = scene.plan
-        self._specs = [spec for spec in plan.metrics if only in {"", spec.name}]
+        self._specs = [spec for spec in plan.metrics if only in {"", spec.name} and not spec.compares_answers]
         self._crowd = crowd = scene.crowd
         self._draw = draw = random.Random(seed)  # noqa: S311 - a simulation
         self._metrics = [
