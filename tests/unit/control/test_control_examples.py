@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from trimtab.analysis.model import MetricEvidence
+from trimtab.analysis.model import FeedbackSpec, MetricEvidence, MetricSpec
 from trimtab.analysis.verdict import Verdict
 from trimtab.control.examples import example_question, read_examples
 from trimtab.core.errors import NotFoundError
@@ -263,6 +263,23 @@ def test_what_a_python_scorer_said_is_read_from_its_scores_and_nothing_is_run(
         question = example_question(tx, told, now_ms=clock.now_ms())
     found = read_examples(directory.journals, question)
     assert [(pair.candidate and pair.candidate.value) for pair in found.pairs] == [0.2, 0.5, 0.9]
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        MetricSpec(name="answers-differ", of="text", role="signal"),
+        MetricSpec(name="thumbs", feedback=FeedbackSpec(name="thumbs")),
+    ],
+)
+def test_examples_of_what_no_single_answer_measures_are_shown_without_a_measurement(
+    store: MemoryStore, clock: FakeClock, directory: DataDirectory, trial: Rollout, traffic: Traffic, spec: MetricSpec
+) -> None:
+    traffic.write(traffic.call("candidate", "c1"), traffic.call("matched_control", "m1"))
+    with store.read() as tx:
+        question = example_question(tx, msgspec.structs.replace(trial, stage=2), now_ms=clock.now_ms())
+    found = read_examples(directory.journals, msgspec.structs.replace(question, spec=spec))
+    assert [(pair.candidate and pair.candidate.value) for pair in found.pairs] == [None]
 
 
 def test_mirrors_that_fail_or_are_not_sent_are_told_of_with_their_reasons(
