@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from trimtab.analysis.evidence import AnswerComparison
+from trimtab.analysis.answer_comparison import AnswerComparison
 from trimtab.analysis.measures import text_of
 from trimtab.analysis.model import MetricEvidence
 from trimtab.analysis.words import odds

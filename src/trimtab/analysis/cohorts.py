@@ -1,4 +1,4 @@
-"""Delayed feedback: what users, judges and people say of an answer hours after it was given.
+"""Delayed words: what users, judges and people say of an answer hours after it was given.
 
 A unit is followed from its first live generation. Whatever is told of its generations until `within` after its window
 closed counts, and only then is it one observation: the mean of the last words said of each generation, or what the
@@ -13,18 +13,19 @@ from __future__ import annotations
 
 import hashlib
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from trimtab.analysis.evidence import Cohort
+from trimtab.analysis.judging import count_judged
 from trimtab.analysis.segments import add_unit
 from trimtab.events.model import subject_time_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from trimtab.analysis.evidence import EvidenceState, Side, Signal, Window
     from trimtab.analysis.experiment_ledger import ExperimentLedger
-    from trimtab.analysis.model import FeedbackSpec, MetricSpec
+    from trimtab.analysis.model import MetricSpec
     from trimtab.events import Feedback, Score
 
 __all__ = ["MAX_FOLLOWED", "Cohorts"]
@@ -42,6 +43,29 @@ _OWN_SCORES = "scorer:"
 """Source of the scores that the controller writes itself, of metrics that have a scorer."""
 
 
+class _Channel(NamedTuple):
+    """A kind of words that a metric listens to."""
+
+    name: str
+    """Of the feedback or score, as it is sent."""
+    key: str
+    """Under which a cohort keeps it."""
+    spec: MetricSpec
+
+
+def _label_key(spec: MetricSpec) -> str:
+    """Return the key of people's labels; no metric can have such a name."""
+    return f"{spec.name}:label"
+
+
+def _channels(spec: MetricSpec) -> Iterator[_Channel]:
+    if spec.feedback is not None:
+        yield _Channel(spec.feedback.name, spec.name, spec)
+    if spec.judge is not None:
+        yield _Channel(spec.judge.score, spec.name, spec)
+        yield _Channel(spec.judge.label, _label_key(spec), spec)
+
+
 class Cohorts:
     """The units of one attempt that are followed, and the metrics that are told of them."""
 
@@ -50,10 +74,8 @@ class Cohorts:
     ) -> None:
         self._state = state
         self._experiments = experiments
-        self._told: list[tuple[MetricSpec, FeedbackSpec]] = [
-            (spec, spec.feedback) for spec in specs if spec.feedback is not None
-        ]
-        self._within_ms = {spec.name: feedback.within_ms for spec, feedback in self._told}
+        self._told = [spec for spec in specs if spec.within is not None]
+        self._channels = {channel.key: channel for spec in self._told for channel in _channels(spec)}
         self._window_ms = window_ms
         self._owner = {
             generation: key for key, cohort in state.following.cohorts.items() for generation in cohort.generations
@@ -71,7 +93,7 @@ class Cohorts:
             side,
             window.stage,
             window.opened_ms,
-            [spec.name for spec, _ in self._told],
+            [spec.name for spec in self._told],
             dict(window.segments),
             challenger=window.challenger,
             fresh=window.fresh,
@@ -85,38 +107,41 @@ class Cohorts:
         short = _short(generation_id)
         cohort.generations.append(short)
         self._owner[short] = key
-        for metric, signal in self._state.following.early.pop(short, []):
-            self._hear(cohort, metric, short, signal)
+        for key_told, signal in self._state.following.early.pop(short, []):
+            self._hear(cohort, key_told, short, signal)
 
     def tell(self, event: Feedback | Score, *, now_ms: int) -> bool:
         """Take what somebody said of a generation, followed or not; returns whether it changed the evidence."""
-        metrics = [spec.name for spec, feedback in self._told if feedback.name == event.name]
-        if not metrics or getattr(event, "source", "").startswith(_OWN_SCORES):
+        keys = [channel.key for channel in self._channels.values() if channel.name == event.name]
+        if not keys or getattr(event, "source", "").startswith(_OWN_SCORES):
             return False
         short = _short(event.generation)
         signal = (event.at_ms, event.id, event.value)
         cohort = self._state.following.cohorts.get(self._owner.get(short, ""))
         if cohort is not None:
-            heard = [self._hear(cohort, metric, short, signal) for metric in metrics]
+            heard = [self._hear(cohort, key, short, signal) for key in keys]
             return any(heard)
         if now_ms - subject_time_ms(event) >= _EARLY_MS:
             return False  # its generation was read long ago, and is not followed
         early = self._state.following.early
         known = early.setdefault(short, [])
-        fresh = [(metric, signal) for metric in metrics if (metric, signal) not in known]
+        fresh = [(key, signal) for key in keys if (key, signal) not in known]
         early[short] = (known + fresh)[-_MAX_EARLY_EACH:]
         while len(early) > _MAX_EARLY:
             del early[next(iter(early))]
         return bool(fresh)
 
-    def _hear(self, cohort: Cohort, metric: str, generation: str, signal: Signal) -> bool:
-        spec = next(one for one, _ in self._told if one.name == metric)
-        in_time = signal[0] < cohort.opened_ms + self._window_ms + self._within_ms[metric]
-        said = cohort.signals.get(metric, {})
-        if metric not in cohort.waiting or not in_time or said.get(generation) == signal:
+    def _hear(self, cohort: Cohort, key: str, generation: str, signal: Signal) -> bool:
+        channel = self._channels.get(key)
+        if channel is None:
+            return False
+        spec = channel.spec
+        in_time = signal[0] < cohort.opened_ms + self._window_ms + spec.within_ms
+        said = cohort.signals.get(key, {})
+        if spec.name not in cohort.waiting or not in_time or said.get(generation) == signal:
             return False
         if self._fits(spec, signal[2]):
-            _keep_last(cohort.signals.setdefault(metric, {}), generation, signal)
+            _keep_last(cohort.signals.setdefault(key, {}), generation, signal)
         return True
 
     def _fits(self, spec: MetricSpec, value: float) -> bool:
@@ -136,8 +161,8 @@ class Cohorts:
         """Count the units whose time is over at `now_ms`; returns whether there were any."""
         following = self._state.following
         due: list[tuple[int, str, int]] = []
-        for index, (spec, _) in enumerate(self._told):
-            within_ms = self._within_ms[spec.name]
+        for index, spec in enumerate(self._told):
+            within_ms = spec.within_ms
             last_ms = now_ms - self._window_ms - within_ms - _LATENESS_MS
             due += [
                 (cohort.opened_ms + within_ms, key, index)
@@ -145,30 +170,44 @@ class Cohorts:
                 if cohort.opened_ms <= last_ms and spec.name in cohort.waiting
             ]
         for _, key, index in sorted(due):
-            self._count(key, *self._told[index])
+            self._count(key, self._told[index])
         too_old_ms = now_ms - _EARLY_MS
         for short in [one for one, said in following.early.items() if max(at[0] for _, at in said) < too_old_ms]:
             del following.early[short]
         return bool(due)
 
-    def _count(self, key: str, spec: MetricSpec, feedback: FeedbackSpec) -> None:
+    def _count(self, key: str, spec: MetricSpec) -> None:
         cohort = self._state.following.cohorts[key]
         cohort.waiting.remove(spec.name)
-        said = [value for _, _, value in cohort.signals.pop(spec.name, {}).values()]
-        if not said and feedback.absent != "ignore":
-            said = [float(feedback.absent)]
-        if said:
-            top = spec.cap or 1.0
-            score = math.fsum(min(value, top) for value in said) / len(said) / top  # exact, whatever their order
-            score = 1.0 - score if spec.lower_is_better else score
+        score = _mean(cohort.signals.pop(spec.name, {}), spec)
+        if spec.judge is not None:
+            label = _mean(cohort.signals.pop(_label_key(spec), {}), spec)
             if not cohort.challenger:
-                self._state.phases["live"].metrics[spec.name].add_unit(cohort.side, score, cohort.stage)
-            self._experiments.tell(cohort, spec.name, score)
-            add_unit(self._state, cohort.segments, [spec], {spec.name: score}, side=cohort.side, stage=cohort.stage)
+                count_judged(self._state, spec, side=cohort.side, stage=cohort.stage, judge=score, human=label)
+        elif score is not None:
+            self._count_told(cohort, spec, score)
         if not cohort.waiting:
             for generation in cohort.generations:
                 self._owner.pop(generation, None)
             del self._state.following.cohorts[key]
+
+    def _count_told(self, cohort: Cohort, spec: MetricSpec, score: float) -> None:
+        if not cohort.challenger:
+            self._state.phases["live"].metrics[spec.name].add_unit(cohort.side, score, cohort.stage)
+        self._experiments.tell(cohort, spec.name, score)
+        add_unit(self._state, cohort.segments, [spec], {spec.name: score}, side=cohort.side, stage=cohort.stage)
+
+
+def _mean(signals: Mapping[str, Signal], spec: MetricSpec) -> float | None:
+    """Return a unit's score in [0, 1], higher is better; `None` where nothing was said, and that counts as nothing."""
+    said = [value for _, _, value in signals.values()]
+    if not said and spec.feedback is not None and spec.feedback.absent != "ignore":
+        said = [float(spec.feedback.absent)]
+    if not said:
+        return None
+    top = spec.cap or 1.0
+    score = math.fsum(min(value, top) for value in said) / len(said) / top  # exact, whatever their order
+    return 1.0 - score if spec.lower_is_better else score
 
 
 def _short(generation_id: str) -> str:

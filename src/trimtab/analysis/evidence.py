@@ -16,18 +16,19 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from trimtab.analysis.answer_comparison import AnswerComparison
+from trimtab.analysis.arms import Arms, Side
 from trimtab.analysis.cuped import Slope
 from trimtab.analysis.experiment_evidence import ExperimentState
+from trimtab.analysis.judged_units import JudgedUnits
 from trimtab.analysis.mirrors import MirrorTally
 from trimtab.analysis.sample_ratio import LevelState
 from trimtab.stats import Moments, PairedBetting, PendingPairs, RatioScale
-from trimtab.stats.two_sample import TwoSampleBetting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
-    "AnswerComparison",
     "Arms",
     "CapLearning",
     "Cohort",
@@ -46,25 +47,10 @@ __all__ = [
 ]
 
 Phase = Literal["shadow", "live"]
-Side = Literal["control", "candidate"]
 
 
 Signal = tuple[int, str, float]
 """When it was said, the id of the event, and the value: the largest is the last word."""
-
-
-class Arms(msgspec.Struct, kw_only=True):
-    """A count per side."""
-
-    control: int = 0
-    candidate: int = 0
-
-    def add(self, side: Side) -> None:
-        """Count one."""
-        if side == "control":
-            self.control += 1
-        else:
-            self.candidate += 1
 
 
 class Window(msgspec.Struct, kw_only=True):
@@ -117,15 +103,19 @@ class MetricState(msgspec.Struct, kw_only=True):
 
     def add_unit(self, side: Side, score: float, stage: int) -> None:
         """Take a unit's score and bet on the pair it completes, if it does."""
+        self.moments(side).add(score)
+        self.bet(side, score, stage)
+
+    def moments(self, side: Side) -> Moments:
+        """Return what is shown of an arm."""
+        return self.control if side == "control" else self.candidate
+
+    def bet(self, side: Side, score: float, stage: int) -> None:
+        """Bet on the pair that a unit's score completes, if it does."""
         pending = self.pending.get(stage)
         if pending is None:
             pending = self.pending[stage] = PendingPairs()
-        if side == "control":
-            self.control.add(score)
-            pair = pending.add_control(score)
-        else:
-            self.candidate.add(score)
-            pair = pending.add_candidate(score)
+        pair = pending.add_control(score) if side == "control" else pending.add_candidate(score)
         if pair is not None:
             self.add_pair(*pair)
 
@@ -177,18 +167,6 @@ class ScaleLearning(msgspec.Struct, kw_only=True):
     sample: list[tuple[float, float]] = []
     """Above and below the line, of one request per unit until enough are there."""
     units: list[str] = []
-
-
-class AnswerComparison(msgspec.Struct, kw_only=True):
-    """How the texts of the arms' answers compare, one answer per live unit; below 6 kB, whatever was seen."""
-
-    betting: TwoSampleBetting = msgspec.field(default_factory=TwoSampleBetting)
-    units: Arms = msgspec.field(default_factory=Arms)
-    """Units of which an answer was compared or waits for another's."""
-    stage: int = -1
-    """The latest step of which an answer came: answers meet within one step."""
-    uncaptured: int = 0
-    """Answers that were given, and recorded without their text."""
 
 
 class Cohort(msgspec.Struct, array_like=True):
@@ -254,6 +232,8 @@ class EvidenceState(msgspec.Struct, kw_only=True):
     following: Following = msgspec.field(default_factory=Following)
     answers: dict[str, AnswerComparison] = {}
     """By metric that compares answers, of live units."""
+    judged: dict[str, JudgedUnits] = {}
+    """By metric with a judge."""
     levels: dict[int, LevelState] = {}
     """Sizes of the arms, by the step that set the weight."""
     mirrors: dict[int, MirrorTally] = {}

@@ -9,6 +9,7 @@ from trimtab.analysis.answers import Answers
 from trimtab.analysis.cohorts import Cohorts
 from trimtab.analysis.evidence import Arms, EvidenceState, Pace, Side, Window
 from trimtab.analysis.experiment_ledger import ExperimentLedger
+from trimtab.analysis.judging import forget_judged
 from trimtab.analysis.sample_ratio import count_unit
 from trimtab.analysis.scoring import Scoring
 from trimtab.analysis.segments import add_unit, segment_labels
@@ -71,7 +72,7 @@ class Ledger:
     ) -> None:
         """`splits` are for the sizes of the arms; `position` is a unit's in [0, 1), by the assignment.
 
-        Of the metrics in `told`, those with `feedback` are followed and those of texts compared. `experiments` are
+        Of the metrics in `told`, those that are told are followed and those of texts compared. `experiments` are
         designs by step, `pasts` what is stored of units from before (see `ExperimentLedger`).
         """
         self.state = state
@@ -139,6 +140,7 @@ class Ledger:
         """Put a challenger in the candidate's place, with what is known of each."""
         self.experiments.crown(challenger, former=self.candidate)
         self.answers.restart()
+        forget_judged(self.state)
         self.candidate = challenger
 
     def _window(self, key: str, phase: Phase, generation: Generation, side: Side, now_ms: int) -> Window | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import msgspec
 
+from trimtab.analysis.sources import FeedbackSpec, JudgeSpec, ScorerSpec
 from trimtab.core.durations import Duration, seconds
 from trimtab.stats import ratio_margin
+from trimtab.stats.judged import LABELLED_SPAN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,6 +19,7 @@ __all__ = [
     "UNBOUNDED",
     "Direction",
     "FeedbackSpec",
+    "JudgeSpec",
     "MetricEvidence",
     "MetricRole",
     "MetricSpec",
@@ -51,41 +54,6 @@ _CAP_QUANTILE = 0.99
 _Share = Annotated[float, msgspec.Meta(gt=0, lt=1)]
 
 
-class ScorerSpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
-    """How an output is judged: exactly one of `python`, `regex` and `jsonSchema`."""
-
-    python: str | None = None
-    """`module:function`, called with the generation; returns a number, a bool, or None for "does not apply"."""
-    regex: str | None = None
-    """Searched for in the output (multi-line)."""
-    expect: Literal["match", "no_match"] = "match"
-    json_schema: dict[str, Any] | None = None
-    """JSON Schema (draft 2020-12) that the output must satisfy."""
-
-    def __post_init__(self) -> None:
-        given = [name for name in ("python", "regex", "json_schema") if getattr(self, name) is not None]
-        if len(given) != 1:
-            raise ValueError("a scorer takes exactly one of `python`, `regex` and `jsonSchema`")
-        if self.python is not None and not all(self.python.partition(":")):
-            raise ValueError(f"`{self.python}` is not of the form `module:function`")
-
-
-class FeedbackSpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
-    """A metric that is told afterwards: by users as feedback, by judges and people as scores."""
-
-    name: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
-    """Of the feedback or score, as it is sent: `thumbs`, `resolved`, ..."""
-    within: Duration = "24h"
-    """How long after a unit's window closed it may come. A unit counts when that time is over, and not before."""
-    absent: Literal["ignore", 0, 1] = "ignore"
-    """What counts for a unit of which nothing came by then: nothing, or this value."""
-
-    @property
-    def within_ms(self) -> int:
-        """`within` in milliseconds."""
-        return round(1000 * seconds(self.within))
-
-
 class MetricSpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """One metric of a plan; turned into a score in [0, 1] where higher is better."""
 
@@ -110,6 +78,8 @@ class MetricSpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forb
     scorer: ScorerSpec | None = None
     feedback: FeedbackSpec | None = None
     """Where a metric is not measured but told, hours later."""
+    judge: JudgeSpec | None = None
+    """Where a judge scores every answer, and people label a few."""
     direction: Direction | None = None
     """`higher` by default; `lower` for what is unbounded (latency, tokens, cost, ...)."""
     dry_run: bool = False
@@ -132,7 +102,18 @@ class MetricSpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forb
             return "quantile"
         if self.scorer is not None:
             return "mean" if self.scorer.python is not None else "binary"
-        return "mean" if self.feedback is not None or self.is_unbounded else "binary"
+        return "mean" if self.within is not None or self.is_unbounded else "binary"
+
+    @property
+    def within(self) -> Duration | None:
+        """How long after a unit's window what is told of it is waited for; `None` where it is measured, not told."""
+        told = self.feedback or self.judge
+        return None if told is None else told.within
+
+    @property
+    def within_ms(self) -> int:
+        """`within` in milliseconds; 0 where nothing is waited for."""
+        return 0 if self.within is None else round(1000 * seconds(self.within))
 
     @property
     def compares_answers(self) -> bool:
@@ -147,7 +128,7 @@ class MetricSpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forb
     @property
     def is_unbounded(self) -> bool:
         """Whether it measures one of :data:`UNBOUNDED`."""
-        return self.scorer is None and self.feedback is None and self.source in UNBOUNDED
+        return self.scorer is None and self.within is None and self.source in UNBOUNDED
 
     @property
     def is_clipped(self) -> bool:
@@ -166,6 +147,8 @@ class MetricSpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forb
     @property
     def tolerance(self) -> float:
         """The margin δ in force, in scores: what the bets allow."""
+        if self.judge is not None:
+            return self.allowance / LABELLED_SPAN
         return ratio_margin(self.allowance) if self.kind == "ratio" else self.allowance
 
     @property
@@ -211,13 +194,15 @@ def metric_problems(spec: MetricSpec) -> Iterator[str]:
 def _source_problems(spec: MetricSpec) -> Iterator[str]:
     """Yield what is wrong with where a metric's measurements come from."""
     builtin = spec.name in BUILTIN_METRICS
-    given = [name for name in ("scorer", "feedback") if getattr(spec, name) is not None]
+    given = [name for name in ("scorer", "feedback", "judge") if getattr(spec, name) is not None]
     if not given and spec.of is None and not builtin:
         yield f"`{spec.name}` is not a built-in metric ({', '.join(BUILTIN_METRICS)}) and has no `scorer`"
     if given and builtin:
         yield f"`{spec.name}` is a built-in metric: a metric with a `{given[0]}` needs a name of its own"
-    if spec.feedback is not None and (spec.scorer is not None or spec.of is not None):
-        yield "a metric with `feedback` is told, not measured: it takes neither `scorer` nor `of`"
+    if spec.within is not None and (len(given) > 1 or spec.of is not None):
+        yield f"a metric with `{given[-1]}` is told, not measured: it takes no other source, nor `of`"
+    if spec.judge is not None and spec.cap is not None:
+        yield f"the scores and labels of `{spec.name}` lie between 0 and 1: it takes no `cap`"
     if spec.of is not None and (builtin or spec.scorer is not None):
         yield "`of` names what a metric with a name of its own measures: it takes no `scorer`, nor a built-in's name"
     if builtin and spec.name not in UNBOUNDED and (spec.cap or spec.direction):
@@ -243,6 +228,8 @@ def _possible_kinds(spec: MetricSpec) -> tuple[MetricType, ...]:
         return ("ratio",) if spec.of is not None else ()
     if spec.scorer is not None:
         return ("binary", "mean", "quantile") if spec.scorer.python is not None else ("binary",)
+    if spec.judge is not None:
+        return ("mean",)
     if spec.feedback is not None:
         return ("binary", "mean")
     return ("mean", "quantile") if spec.is_unbounded else ("binary",)

@@ -95,7 +95,7 @@ class ScorerLibrary:
 
     def meters(self, specs: Sequence[MetricSpec]) -> list[Meter]:
         """Return a meter for each metric that is measured; raises `InputError` that names the metric and mends it."""
-        return [self._meter(spec) for spec in specs if spec.feedback is None and not spec.compares_answers]
+        return [self._meter(spec) for spec in specs if spec.within is None and not spec.compares_answers]
 
     def _meter(self, spec: MetricSpec) -> Meter:
         scorer = spec.scorer

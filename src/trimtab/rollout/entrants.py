@@ -11,7 +11,7 @@ from trimtab.rollout.model import Entrant
 from trimtab.rollout.moves import weight_at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from trimtab.releases.ports import RegistryTransaction
     from trimtab.rollout.spec import RolloutPlan
@@ -52,13 +52,14 @@ def find_entrants(
 
 def goals_of(plan: RolloutPlan, experiment: ExperimentStep) -> tuple[str, ...]:
     """Return the metrics by which an arm must be better."""
-    return tuple(experiment.goals) or tuple(_goals(plan))
+    return tuple(experiment.goals) or tuple(goals_named(plan))
 
 
-def _goals(plan: RolloutPlan) -> Iterator[str]:
-    for metric in plan.metrics:
-        if metric.role == "goal" and not metric.dry_run:
-            yield metric.name
+def goals_named(plan: RolloutPlan) -> list[str]:
+    """Return the metrics that an experiment may have as goals: not those of a judge, whose few labels no arm shares."""
+    return [
+        metric.name for metric in plan.metrics if metric.role == "goal" and not metric.dry_run and metric.judge is None
+    ]
 
 
 def designs_of(plan: RolloutPlan, entrants: Sequence[Entrant]) -> dict[int, ExperimentDesign]:

@@ -34,7 +34,9 @@ def foresee(
     if step.analysis.mode == "nonInferior":
         needed = [spec for spec in plan.metrics if spec.role != "signal" and not spec.dry_run]
         times += [
-            seconds_to_limit(live.metrics[spec.name].non_inferior, limits.promotion, pairs_per_second=speed)
+            seconds_to_limit(
+                live.metrics[spec.name].non_inferior, limits.promotion, pairs_per_second=0.0 if spec.judge else speed
+            )
             for spec in needed
         ]
     return forecast(last_of(times))

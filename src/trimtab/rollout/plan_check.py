@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from trimtab.rollout.entrants import settled_weight
+from trimtab.rollout.entrants import goals_named, settled_weight
 from trimtab.rollout.spec import seconds
 
 if TYPE_CHECKING:
@@ -60,15 +60,18 @@ def _experiment_problems(
     """Yield (message, hint) for an experiment that begins at this weight, in per cent, after others at `settled`."""
     if not weight:
         yield "`experiment` before any `setWeight`", "put `setWeight` before it: nobody is served"
-    goals = [metric.name for metric in plan.metrics if metric.role == "goal" and not metric.dry_run]
+    goals = goals_named(plan)
     if not goals:
         yield (
             "an experiment without a goal",
-            "give a metric `role: goal`: the experiment asks which arm is better by it",
+            "give a metric `role: goal`, without `judge`: the experiment asks which arm is better by it",
         )
     for name in step.goals:
         if name not in goals and goals:
-            yield f"`{name}` is no goal", f"goals are metrics of `role: goal`, without `dryRun`: {', '.join(goals)}"
+            yield (
+                f"`{name}` is no goal",
+                f"goals are metrics of `role: goal`, without `dryRun` or `judge`: {', '.join(goals)}",
+            )
     room = 100 - 2 * weight
     taken = sum(weight if arm.weight is None else arm.weight for arm in step.arms)
     if room < 0 or taken > room:
@@ -184,7 +187,7 @@ def _step_warnings(plan: RolloutPlan, step: Step, weight: float) -> Iterator[tup
 
 def _feedback_warnings(plan: RolloutPlan, step: Step) -> Iterator[tuple[str, str]]:
     needed = [metric for metric in plan.metrics if metric.role != "signal" and not metric.dry_run]
-    slowest = max((seconds(metric.feedback.within) for metric in needed if metric.feedback is not None), default=None)
+    slowest = max((seconds(metric.within) for metric in needed if metric.within is not None), default=None)
     analysis = step.analysis
     if slowest is None or analysis is None or analysis.mode == "noHarm":
         return

@@ -6,7 +6,8 @@ nothing about the labels gets weight 0 and the estimate is that of the labels al
 
 Method: Angelopoulos, Duchi & Zrnic, "PPI++: efficient prediction-powered inference" (arXiv 2311.01453), for means.
 For betting: :class:`JudgedScores`, after Csillag, Struchiner & Goedert, "Prediction-powered e-values" (ICML 2025,
-arXiv 2502.04294) and, for labels asked at random, Horvitz & Thompson (1952).
+arXiv 2502.04294) and, for labels asked at random, Horvitz & Thompson (1952). Where nobody knows how likely
+a label is, :class:`LabelledScores`: the first paper's difference, label by label.
 """
 
 from __future__ import annotations
@@ -19,10 +20,20 @@ import msgspec
 from trimtab.core.errors import InputError
 from trimtab.stats.intervals import Interval, Moments
 
-__all__ = ["CoMoments", "Estimate", "JudgedArm", "JudgedScores", "corrected_difference"]
+__all__ = [
+    "LABELLED_SPAN",
+    "CoMoments",
+    "Estimate",
+    "JudgedArm",
+    "JudgedScores",
+    "LabelledScores",
+    "corrected_difference",
+]
 
 _PRIOR_LABELS = 10.0
 """Labels' worth of belief, before any came, that the judge says what people say."""
+LABELLED_SPAN = 3.0
+"""Length of the interval [-1, 2] in which estimates of :class:`LabelledScores` lie."""
 
 
 class Estimate(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,4 +166,39 @@ class JudgedScores(msgspec.Struct, kw_only=True):
 
     def learn(self, judge: float, human: float) -> None:
         """Learn from one labelled unit whose pair was bet on."""
+        self.seen.add(human, judge)
+
+
+class LabelledScores(msgspec.Struct, kw_only=True):
+    """One estimate per label, for labels that come as they come.
+
+    :class:`JudgedScores` has to know with which probability a person is asked, and every label that was asked for must
+    arrive. Where people label what they get to, neither is known. It is enough here that who is labelled does not
+    depend on the answer: with h the label of a unit, j the judge's score of it, and j̄ the mean of its scores over the
+    units of the arm since the last label, this one among them,
+
+        z = h - λ (j - j̄)
+
+    has the mean of h whatever λ is, as long as that is known before the unit (:meth:`learn` says when). λ in [0, 1] is
+    the slope of labels on scores; z lies in [-1, 2]. Without labels there is no z: a judge alone proves nothing.
+    """
+
+    seen: CoMoments = msgspec.field(default_factory=CoMoments)
+
+    @property
+    def weight(self) -> float:
+        """How much the judge is believed, λ: 1 before any label came, 0 where labels do not follow its scores."""
+        believed = _PRIOR_LABELS / 12.0  # an even spread of scores has a variance of 1/12
+        return min(max((self.seen.products + believed) / (self.seen.judge.squares + believed), 0.0), 1.0)
+
+    def estimate(self, human: float, judge: float, *, mean: float) -> float:
+        """Return z of a unit with this label and judge's score; `mean` is the judge's around it."""
+        return human - self.weight * (judge - mean)
+
+    def score(self, estimate: float) -> float:
+        """Return z moved and scaled to [0, 1]; a margin shrinks by `LABELLED_SPAN`."""
+        return min(max((estimate + 1.0) / LABELLED_SPAN, 0.0), 1.0)
+
+    def learn(self, judge: float, human: float) -> None:
+        """Learn from one labelled unit whose pair was bet on, not before."""
         self.seen.add(human, judge)

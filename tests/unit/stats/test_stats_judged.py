@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 
 from trimtab.core.errors import InputError
 from trimtab.stats import PairedBetting, PendingPairs
-from trimtab.stats.judged import CoMoments, JudgedArm, JudgedScores, corrected_difference
+from trimtab.stats.judged import (
+    LABELLED_SPAN,
+    CoMoments,
+    JudgedArm,
+    JudgedScores,
+    LabelledScores,
+    corrected_difference,
+)
 
 shares = st.floats(min_value=0.0, max_value=1.0)
 
@@ -178,3 +185,72 @@ def test_state_survives_serialisation() -> None:
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(scores), type=JudgedScores) == scores
     known = arm(GOOD_JUDGE)
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(known), type=JudgedArm) == known
+
+
+def bet_on_labels(
+    seed: int, *, users: int, control: float = 0.8, candidate: float = 0.8, bias: float = 0.0, trusts: bool = True
+) -> int | None:
+    """Return after how many labels harm is proven, where each arm labels at a rate of its own that nobody knows."""
+    source = random.Random(seed)
+    scores = LabelledScores()
+    betting = PairedBetting.start("harm", 0.02 / LABELLED_SPAN if trusts else 0.02)
+    pending, labels = PendingPairs(), 0
+    unlearned: list[tuple[float, float]] = []
+    since = {True: [0.0, 0.0], False: [0.0, 0.0]}
+    for _ in range(users):
+        is_control = source.random() < 0.5
+        human = float(source.random() < (control if is_control else candidate))
+        judge = human if source.random() < 0.95 else 1 - human
+        if not is_control and source.random() < bias:
+            judge = 0.0
+        around = since[is_control]
+        around[0], around[1] = around[0] + judge, around[1] + 1
+        if source.random() >= (0.15 if is_control else 0.08):
+            continue
+        labels += 1
+        estimate = scores.estimate(human, judge, mean=around[0] / around[1])
+        since[is_control] = [0.0, 0.0]
+        unlearned.append((judge, human))
+        score = scores.score(estimate) if trusts else human
+        pair = pending.add_control(score) if is_control else pending.add_candidate(score)
+        if pair is not None:
+            betting.update(control=pair[0], candidate=pair[1])
+        if not pending.waiting and not pending.control_count:
+            for known in unlearned:
+                scores.learn(*known)
+            unlearned = []
+        if betting.peak >= 20:
+            return labels
+    return None
+
+
+def test_labels_that_come_at_unknown_rates_still_keep_a_biased_judge_from_faking_harm() -> None:
+    runs, alpha = 150, 0.05
+    edge = sum(bet_on_labels(seed, users=2000, candidate=0.78, bias=0.3) is not None for seed in range(runs))
+    assert edge / runs <= alpha + 3 * math.sqrt(alpha * (1 - alpha) / runs)
+
+
+def test_a_good_judge_spares_labels_that_come_at_unknown_rates() -> None:
+    def median(*, trusts: bool) -> float:
+        found = [bet_on_labels(seed, users=8000, control=0.85, candidate=0.7, trusts=trusts) for seed in range(30)]
+        return statistics.median(math.inf if one is None else one for one in found)
+
+    assert median(trusts=True) < median(trusts=False)
+
+
+@given(
+    known=st.lists(st.tuples(shares, shares), max_size=40),
+    block=st.lists(shares, min_size=1, max_size=10),
+    human=shares,
+)
+def test_an_estimate_means_the_label_whoever_of_a_block_has_it(
+    known: list[tuple[float, float]], block: list[float], human: float
+) -> None:
+    scores = LabelledScores()
+    for judge, label in known:
+        scores.learn(judge, label)
+    mean = math.fsum(block) / len(block)
+    estimates = [scores.estimate(human, judge, mean=mean) for judge in block]
+    assert math.fsum(estimates) / len(block) == pytest.approx(human, abs=1e-9)
+    assert all(0.0 <= scores.score(one) <= 1.0 for one in estimates)
+    assert all(LABELLED_SPAN * scores.score(one) - 1.0 == pytest.approx(one, abs=1e-9) for one in estimates)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from trimtab.analysis.model import MetricSpec
 
-__all__ = ["Fault", "is_scaled", "parse_fault"]
+__all__ = ["Fault", "is_rehearsed", "is_scaled", "parse_fault"]
 
 _FAULT = re.compile(r"([^:]+):\s*\+?([0-9]+(?:\.[0-9]+)?)\s*(%|x)", re.IGNORECASE)
 _FORMS = "write error:3%, format:+2%, latency:+20% or latency:2x"
@@ -52,6 +52,11 @@ class Fault(msgspec.Struct, frozen=True):
         return max(0.0, 1.0 - (1.0 - good) * self.times) * (1.0 - self.spoiled)
 
 
+def is_rehearsed(spec: MetricSpec) -> bool:
+    """Return whether users are drawn for a metric: nobody knows how texts would differ, or what would be labelled."""
+    return not spec.compares_answers and spec.judge is None
+
+
 def is_scaled(spec: MetricSpec) -> bool:
     """Return whether a fault multiplies what a metric measures, rather than spoil answers."""
     return spec.is_clipped or spec.kind in {"quantile", "ratio"} or spec.cap is not None
@@ -82,7 +87,7 @@ def parse_fault(text: str, metrics: Sequence[MetricSpec]) -> Fault:
 
 def _metric(name: str, metrics: Sequence[MetricSpec]) -> MetricSpec:
     """Return the metric that a person means."""
-    by_name = {metric.name: metric for metric in metrics if not metric.compares_answers}
+    by_name = {metric.name: metric for metric in metrics if is_rehearsed(metric)}
     for candidate in (name, *_ALIASES.get(name.lower(), ())):
         if candidate in by_name:
             return by_name[candidate]

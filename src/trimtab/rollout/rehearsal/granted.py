@@ -85,6 +85,8 @@ def _left_out(plan: RolloutPlan, users: int) -> Iterator[str]:
     for metric in plan.metrics:
         if metric.compares_answers:
             yield f"`{metric.name}` is not rehearsed: simulated users get no texts, and nothing pauses for it"
+        elif metric.judge is not None:
+            yield f"`{metric.name}` is not rehearsed: nobody labels simulated users, so nothing waits for it either"
 
 
 def _bounds(larger: float) -> Iterator[str]:

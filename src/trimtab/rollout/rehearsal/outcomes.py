@@ -10,7 +10,7 @@ import msgspec
 
 from trimtab.analysis.evidence import CapLearning, EvidenceState, ScaleLearning
 from trimtab.analysis.scoring import LEARNING_UNITS, learned_units
-from trimtab.rollout.rehearsal.faults import is_scaled
+from trimtab.rollout.rehearsal.faults import is_rehearsed, is_scaled
 from trimtab.stats import RatioScale, quantile, ratio_scale
 
 if TYPE_CHECKING:
@@ -198,8 +198,8 @@ def learns(spec: MetricSpec) -> bool:
 
 
 def default_baseline(metrics: Sequence[MetricSpec]) -> Baseline:
-    """Return what is assumed of a healthy feature that nobody has recorded yet; texts are not rehearsed."""
-    return {spec.name: _assumed(spec) for spec in metrics if not spec.compares_answers}
+    """Return what is assumed of a healthy feature that nobody has recorded yet; some is not rehearsed."""
+    return {spec.name: _assumed(spec) for spec in metrics if is_rehearsed(spec)}
 
 
 def _assumed(spec: MetricSpec) -> Metric:

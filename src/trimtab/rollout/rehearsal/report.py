@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from trimtab.core.errors import InputError
+from trimtab.rollout.rehearsal.faults import is_rehearsed
 from trimtab.rollout.rehearsal.granted import MOST_REQUESTS_PER_SECOND, taken_for_granted
 from trimtab.rollout.rehearsal.run import Run, RunResult
 from trimtab.rollout.rehearsal.strength import MetricStrength, strength
@@ -145,8 +146,8 @@ def rehearsal_work(plan: RolloutPlan, faults: Sequence[Fault], runs: int) -> int
 
 
 def _rehearsed(plan: RolloutPlan) -> list[int]:
-    """Return the numbers of the metrics that users are drawn for: nobody knows how texts would differ."""
-    return [index for index, metric in enumerate(plan.metrics) if not metric.compares_answers]
+    """Return the numbers of the metrics that users are drawn for."""
+    return [index for index, metric in enumerate(plan.metrics) if is_rehearsed(metric)]
 
 
 def _strength_work(runs: int) -> int:

@@ -22,6 +22,7 @@ from trimtab.rollout.machine import step
 from trimtab.rollout.model import LIVE_STATES, Rollout
 from trimtab.rollout.rehearsal.arrivals import Arrivals, Learning
 from trimtab.rollout.rehearsal.crowd import Crowd
+from trimtab.rollout.rehearsal.faults import is_rehearsed
 from trimtab.rollout.rehearsal.granted import gate_approval, suite_passed, taking_part
 from trimtab.rollout.rehearsal.outcomes import Baseline, learns
 from trimtab.rollout.rehearsal.watch import Watch, has_waiting, spans
@@ -91,7 +92,7 @@ class Run:
         `only`: one metric, as if no other said anything against the candidate. `most_scored`: see MOST_SCORED.
         """
         self._plan = plan = scene.plan
-        self._specs = [spec for spec in plan.metrics if only in {"", spec.name} and not spec.compares_answers]
+        self._specs = [spec for spec in plan.metrics if only in {"", spec.name} and is_rehearsed(spec)]
         self._crowd = crowd = scene.crowd
         self._draw = draw = random.Random(seed)  # noqa: S311 - a simulation
         self._metrics = [
