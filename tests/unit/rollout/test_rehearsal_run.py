@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trimtab.analysis.model import MetricSpec, ScorerSpec
+from trimtab.analysis.model import FeedbackSpec, MetricSpec, ScorerSpec
 from trimtab.core.errors import InputError
 from trimtab.rollout.rehearsal import Crowd, Fault, Rate, Run, Scene, default_baseline, rehearsal_work, rehearse
 from trimtab.rollout.rehearsal.picture import draw_svg, duration_words
@@ -355,3 +355,19 @@ def test_durations_are_said_in_the_unit_people_would_take() -> None:
     assert [duration_words(seconds) for seconds in (0.4, 90, 150, 3600, 34_560, 200_000, 5e6)] == [
         "0 s", "90 s", "2.5 min", "60 min", "9.6 h", "2.3 days", "58 days",
     ]  # fmt: skip
+
+
+# --- what is told later -----------------------------------------------------------------------------------------------
+
+
+def test_feedback_counts_when_its_time_is_over_and_not_before() -> None:
+    thumbs = MetricSpec(name="thumbs", margin=0.05, feedback=FeedbackSpec(name="thumbs", within="30m"))
+    steps = [Step(set_weight=50.0), Step(pause=PauseStep(duration="90m", min_units=50))]
+    report = rehearse(scene(ERROR, thumbs, steps=steps), [Fault("thumbs", spoiled=0.7)], runs=10, processes=1)
+    assert report.faulty is not None
+    assert report.faulty.blamed == {"thumbs": 10}
+    assert 1800 < report.faulty.rollback_seconds[0] < 2400
+    slow = [Step(set_weight=50.0), Step(pause=PauseStep(duration="20m", min_units=50))]
+    unheard = rehearse(scene(ERROR, thumbs, steps=slow), [Fault("thumbs", spoiled=0.7)], runs=10, processes=1).faulty
+    assert unheard is not None
+    assert unheard.promoted.share == 1.0

@@ -5,7 +5,8 @@ from trimtab.rollout.rehearsal.faults import Fault, parse_fault
 from trimtab.rollout.rehearsal.measured import Measured, measured_baseline
 from trimtab.rollout.rehearsal.outcomes import Baseline, Rate, Spread, default_baseline
 from trimtab.rollout.rehearsal.report import RehearsalReport, ScenarioSummary, Share, Spell, rehearsal_work, rehearse
-from trimtab.rollout.rehearsal.run import Run, RunResult, Scene
+from trimtab.rollout.rehearsal.run import Run
+from trimtab.rollout.rehearsal.scene import RunResult, Scene
 from trimtab.rollout.rehearsal.strength import MetricStrength
 
 __all__ = [

@@ -148,6 +148,8 @@ class Learning:
         self._rate = visits_per_user_second
         self._draw = draw
         self._times: list[float] = []
+        self.done_at = math.inf
+        """Seconds since the start; infinite where too few users are left to learn from."""
 
     def serve(self, users: int, now: float) -> None:
         """Let stable answer `users` from `now` on."""
@@ -156,11 +158,7 @@ class Learning:
         for seen in range(len(self._times), min(users, LEARNING_UNITS)):
             at += self._draw.expovariate(self._rate * (users - seen))
             self._times.append(at)
-
-    @property
-    def done_at(self) -> float:
-        """Seconds since the start; infinite where too few users are left to learn from."""
-        return self._times[-1] if len(self._times) >= LEARNING_UNITS else math.inf
+        self.done_at = self._times[-1] if len(self._times) >= LEARNING_UNITS else math.inf
 
 
 def binomial(draw: random.Random, count: int, chance: float) -> int:

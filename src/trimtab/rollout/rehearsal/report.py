@@ -12,7 +12,7 @@ import msgspec
 from trimtab.core.errors import InputError
 from trimtab.rollout.rehearsal.faults import is_rehearsed
 from trimtab.rollout.rehearsal.granted import MOST_REQUESTS_PER_SECOND, taken_for_granted
-from trimtab.rollout.rehearsal.run import Run, RunResult
+from trimtab.rollout.rehearsal.run import Run
 from trimtab.rollout.rehearsal.strength import MetricStrength, strength
 from trimtab.rollout.rehearsal.workers import workers
 from trimtab.stats import wilson_interval
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from trimtab.rollout.rehearsal.faults import Fault
-    from trimtab.rollout.rehearsal.run import Scene
+    from trimtab.rollout.rehearsal.scene import RunResult, Scene
     from trimtab.rollout.rehearsal.workers import Spread
     from trimtab.rollout.spec import RolloutPlan
 

@@ -9,9 +9,7 @@ from __future__ import annotations
 import math
 import random
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
-
-import msgspec
+from typing import TYPE_CHECKING
 
 from trimtab.analysis.evidence import Arms, EvidenceState, Phase, Side
 from trimtab.analysis.ledger import margins_of
@@ -19,15 +17,16 @@ from trimtab.analysis.verdict import judge
 from trimtab.rollout.attempt import plan_limits
 from trimtab.rollout.effects import Command, Observation, Withdrawn
 from trimtab.rollout.machine import step
-from trimtab.rollout.model import LIVE_STATES, Rollout
+from trimtab.rollout.model import LIVE_STATES
 from trimtab.rollout.rehearsal.arrivals import Arrivals, Learning
-from trimtab.rollout.rehearsal.crowd import Crowd
 from trimtab.rollout.rehearsal.faults import is_rehearsed
 from trimtab.rollout.rehearsal.granted import gate_approval, suite_passed, taking_part
-from trimtab.rollout.rehearsal.outcomes import Baseline, learns
+from trimtab.rollout.rehearsal.outcomes import learns
+from trimtab.rollout.rehearsal.scene import RunResult, Scene, attempt
+from trimtab.rollout.rehearsal.told import Told
 from trimtab.rollout.rehearsal.watch import Watch, has_waiting, spans
 from trimtab.rollout.routing import routing
-from trimtab.rollout.spec import RolloutPlan, encode_plan, seconds
+from trimtab.rollout.spec import seconds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     from trimtab.rollout.effects import CommandKind
     from trimtab.rollout.rehearsal.faults import Fault
 
-__all__ = ["MOST_SCORED", "Run", "RunResult", "Scene"]
+__all__ = ["MOST_SCORED", "Run"]
 
 MOST_SCORED = 400_000
 """Scored requests after which a rehearsal stops undecided: what so many do not tell lies on the margin."""
@@ -51,34 +50,8 @@ _CANDIDATE: tuple[Side, ...] = ("candidate",)
 _BOTH: tuple[Side, ...] = ("control", "candidate")
 
 
-class Scene(msgspec.Struct, frozen=True):
-    """What is rehearsed, and before whom."""
-
-    plan: RolloutPlan
-    crowd: Crowd
-    baseline: Baseline
-
-
-class RunResult(msgspec.Struct, frozen=True, kw_only=True):
-    """How one rehearsal ended."""
-
-    state: str
-    """`promoted`, `rolled_back`, `expired`, `paused` where a person has to decide, or `undecided`: see MOST_SCORED."""
-    reason: str
-    seconds: float
-    """From the start to the end, or to the pause that waits for a person."""
-    users_touched: int
-    """Who met the candidate (in shadow nobody does)."""
-    touched: list[tuple[float, int]]
-    """(seconds, users who have met the candidate) now and then."""
-    units: int
-    """Units of the candidate that were measured, live and in shadow."""
-    scored: int
-    """Requests that were scored, of both arms: the work done."""
-    harmed: list[str]
-    """Guardrails and signals whose harm was proven."""
-    unproven: list[str]
-    """Guardrails and goals that were not proven no worse when it ended."""
+_Window = tuple[float, Phase, int, tuple[Side, ...], bool]
+"""A unit's window that is open: when it closes, phase, step, sides, and whether what is learned was known by then."""
 
 
 class Run:
@@ -98,7 +71,10 @@ class Run:
         self._metrics = [
             (spec.name, scene.baseline[spec.name].learned(draw), faults.get(spec.name), learns(spec))
             for spec in self._specs
+            if spec.feedback is None
         ]
+        self._measured = [name for name, *_ in self._metrics]
+        self._told = Told(self._specs, scene.baseline, faults)
         self._limits = plan_limits(plan)
         self._state = EvidenceState.start(margins_of(self._specs))
         for name, metric, _, _ in self._metrics:
@@ -111,7 +87,7 @@ class Run:
         self._window_seconds = seconds(plan.window)
         self._longest_wait = seconds(plan.deadline) / _LOOKS
         self._open: deque[_Window] = deque()
-        self._comes_at = self._looks_at = math.inf
+        self._comes_at = self._looks_at = self._attends_at = math.inf
         self._known: list[tuple[float, tuple[Side, ...]]] = []
         self._phase: Phase = "live"
         self._unmet: set[Side] = set()
@@ -121,25 +97,39 @@ class Run:
         self._stale = True
         self._scored, self._most_scored = 0, most_scored
         self._end = ""
-        self._rollout = _attempt(plan)
+        self._rollout = attempt(plan)
 
     def play(self) -> RunResult:
         """Let users come until the rollout ends or a person would have to decide."""
         now = 0.0
         self._look(now)
         while not self._end:
-            closes = self._open[0].closes if self._open else math.inf
-            known = self._known[-1][0] if self._known else math.inf
-            now = min(self._comes_at, closes, self._looks_at, known)
-            if now == closes:
+            closes = self._open[0][0] if self._open else math.inf
+            if closes <= self._comes_at and closes <= self._attends_at:
+                now = closes
                 self._close(now)
-            elif now == self._comes_at:
+            elif self._comes_at <= self._attends_at:
+                now = self._comes_at
                 self._come(now)
-            elif now == known:
-                self._meet(self._known.pop()[1], now)
             else:
-                self._look(now)
+                now = self._attends_at
+                self._attend(now)
         return self._result(now)
+
+    def _attend(self, now: float) -> None:
+        """Do what is due and is neither a first visit nor the end of a window; then see what is next."""
+        if self._known and now == self._known[-1][0]:
+            self._meet(self._known.pop()[1], now)
+        elif now == self._told.due_at:
+            self._tell(now)
+        else:
+            self._look(now)
+        known = self._known[-1][0] if self._known else math.inf
+        self._attends_at = min(self._looks_at, known, self._told.due_at)
+
+    def _look_soon(self, now: float) -> None:
+        self._looks_at = min(self._looks_at, now + _TICK_SECONDS)
+        self._attends_at = min(self._attends_at, self._looks_at)
 
     # --- users --------------------------------------------------------------------------------------------------
 
@@ -148,7 +138,7 @@ class Run:
         arm, mirrored = self._arrivals.take()
         sides = _BOTH if mirrored else _CANDIDATE if arm == "candidate" else _CONTROL
         capped = now >= self._learning.done_at
-        self._open.append(_Window(now + self._window_seconds, self._phase, self._rollout.stage, sides, capped))
+        self._open.append((now + self._window_seconds, self._phase, self._rollout.stage, sides, capped))
         self._comes_at = now + self._arrivals.wait()
         if self._unmet:
             self._meet(sides, now)
@@ -161,27 +151,36 @@ class Run:
         """Traffic flows in the step at hand; it is asked for nothing but whether it does."""
         for side in self._unmet.intersection(sides):
             self._state.generations[self._rollout.stage].add(side)
-            self._looks_at = min(self._looks_at, now + _TICK_SECONDS)
+            self._look_soon(now)
         self._unmet.difference_update(sides)
 
     def _close(self, now: float) -> None:
         """A window is over, and says what its unit scored."""
-        window = self._open.popleft()
-        phase = self._state.phases[window.phase]
-        crossed = False
-        if window.sides is _CANDIDATE and has_waiting(phase, window.stage):
+        _, name, stage, sides, capped = self._open.popleft()
+        phase, crossed = self._state.phases[name], False
+        if name == "live" and self._told.metrics:
+            self._told.follow(sides[0], stage, now)
+            self._attends_at = min(self._attends_at, self._told.due_at)
+        if sides is _CANDIDATE and has_waiting(phase, stage, self._measured):
             phase.units.add("candidate")
         else:
             requests = self._crowd.requests_in_window(self._draw, self._window_seconds)
-            scores = {side: self._scores(side, requests, capped=window.capped) for side in window.sides}
-            phase.count(scores, stage=window.stage, paired=len(scores) > 1)
+            scores = {side: self._scores(side, requests, capped=capped) for side in sides}
+            phase.count(scores, stage=stage, paired=len(scores) > 1)
             self._scored += requests * len(scores)
             self._stale = True
-            crossed = self._watch.crossed(window.phase)
-        if crossed or self._watch.completed(window.phase, self._rollout.stage):
-            self._looks_at = min(self._looks_at, now + _TICK_SECONDS)
+            crossed = self._watch.crossed(name)
+        if crossed or self._watch.completed(name, self._rollout.stage):
+            self._look_soon(now)
         if self._scored >= self._most_scored:
             self._end = "undecided"
+
+    def _tell(self, now: float) -> None:
+        """All that may be told of a unit has had its time."""
+        self._told.tell(self._state.phases["live"], self._draw)
+        self._stale = True
+        if self._watch.crossed("live"):
+            self._look_soon(now)
 
     def _scores(self, side: Side, requests: int, *, capped: bool) -> dict[str, float]:
         draw, faulty = self._draw, side == "candidate"
@@ -213,6 +212,7 @@ class Run:
         elif moved:
             self._serve(now)
         self._looks_at = now + (_TICK_SECONDS if moved else self._wait(now_ms))
+        self._attends_at = self._looks_at
 
     def _wait(self, now_ms: int) -> float:
         """Return the seconds until a span that the plan names is over: of the step at hand, or of all."""
@@ -282,33 +282,6 @@ class Run:
                 if role != "signal" and live.metrics[name].non_inferior.log_peak < limit
             ),
         )
-
-
-class _Window(NamedTuple):
-    """A unit's window that is open."""
-
-    closes: float
-    phase: Phase
-    stage: int
-    sides: tuple[Side, ...]
-    capped: bool
-    """Whether the caps that are learned were known when it opened."""
-
-
-def _attempt(plan: RolloutPlan) -> Rollout:
-    return Rollout(
-        id="rehearsal",
-        feature="rehearsal",
-        environment="rehearsal",
-        stable="stable",
-        candidate="candidate",
-        plan=encode_plan(plan),
-        salt="",
-        state="validating",
-        created_at_ms=0,
-        created_by="rehearsal",
-        updated_at_ms=0,
-    )
 
 
 def _said(kind: CommandKind, reason: str = "") -> Command:

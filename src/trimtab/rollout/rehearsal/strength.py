@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from trimtab.analysis.model import MetricSpec
-    from trimtab.rollout.rehearsal.run import RunResult, Scene
+    from trimtab.rollout.rehearsal.scene import RunResult, Scene
 
 __all__ = ["WANTED", "MetricStrength", "noticed_share", "strength"]
 

@@ -55,14 +55,14 @@ class Watch:
         return needed in (units.control, units.candidate)
 
 
-def has_waiting(phase: PhaseState, stage: int) -> bool:
-    """Return whether no bet wants another candidate: as many as may wait for a control do so already.
+def has_waiting(phase: PhaseState, stage: int, names: Sequence[str]) -> bool:
+    """Return whether no bet on these metrics wants another candidate: as many as may wait for a control do so already.
 
     Then one more would push out the oldest of them. Scores are drawn independently, so that one is as good as the
     other, and need not be drawn at all.
     """
-    for metric in phase.metrics.values():
-        queue = metric.pending.get(stage)
+    for name in names:
+        queue = phase.metrics[name].pending.get(stage)
         if queue is None or len(queue.waiting) < WAITING_LIMIT:
             return False
     return True

@@ -6,6 +6,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -27,17 +28,20 @@ class Spread(Protocol):
 def workers(processes: int | None = None) -> Iterator[Spread]:
     """Yield a `map` over processes, one per core by default; in this one where one is wanted. Ends them on the way out.
 
-    Functions and items are pickled. An interrupt is this process's to hear: the others end with it.
+    Functions and items are pickled.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     count = processes or cores
     if count == 1:
         yield map
         return
-    # Not forked: whoever rehearses may have threads.
-    with multiprocessing.get_context("spawn").Pool(count, initializer=_leave_interrupts_to_the_parent) as pool:
+    # Interrupts are this process's to hear. What it starts meanwhile inherits that they wait, from its first line
+    # on; one that comes now is heard after. The tracker would let them through when it starts, so it starts before.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        pool = multiprocessing.get_context("spawn").Pool(count)  # not forked: whoever rehearses may have threads
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    with pool:
         yield pool.imap
-
-
-def _leave_interrupts_to_the_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
