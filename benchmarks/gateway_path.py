@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
+from benchmarks.harness.bench import FOLDER
 from benchmarks.harness.workloads import CHAT, CHAT_LONG, STREAM
 from benchmarks.servers.model import BODY_MODEL
 from benchmarks.servers.trimtab import KEY, snapshot_of
@@ -175,8 +176,9 @@ def _calls(run: Callable[[], None]) -> Counter[str]:
 
 async def _measure(*, shows_calls: bool) -> None:
     print(f"{'':34}{'CPU µs':>8}{'calls':>8}")
+    FOLDER.mkdir(exist_ok=True)
     for name, (workload, answer, capture) in CASES.items():
-        with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
+        with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
             path = _Path(Path(folder), capture=capture)
             requests = _requests(workload, REQUESTS)
             path.run(requests, answer)

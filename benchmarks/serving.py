@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import minijinja
 import msgspec
 
+from benchmarks.harness.bench import FOLDER
 from trimtab.artifacts.model import ModelContent, PromptContent, PromptMessage
 from trimtab.core.ids import new_id
 from trimtab.events import Generation, encode_event
@@ -83,7 +84,8 @@ def main() -> None:
     )
     record = encode_event(event)
     # a disk-backed folder: tmpfs would flatter the flusher
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
+    FOLDER.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
         writer = JournalWriter(Path(folder) / "p")
         plane = DataPlane.open(DataDirectory(Path(folder) / "data"), environment="production", kind="benchmark")
         costs = paired(
