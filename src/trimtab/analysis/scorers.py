@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from trimtab.events import Generation
     from trimtab.releases.model import CompiledRelease
 
-__all__ = ["Measurement", "Meter", "ScorerLibrary"]
+__all__ = ["Measurement", "Meter", "ScorerLibrary", "scorer_problem"]
 
 
 class Measurement(msgspec.Struct, frozen=True):
@@ -160,6 +160,17 @@ class ScorerLibrary:
                 param=str(spec.origin),
                 hint="rename the file",
             )
+
+
+def scorer_problem(spec: MetricSpec) -> str:
+    """Return what is wrong with a scorer that is data, whoever loads it; empty where nothing is."""
+    if spec.scorer is None or spec.scorer.python is not None:
+        return ""
+    try:
+        _rule(spec.name, spec.scorer)
+    except InputError as error:
+        return error.message
+    return ""
 
 
 def _rule(name: str, scorer: ScorerSpec) -> Measure:

@@ -19,12 +19,13 @@ if TYPE_CHECKING:
     from trimtab.analysis.scorers import Measurement, Meter
     from trimtab.releases.model import CompiledRelease
 
-__all__ = ["LEARNING_UNITS", "ScorerResult", "Scoring", "learned_units"]
+__all__ = ["LEARNING_UNITS", "ScorerResult", "Scoring", "learned_edge", "learned_units"]
 
 LEARNING_UNITS = 100
 """Stable's units from which a cap, a limit or a scale is learned."""
 _LEARNING_AT_MOST = 10 * LEARNING_UNITS
 """How many units to wait for a ratio that is not zero; after them it stays unknown."""
+_HEADROOM = 2.0
 _SMALLEST_CAP = 1e-9
 """In the metric's unit; keeps the scale defined where stable measured only zeros."""
 
@@ -126,14 +127,26 @@ class Scoring:
                 _learn_scale(scale, key, meter.measure(generation, release))
 
 
+def learned_edge(sample: Sequence[float], spec: MetricSpec) -> float:
+    """Return the cap or the limit that stable's measurements teach.
+
+    A cap is at least twice their median where less is better: were stable's values all alike, whatever is worse would
+    be clipped to look the same.
+    """
+    found = quantile(sample, spec.learned_share)
+    if spec.kind != "mean":
+        return found
+    headroom = _HEADROOM * quantile(sample, 0.5) if spec.lower_is_better else 0.0
+    return max(found, headroom, _SMALLEST_CAP)
+
+
 def _learn_cap(learning: CapLearning, key: str, meter: Meter, measurement: Measurement) -> None:
     if measurement.value is None:
         return
     learning.sample.append(measurement.value)
     learning.units.append(key)
     if len(learning.sample) >= LEARNING_UNITS:
-        found = quantile(learning.sample, meter.spec.learned_share)
-        learning.value = max(found, _SMALLEST_CAP) if meter.spec.kind == "mean" else found
+        learning.value = learned_edge(learning.sample, meter.spec)
         learning.sample, learning.units = [], []
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["mirrored", "told"]
 
-_MARKS = {"done": "x", "now": ">", "failed": "!", "next": " "}
+_MARKS = {"done": "x", "now": ">", "failed": "!", "next": " ", "skipped": "-"}
 _WIDTH = 100
 
 

@@ -18,6 +18,7 @@ from trimtab.control.rollout_words import Cause, Story, blamed, cause_of, paragr
 from trimtab.core.ids import short_digest
 from trimtab.releases.eval_result import EvalResult
 from trimtab.rollout.attempt import plan_limits
+from trimtab.rollout.machine import SKIPPED
 from trimtab.rollout.model import LIVE_STATES, GateAnswer, Rollout, Transition
 from trimtab.rollout.spec import decode_plan
 from trimtab.stats import Interval, mean_difference_sequence
@@ -48,7 +49,10 @@ _FAILED = {"rolling_back", "rolled_back", "expired", "superseded"}
 
 
 class StepStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One step of a rollout's plan, in words, and whether it is `done`, `now`, `failed` or `next`."""
+    """One step of a rollout's plan, in words, and whether it is `done`, `now`, `failed` or `next`.
+
+    `skipped`: a person promoted the candidate before the step was done.
+    """
 
     text: str
     status: str
@@ -272,9 +276,12 @@ def _label(tx: ControlTransaction, digest: str) -> str:
 
 def _steps(rollout: Rollout, plan: RolloutPlan) -> list[StepStatus]:
     found = []
+    skipped = rollout.reason.startswith(SKIPPED)
     for index, step in enumerate(plan.steps):
-        if rollout.state in _PASSED or index < rollout.stage:
+        if index < rollout.stage or (rollout.state in _PASSED and index == rollout.stage and not skipped):
             status = "done"
+        elif rollout.state in _PASSED:
+            status = "skipped"
         elif index > rollout.stage:
             status = "next"
         else:

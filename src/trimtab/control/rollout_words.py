@@ -37,12 +37,15 @@ _PAUSED = {
     "harm": "is paused: harm is proven, and its plan leaves the rollback to people",
 }
 _THEN = {
-    "eval": "Record another run with `trimtab eval record` and go on with `trimtab rollout resume {id}`, or end it "
-    "with `trimtab rollout abort {id}`.",
+    "eval": "Record another run with `trimtab eval record` and go on with `trimtab rollout resume {id} --reason ...`, "
+    "or end it with `trimtab rollout abort {id} --reason ...`.",
     "no_data": "It goes on by itself when traffic of both arms is back.",
-    "harm": "End it with `trimtab rollout abort {id}`; `trimtab rollout resume {id}` goes on against the evidence.",
+    "harm": "End it with `trimtab rollout abort {id} --reason ...`; `trimtab rollout resume {id} --reason ...` goes on "
+    "against the evidence.",
 }
-_DECIDE = "Go on with `trimtab rollout resume {id}`, or end it with `trimtab rollout abort {id}`."
+_DECIDE = (
+    "Go on with `trimtab rollout resume {id} --reason ...`, or end it with `trimtab rollout abort {id} --reason ...`."
+)
 
 
 class Story(NamedTuple):
@@ -133,6 +136,8 @@ _STATES = {
 def _under_way(story: Story) -> list[str]:
     rollout = story.rollout
     doing = _STATES.get(rollout.state, rollout.state)
+    if rollout.state == "progressing" and not weight_at(story.plan, rollout.stage):
+        doing = "under way, and no user meets it yet"
     since = _since(story) if rollout.stage >= 0 else ""
     return [f"`{story.candidate}` is {doing}{_in_step(story)}{since}", _evidence(story), _upper(rollout.reason)]
 

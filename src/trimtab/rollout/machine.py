@@ -31,7 +31,10 @@ if TYPE_CHECKING:
     from trimtab.rollout.moves import Change
     from trimtab.rollout.spec import RolloutPlan
 
-__all__ = ["step"]
+__all__ = ["SKIPPED", "step"]
+
+SKIPPED = "skipped to full"
+"""How the reason of a promotion begins that a person brought about."""
 
 _STEPPING = frozenset({"evaluating", "shadowing", "progressing", "baking"})
 
@@ -180,7 +183,7 @@ def _command(rollout: Rollout, plan: RolloutPlan, command: Command, now_ms: int)
     if command.kind == "resume" and state == "paused":
         return _resume(rollout, plan, now_ms, actor=actor, reason=reason)
     if command.kind == "promote" and state in _STEPPING | {"paused"}:
-        return promote(rollout, now_ms, reason=f"skipped to full: {reason}", actor=actor)
+        return promote(rollout, now_ms, reason=f"{SKIPPED}: {reason}", actor=actor)
     if command.kind == "supersede" and state not in TERMINAL_STATES | {"rolling_back"}:
         return move(rollout, "superseded", now_ms, reason=reason, actor=actor, notify="superseded")
     raise ConflictError(

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from trimtab.analysis.scorers import scorer_problem
 from trimtab.rollout.entrants import goals_named, settled_weight
 from trimtab.rollout.spec import seconds
 
@@ -28,17 +29,7 @@ class PlanProblem(msgspec.Struct, frozen=True):
 
 def plan_problems(plan: RolloutPlan) -> Iterator[PlanProblem]:
     """Yield every contradiction between the parts of a plan."""
-    names: set[str] = set()
-    for index, metric in enumerate(plan.metrics):
-        if metric.name in names:
-            yield PlanProblem(("metrics", index), f"metric `{metric.name}` is named twice", "give each its own name")
-        names.add(metric.name)
-    if not any(metric.role == "guardrail" and not metric.dry_run for metric in plan.metrics):
-        yield PlanProblem(
-            ("metrics",),
-            "no metric is a guardrail, so nothing could roll back",
-            "give at least one `role: guardrail`, without `dryRun`",
-        )
+    yield from _metric_problems(plan)
     for index, segment in enumerate(plan.segments):
         if segment.name in {other.name for other in plan.segments[:index]}:
             yield PlanProblem(("segments", index), f"segment `{segment.name}` is named twice", "give each its own name")
@@ -52,6 +43,22 @@ def plan_problems(plan: RolloutPlan) -> Iterator[PlanProblem]:
                 yield PlanProblem(("steps", index), message, hint)
         weight = max(weight, step.set_weight or 0.0)
         begun = begun or step.shadow is not None or weight > 0
+
+
+def _metric_problems(plan: RolloutPlan) -> Iterator[PlanProblem]:
+    names: set[str] = set()
+    for index, metric in enumerate(plan.metrics):
+        if metric.name in names:
+            yield PlanProblem(("metrics", index), f"metric `{metric.name}` is named twice", "give each its own name")
+        names.add(metric.name)
+        if problem := scorer_problem(metric):
+            yield PlanProblem(("metrics", index), problem, "no answer could be judged: the rollout would not start")
+    if not any(metric.role == "guardrail" and not metric.dry_run for metric in plan.metrics):
+        yield PlanProblem(
+            ("metrics",),
+            "no metric is a guardrail, so nothing could roll back",
+            "give at least one `role: guardrail`, without `dryRun`",
+        )
 
 
 def _experiment_problems(
@@ -135,6 +142,12 @@ def plan_warnings(plan: RolloutPlan) -> Iterator[PlanProblem]:
         for message, hint in (*_step_warnings(plan, step, weight), *_feedback_warnings(plan, step)):
             yield PlanProblem(("steps", index), message, hint)
         weight = max(weight, step.set_weight or 0.0)
+    if not any(step.set_weight is not None for step in plan.steps):
+        yield PlanProblem(
+            ("steps", len(plan.steps) - 1),
+            "no `setWeight`: nobody meets the candidate before all but everybody does",
+            "let a few per cent of users meet it first, and an `analysis` look at them",
+        )
     if plan.steps[-1].set_weight is not None:
         yield PlanProblem(
             ("steps", len(plan.steps) - 1),

@@ -87,8 +87,14 @@ def test_steps_before_the_one_in_force_are_done_and_those_after_it_ahead(
     assert steps == ["done", "done", mark, *["next"] * (len(steps) - 3)]
 
 
-def test_a_promoted_rollout_has_done_all_its_steps_even_those_skipped(store: MemoryStore, rollout: Rollout) -> None:
-    assert {step.status for step in told(store, rollout, state="promoted", stage=0).steps} == {"done"}
+def test_a_promoted_rollout_has_done_all_its_steps(store: MemoryStore, rollout: Rollout) -> None:
+    last = len(told(store, rollout, state="progressing", stage=0).steps) - 1
+    assert {step.status for step in told(store, rollout, state="promoted", stage=last).steps} == {"done"}
+
+
+def test_steps_that_a_person_skipped_are_not_told_as_done(store: MemoryStore, rollout: Rollout) -> None:
+    steps = told(store, rollout, state="promoted", stage=1, reason="skipped to full: it is fine").steps
+    assert [step.status for step in steps] == ["done", *["skipped"] * (len(steps) - 1)]
 
 
 @pytest.mark.parametrize(("peak", "progress"), [(0.0, 0.0), (1.0, 0.0), (10.0, 0.5), (100.0, 1.0), (1e9, 1.0)])

@@ -267,7 +267,7 @@ def test_recorded_users_are_drawn_as_they_were_and_too_few_are_not_trusted() -> 
     assert isinstance(error, Measured)
     assert isinstance(latency, Measured)
     assert latency.edge is not None
-    assert 140 <= latency.edge <= 159
+    assert 250 <= latency.edge <= 266  # twice the median: the users are too alike for their 99th percentile
     assert error.healthy == pytest.approx(0.8)
     assert mean(error, Fault("error", spoiled=0.5)) == pytest.approx(0.4, abs=0.03)
     assert mean(latency, Fault("latency", times=2.0)) < mean(latency, None)

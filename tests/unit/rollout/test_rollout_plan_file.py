@@ -10,7 +10,7 @@ import pytest
 from trimtab.core.errors import InputError, IntegrityError, SourceError
 from trimtab.core.ids import digest_of
 from trimtab.rollout.plan_check import plan_problems, plan_warnings
-from trimtab.rollout.plan_file import parse_plan
+from trimtab.rollout.plan_file import parse_plan, read_plan
 from trimtab.rollout.spec import decode_plan, default_plan, encode_plan, plan_json_schema, seconds
 
 GOOD = b"""\
@@ -218,3 +218,20 @@ def test_the_example_of_the_reference_page_is_a_plan() -> None:
     page = Path(__file__).parents[3] / "docs" / "reference" / "rollout-yaml.md"
     example = page.read_text().partition("```yaml\n")[2].partition("```")[0]
     assert len(parse_plan(example.encode()).steps) == 7
+
+
+@pytest.mark.parametrize("scorer", ["{regex: '('}", "{jsonSchema: {type: 5}}"])
+def test_a_scorer_that_cannot_judge_is_told_before_a_rollout_starts(scorer: str) -> None:
+    text = f"metrics: [{{name: error}}, {{name: r, scorer: {scorer}}}]\nsteps: [{{setWeight: 5}}]\n"
+    reading = read_plan(text.encode())
+    assert reading.plan is None
+    (error,) = reading.errors
+    assert error.param is not None
+    assert error.param.endswith(":1")
+    assert "of metric `r` is wrong" in error.message
+
+
+@pytest.mark.parametrize("steps", ["[{shadow: {traffic: 5, duration: 1m}}]", "[{bake: {duration: 1m}}]"])
+def test_a_plan_without_a_canary_is_doubtful(steps: str) -> None:
+    warnings = read_plan(f"steps: {steps}\n".encode()).warnings
+    assert any("nobody meets the candidate before" in warning.message for warning in warnings)

@@ -12,10 +12,10 @@ from trimtab.analysis.evidence import CapLearning, EvidenceState, ScaleLearning
 from trimtab.analysis.ledger import unit_of
 from trimtab.analysis.model import MetricSpec
 from trimtab.analysis.scorers import Measurement
-from trimtab.analysis.scoring import LEARNING_UNITS
+from trimtab.analysis.scoring import LEARNING_UNITS, learned_edge
 from trimtab.rollout.rehearsal.faults import is_scaled
 from trimtab.rollout.rehearsal.outcomes import default_baseline, learns
-from trimtab.stats import RatioScale, quantile, ratio_scale, within
+from trimtab.stats import RatioScale, ratio_scale, within
 
 if TYPE_CHECKING:
     import random
@@ -31,7 +31,6 @@ __all__ = ["LEAST_USERS", "Measured", "measured_baseline"]
 
 LEAST_USERS = 30
 """Below this many recorded users an assumption says more."""
-_SMALLEST_CAP = 1e-9
 
 
 class Measured(msgspec.Struct, frozen=True):
@@ -60,8 +59,7 @@ class Measured(msgspec.Struct, frozen=True):
         sample = [draw.choice(draw.choice(self.users)) for _ in range(LEARNING_UNITS)]
         if self.spec.kind == "ratio":
             return msgspec.structs.replace(self, scale=ratio_scale([(_value(one), one.per) for one in sample]))
-        edge = quantile([_value(one) for one in sample], self.spec.learned_share)
-        return msgspec.structs.replace(self, edge=max(edge, _SMALLEST_CAP) if self.spec.kind == "mean" else edge)
+        return msgspec.structs.replace(self, edge=learned_edge([_value(one) for one in sample], self.spec))
 
     def note(self, state: EvidenceState, name: str) -> None:
         if self.scale is not None:
