@@ -8,6 +8,7 @@ import pytest
 from starlette.routing import Route
 
 from trimtab.api.app import api_routes
+from trimtab.control.rollout_reports import RolloutReport
 from trimtab.rollout.spec import plan_json_schema
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -28,6 +29,12 @@ def test_every_key_of_a_rollout_plan_is_documented() -> None:
     named = {word for code in re.findall(r"`([^`]+)`", prose) for word in re.findall(r"[A-Za-z]+", code)}
     schema = plan_json_schema()
     assert {key for kind in schema["$defs"].values() for key in kind.get("properties", {})} - named == set()
+
+
+def test_every_key_of_an_explanation_is_documented() -> None:
+    page = (DOCS / "reference" / "explain.md").read_text()
+    for key in RolloutReport.__struct_fields__:
+        assert re.search(rf"`{key}(\[\])?`", page), key
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
