@@ -167,6 +167,13 @@ class _Api:
             known = ", ".join(_COMMANDS)
             raise NotFoundError("unknown_command", f"no rollout command `{name}`", hint=f"one of {known}")
         wish = _body(body, request.headers.get("content-type", ""), _Command)
+        if name == "promote" and not wish.reason.strip():
+            raise InputError(
+                "missing_reason",
+                "who promotes past the evidence says why: it stands in the audit log",
+                param="reason",
+                hint='{"reason": "..."}',
+            )
         return _json(self._plane.command_rollout(request.path_params["rollout"], name, reason=wish.reason))
 
     def _releases(self, request: Request, _body_bytes: bytes) -> Response:

@@ -96,6 +96,13 @@ def test_a_rollout_is_started_driven_and_steered(site: Site, started: str) -> No
     assert newest["rollout"]["id"] == started
 
 
+def test_nobody_promotes_past_the_evidence_without_a_reason(site: Site, started: str) -> None:
+    for body in ("{}", '{"reason": "  "}'):
+        refused = site.post(f"/api/v1/rollouts/{started}/promote", body)
+        assert (refused.status, refused.json["error"]["code"]) == (400, "missing_reason")
+    assert site.get(f"/api/v1/rollouts/{started}").json["rollout"]["state"] == "shadowing"
+
+
 def test_a_second_rollout_is_a_conflict_unless_it_supersedes(site: Site, started: str) -> None:
     refused = site.post("/api/v1/rollouts", START)
     assert (refused.status, refused.json["error"]["code"]) == (409, "rollout_active")
