@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from trimtab.evidence.objects import Objects
 
-__all__ = ["Commit", "EvidenceLog", "EvidenceState", "LiveFile", "read_everything"]
+__all__ = ["Commit", "EvidenceLog", "LiveFile", "LogState", "read_everything"]
 
 LOG_FOLDER = "_log"
 _CHECKPOINT_EVERY = 64
@@ -72,7 +72,7 @@ class Commit(msgspec.Struct, frozen=True, kw_only=True):
     """Those of whom nothing can be in any journal any more."""
 
 
-class EvidenceState(msgspec.Struct, kw_only=True):
+class LogState(msgspec.Struct, kw_only=True):
     """What the log says as of a commit."""
 
     number: int = 0
@@ -109,7 +109,7 @@ class EvidenceLog:
         self._folder = f"{LOG_FOLDER}/{writer}"
         self._prepared = f"{self._folder}/prepared.json"
 
-    def read(self) -> EvidenceState:
+    def read(self) -> LogState:
         """Return what counts now; raises `StorageError`, and `IntegrityError` for a log that cannot be read."""
         for _ in range(_TRIES):
             try:
@@ -118,12 +118,12 @@ class EvidenceLog:
                 continue  # folded into a checkpoint between listing and reading
         raise StorageError("log_busy", "the evidence log changes faster than it can be read", param=self._folder)
 
-    def _read(self) -> EvidenceState:
+    def _read(self) -> LogState:
         names = sorted(key.rpartition("/")[2] for key in self._objects.keys(self._folder))
         checkpoints = [name for name in names if name.endswith(".checkpoint.json")]
-        state = EvidenceState()
+        state = LogState()
         if checkpoints:
-            state = _decode(self._objects.get(f"{self._folder}/{checkpoints[-1]}"), EvidenceState, checkpoints[-1])
+            state = _decode(self._objects.get(f"{self._folder}/{checkpoints[-1]}"), LogState, checkpoints[-1])
         for name in names:
             if name.endswith(".commit.json") and int(name[:10]) > state.number:
                 commit = _decode(self._objects.get(f"{self._folder}/{name}"), Commit, name)
@@ -141,7 +141,7 @@ class EvidenceLog:
         """Note the files that are about to be written, before they are."""
         self._objects.put(self._prepared, msgspec.json.encode(list(keys)))
 
-    def commit(self, state: EvidenceState, commit: Commit) -> None:
+    def commit(self, state: LogState, commit: Commit) -> None:
         """Make a commit true, and `state` with it; then delete what it removed."""
         self._objects.put(self._commit_key(commit.number), msgspec.json.encode(commit))
         state.apply(commit)
@@ -149,7 +149,7 @@ class EvidenceLog:
         if commit.number % _CHECKPOINT_EVERY == 0:
             self._fold(state)
 
-    def recover(self, state: EvidenceState) -> None:
+    def recover(self, state: LogState) -> None:
         """Finish what a killed writer began: delete what its last commit removed, and what it wrote but never named."""
         with contextlib.suppress(NotFoundError):  # folded already, or there is none
             self._delete(_decode(self._objects.get(self._commit_key(state.number)), Commit, "the last commit").remove)
@@ -165,7 +165,7 @@ class EvidenceLog:
         for key in keys:
             self._objects.delete(key)
 
-    def _fold(self, state: EvidenceState) -> None:
+    def _fold(self, state: LogState) -> None:
         self._objects.put(f"{self._folder}/{state.number:010d}.checkpoint.json", msgspec.json.encode(state))
         newest = f"{state.number:010d}"
         for key in list(self._objects.keys(self._folder)):
@@ -174,7 +174,7 @@ class EvidenceLog:
                 self._objects.delete(key)
 
 
-def read_everything(objects: Objects) -> list[EvidenceState]:
+def read_everything(objects: Objects) -> list[LogState]:
     """Return what every writer's log says now, by the writers' names; raises as `EvidenceLog.read`."""
     writers = sorted({key.split("/")[1] for key in objects.keys(LOG_FOLDER)})
     return [EvidenceLog(objects, writer).read() for writer in writers]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from trimtab.evidence.layout import Span
-    from trimtab.evidence.log import EvidenceState, LiveFile
+    from trimtab.evidence.log import LiveFile, LogState
     from trimtab.evidence.objects import Objects
 
 __all__ = ["EvidenceReader"]
@@ -93,7 +93,7 @@ class EvidenceReader:
         paths = [f"{self._objects.root}/{file.key}" for file in files]
         return pads.dataset(paths, schema=schema_of(kind), format="parquet", filesystem=self._objects.filesystem)
 
-    def _hot(self, states: Sequence[EvidenceState]) -> dict[str, pa.Table]:
+    def _hot(self, states: Sequence[LogState]) -> dict[str, pa.Table]:
         if self._journals is None:
             return {}
         cursors = {process: position for state in states for process, position in state.cursors.items()}

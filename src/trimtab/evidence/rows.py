@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from trimtab.core.errors import IntegrityError
-from trimtab.evidence.tables import KINDS
+from trimtab.evidence.tables import KINDS, is_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,9 +42,4 @@ def event_from_row(kind: str, row: Mapping[str, Any]) -> Event:
 @cache
 def _fields(kind: str) -> dict[str, bool]:
     """Return the names of a kind's fields, and whether each nests."""
-    return {
-        field.name: isinstance(
-            msgspec.inspect.type_info(field.type), msgspec.inspect.DictType | msgspec.inspect.ListType
-        )
-        for field in msgspec.structs.fields(KINDS[kind])
-    }
+    return {field.name: is_json(field) for field in msgspec.structs.fields(KINDS[kind])}

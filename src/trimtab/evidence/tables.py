@@ -7,6 +7,7 @@ of it. `at_ms` becomes `began_at`, a UTC timestamp; whatever nests (messages, va
 from __future__ import annotations
 
 from functools import cache
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -15,11 +16,11 @@ import pyarrow as pa
 from trimtab.events import Exposure, Feedback, Generation, Score, Withdrawal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from trimtab.events import Event
 
-__all__ = ["KINDS", "SCHEMA_VERSION", "empty_table", "kind_of", "schema_of", "table_of"]
+__all__ = ["KINDS", "SCHEMA_VERSION", "empty_table", "is_json", "kind_of", "schema_of", "table_of"]
 
 SCHEMA_VERSION = 1
 """Of the columns: within one version they are only ever added. In every file's metadata as `trimtab.schema`."""
@@ -61,9 +62,9 @@ def schema_of(kind: str) -> pa.Schema:
 def table_of(kind: str, events: Sequence[Event]) -> pa.Table:
     """Return events of one kind as a table, in their order."""
     columns = [
-        pa.array([_converted(value) for value in map(_getter(field.name), events)], type=_type(field))
-        if _nests(field)
-        else pa.array(list(map(_getter(field.name), events)), type=_type(field))
+        pa.array([_converted(value) for value in map(attrgetter(field.name), events)], type=_type(field))
+        if is_json(field)
+        else pa.array(list(map(attrgetter(field.name), events)), type=_type(field))
         for field in msgspec.structs.fields(KINDS[kind])
     ]
     return pa.Table.from_arrays(columns, schema=schema_of(kind))
@@ -85,15 +86,9 @@ def _type(field: msgspec.structs.FieldInfo) -> pa.DataType:
     return _PLAIN.get(field.type, pa.string())
 
 
-def _nests(field: msgspec.structs.FieldInfo) -> bool:
+def is_json(field: msgspec.structs.FieldInfo) -> bool:
+    """Return whether a field is kept as JSON text."""
     return isinstance(msgspec.inspect.type_info(field.type), msgspec.inspect.DictType | msgspec.inspect.ListType)
-
-
-@cache
-def _getter(name: str) -> Callable[[Any], Any]:
-    from operator import attrgetter
-
-    return attrgetter(name)
 
 
 def _converted(value: Any) -> str:  # noqa: ANN401 - any JSON value
