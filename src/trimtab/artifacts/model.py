@@ -19,6 +19,7 @@ __all__ = [
     "Content",
     "ModelApi",
     "ModelContent",
+    "OutputStep",
     "PartialContent",
     "PromptContent",
     "PromptMessage",
@@ -33,6 +34,8 @@ __all__ = [
 Role = Literal["system", "developer", "user", "assistant"]
 ModelApi = Literal["chat", "responses", "messages"]
 """OpenAI's chat completions, OpenAI's Responses, Anthropic's Messages."""
+OutputStep = Literal["trim", "strip_code_fence", "extract_code_block", "extract_json", "drop_preamble", "drop_closer"]
+"""What :mod:`trimtab.artifacts.output_steps` can do to an output."""
 ArtifactKind = Literal["prompt", "partial", "model", "tools", "schema", "adapter"]
 
 
@@ -106,7 +109,7 @@ class SchemaContent(_Content, frozen=True, kw_only=True):
 class AdapterContent(_Content, frozen=True, kw_only=True):
     """What is done to a model's output before the caller sees it, step by step."""
 
-    output: list[Literal["trim", "strip_code_fence"]] = []
+    output: list[OutputStep] = []
 
 
 Content = PromptContent | PartialContent | ModelContent | ToolsContent | SchemaContent | AdapterContent

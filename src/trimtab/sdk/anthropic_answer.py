@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from trimtab.providers.openai import Answer, apply_output_adapters
+from trimtab.artifacts.output_steps import apply_output_adapters
+from trimtab.providers.openai import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

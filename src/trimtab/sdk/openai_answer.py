@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from trimtab.providers.openai import Answer, apply_output_adapters
+from trimtab.artifacts.output_steps import apply_output_adapters
+from trimtab.providers.openai import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

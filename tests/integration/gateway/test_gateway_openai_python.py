@@ -97,12 +97,21 @@ def test_the_schema_of_the_release_is_the_response_format(
 
 
 @pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize(
+    ("step", "rule"),
+    [
+        ("strip_code_fence", Rule(name="fenced", fence_rate=1.0)),
+        ("extract_json", Rule(name="wrapped", preamble_rate=1.0)),
+    ],
+)
 def test_output_adapters_apply_to_answer_and_record(
     stack: Callable[..., Any],
     release: Callable[..., Any],
+    step: str,
+    rule: Rule,
     stream: bool,  # noqa: FBT001
 ) -> None:
-    here = stack(release(steps=["strip_code_fence"]), sim=SimConfig(rules=[Rule(name="fenced", fence_rate=1.0)]))
+    here = stack(release(steps=[step]), sim=SimConfig(rules=[rule]))
     reply = here.client().chat.completions.create(model="support-reply", messages=ASK, extra_body=SHOP, stream=stream)
     if stream:
         said = "".join(chunk.choices[0].delta.content or "" for chunk in reply)

@@ -218,7 +218,10 @@ CONTENTS: st.SearchStrategy[tuple[Content, Content]] = st.one_of(
                 ),
             ),
             st.builds(SchemaContent, name=st.just("s"), schema=SCHEMAS),
-            st.builds(AdapterContent, output=st.lists(st.sampled_from(["trim", "strip_code_fence"]), max_size=2)),
+            st.builds(
+                AdapterContent,
+                output=st.lists(st.sampled_from(["trim", "extract_json"]), max_size=2),
+            ),
         )
     )
 )

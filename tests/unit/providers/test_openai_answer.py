@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trimtab.artifacts.output_steps import OUTPUT_STEPS
 from trimtab.core.errors import UpstreamError
 from trimtab.providers.endpoint import Endpoint, authorization
 from trimtab.providers.openai import (
@@ -15,7 +16,6 @@ from trimtab.providers.openai import (
     StreamAssembler,
     adapt_completion,
     answer_of_error,
-    apply_output_adapters,
     read_completion,
 )
 from trimtab.providers.openai.delta_form import DeltaForm
@@ -67,9 +67,13 @@ def test_the_usage_chunk_is_dropped_where_nobody_asked_and_counted_all_the_same(
     assert (answer.input_tokens, answer.output_tokens) == (3, 7)
 
 
-@given(st.text(min_size=1), st.lists(st.integers(0, 5000), max_size=12))
-def test_adapted_streams_say_what_the_adapted_whole_says(text: str, cuts: list[int]) -> None:
-    said, steps = SimAnswer(text=f"```json\n{text}\n```"), ["strip_code_fence", "trim"]
+@given(
+    st.text(min_size=1) | st.sampled_from(['Sure:\n\n{"a": 1}', "Sure!\n\n1\n\nLet me know!"]),
+    st.lists(st.sampled_from(sorted(OUTPUT_STEPS)), min_size=1, max_size=3),
+    st.lists(st.integers(0, 5000), max_size=12),
+)
+def test_adapted_streams_say_what_the_adapted_whole_says(text: str, steps: list[str], cuts: list[int]) -> None:
+    said = SimAnswer(text=f"```json\n{text}\n```" if len(text) % 2 else text)
     data = b"".join(completion_chunks(REQUEST, said, usage=USAGE))
     answer, forwarded, _ = assembled(data, cuts, steps=steps)
     whole = read_completion(adapt_completion(completion(REQUEST, said, usage=USAGE), steps))
@@ -123,22 +127,6 @@ def test_content_in_parts_and_answers_without_choices_are_read() -> None:
     for wrong in (b"[]", b"", b"\xff"):
         with pytest.raises(UpstreamError):
             read_completion(wrong)
-
-
-@pytest.mark.parametrize(
-    ("text", "steps", "adapted"),
-    [
-        ("```json\n{}\n```", ["strip_code_fence"], "{}"),
-        ("  ```\n{}```\n", ["strip_code_fence"], "{}"),
-        ("Here:\n```json\n{}\n```", ["strip_code_fence"], "Here:\n```json\n{}\n```"),
-        ("```a\n1\n```\n```b\n2\n```", ["strip_code_fence"], "```a\n1\n```\n```b\n2\n```"),
-        (" x \n", ["trim"], "x"),
-        (" x \n", [], " x \n"),
-        ("", ["strip_code_fence", "trim"], ""),
-    ],
-)
-def test_output_adapters(text: str, steps: list[str], adapted: str) -> None:
-    assert apply_output_adapters(text, steps) == adapted
 
 
 def test_a_key_is_sent_never_shown_and_missed_by_its_name() -> None:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from trimtab.artifacts.output_steps import apply_output_adapters
 from trimtab.core.errors import UpstreamError
 from trimtab.providers.anthropic.wire import UNREADABLE, decode_message, tool_call
-from trimtab.providers.openai import apply_output_adapters
 from trimtab.serving.generation import Answer
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from trimtab.artifacts.output_steps import apply_output_adapters
 from trimtab.providers.anthropic.wire import Usage, decode_event, tool_call
-from trimtab.providers.openai import apply_output_adapters
 from trimtab.providers.sse import EventSplitter, data_of, said_by
 from trimtab.serving.generation import Answer
 

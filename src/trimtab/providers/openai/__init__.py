@@ -1,6 +1,6 @@
 """The OpenAI wire format: what we send, what we read, and how answers are put together. Pure; no I/O."""
 
-from trimtab.providers.openai.adapters import adapt_completion, apply_output_adapters
+from trimtab.providers.openai.adapters import adapt_completion
 from trimtab.providers.openai.answer import (
     UNREADABLE,
     Answer,
@@ -19,7 +19,6 @@ __all__ = [
     "StreamAssembler",
     "adapt_completion",
     "answer_of_error",
-    "apply_output_adapters",
     "build_embeddings_request",
     "build_request",
     "error_message",

@@ -1,33 +1,17 @@
-"""Output adapters: what a release does to the model's text before the caller sees it."""
+"""Output adapters on a whole chat completion."""
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from trimtab.artifacts.output_steps import apply_output_adapters
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["adapt_completion", "apply_output_adapters"]
-
-_FENCE = re.compile(r"\s*```[^\n`]*\n(?P<inside>.*?)\n?[ \t]*```\s*", re.DOTALL)
-
-
-def apply_output_adapters(text: str, steps: Sequence[str]) -> str:
-    """Return `text` after each step in order.
-
-    `trim` drops white space at both ends. `strip_code_fence` unwraps a text that is one fenced block and nothing
-    else; text around the fence means the model said more than the block, and stays.
-    """
-    for step in steps:
-        if step == "trim":
-            text = text.strip()
-        elif step == "strip_code_fence":
-            match = _FENCE.fullmatch(text)
-            text = match["inside"] if match and "```" not in match["inside"] else text
-    return text
+__all__ = ["adapt_completion"]
 
 
 def adapt_completion(body: bytes, steps: Sequence[str]) -> bytes:

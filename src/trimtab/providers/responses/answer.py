@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from trimtab.artifacts.output_steps import apply_output_adapters
 from trimtab.core.errors import UpstreamError
-from trimtab.providers.openai import apply_output_adapters
 from trimtab.providers.openai.answer import UNREADABLE
 from trimtab.providers.responses.completion import completed, finish_reason_of, parts_of, tool_calls_of
 from trimtab.providers.responses.wire import Usage, decode_response

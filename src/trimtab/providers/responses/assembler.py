@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from trimtab.artifacts.output_steps import apply_output_adapters
 from trimtab.core.errors import UpstreamError
-from trimtab.providers.openai import apply_output_adapters
 from trimtab.providers.responses.answer import adapt_output, adapt_part
 from trimtab.providers.responses.completion import finish_reason_of, parts_of, tool_calls_of
 from trimtab.providers.responses.errors import error_of
