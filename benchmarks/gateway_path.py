@@ -117,10 +117,17 @@ class _Path:
         self.plane.close()
 
 
-def _requests(workload: Workload, count: int) -> list[bytes]:
+def _requests(workload: Workload, count: int, *, traced: bool) -> list[bytes]:
     body = workload.body(BODY_MODEL)
     head = (_HEAD % len(body)).encode()
-    return [head + body.replace(b"user-00000000", b"user-%08d" % (number % 10_000)) for number in range(count)]
+    requests = [head + body.replace(b"user-00000000", b"user-%08d" % (number % 10_000)) for number in range(count)]
+    return [_with_trace(request, number) for number, request in enumerate(requests)] if traced else requests
+
+
+def _with_trace(request: bytes, number: int) -> bytes:
+    return request.replace(
+        b"Content-Length", b"traceparent: 00-%032x-%016x-01\r\nContent-Length" % (number + 1, number + 1)
+    )
 
 
 def _whole(size: int) -> list[bytes]:
@@ -140,6 +147,7 @@ def _together(pieces: list[bytes], reads: int) -> list[bytes]:
 
 CASES: dict[str, tuple[Workload, list[bytes], bool]] = {
     "whole answer": (CHAT, _whole(119), False),
+    "whole answer, traced": (CHAT, _whole(119), False),
     "whole answer, 2.3 KB captured": (CHAT_LONG, _whole(600), True),
     "stream of 20 chunks in 4 reads": (STREAM, _together(_chunked(20), 4), False),
     "stream of 20 chunks in 23 reads": (STREAM, _chunked(20), False),
@@ -180,7 +188,7 @@ async def _measure(*, shows_calls: bool) -> None:
     for name, (workload, answer, capture) in CASES.items():
         with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
             path = _Path(Path(folder), capture=capture)
-            requests = _requests(workload, REQUESTS)
+            requests = _requests(workload, REQUESTS, traced=name.endswith("traced"))
             path.run(requests, answer)
             if not path.caller.written[-1].endswith((b"}}", b"0\r\n\r\n")):
                 sys.exit(f"{name}: {path.caller.written[-1]!r}")

@@ -54,6 +54,8 @@ _STATUS_LINE = STATUS_LINES[_OK]
 _MICRO = 1_000_000
 _SECONDS = 1e-9
 _NO_MESSAGES: list[dict[str, Any]] = []
+_TRACE, _SPAN, _FLAGS = slice(3, 35), slice(36, 52), slice(53, 55)
+"""The parts of a `traceparent`."""
 _ELSEWHERE = frozenset({"trimtab", "safety_identifier"})
 """What a body says that is read in the layers."""
 _OURS = b"x-trimtab-"
@@ -72,7 +74,7 @@ class Application(CallContext, Protocol):
 
 def express_lane(app: Application, head: Request) -> Lane | None:
     """Return what takes requests whose head is like this one's; `None` where that leaves something to be judged."""
-    told = b"traceparent" in head.headers or any(name.startswith(_OURS) for name in head.headers)
+    told = any(name.startswith(_OURS) for name in head.headers)
     return None if told or head.method != b"POST" else _Lane(app, head).take
 
 
@@ -185,7 +187,7 @@ class _Lane:
         self.head = msgspec.structs.replace(head, body=b"", refusal=None, principal="")
         self.team = ""
 
-    def take(self, connection: Line, body: bytes) -> bool:
+    def take(self, connection: Line, body: bytes, trace: bytes) -> bool:
         """Send what was asked, and return `True`; or do nothing at all, and return `False`."""
         context = self._context
         table = context.plane.table
@@ -216,7 +218,15 @@ class _Lane:
             upstream = None
         if upstream is None:
             return False
-        data = b"%b%bcontent-length: %d\r\n\r\n%b" % (way.head, self._forwarded, len(payload), payload)
+        id_, forwarded = new_id("gen", at_ms), self._forwarded
+        if trace:
+            forwarded = b"%btraceparent: 00-%b-%b-%b\r\n" % (
+                forwarded,
+                trace[_TRACE],
+                id_[-16:].encode(),
+                trace[_FLAGS],
+            )
+        data = b"%b%bcontent-length: %d\r\n\r\n%b" % (way.head, forwarded, len(payload), payload)
         messages = request["messages"] if captured else _NO_MESSAGES
         call = _Call(
             self,
@@ -228,12 +238,13 @@ class _Lane:
             sent,
             data,
             messages,
-            new_id("gen", at_ms),
+            id_,
             at_ms,
             started_ns,
             now,
             ticket,
             meter,
+            trace,
         )
         connection.exchange = call
         client.send_on(upstream, data, call)
@@ -245,8 +256,19 @@ class _Lane:
         """Return what the layers would have made of a call by now."""
         context, decision, way = self._context, call.decision, call.way
         head, translation = self.head, way.plan.target.translation
-        request = Request(head.method, head.target, head.headers, head.path, principal=self.team)
-        caller = Caller(call.sent, decision.feature, decision.unit, {}, call.sent.get("stream", False))
+        trace = call.trace
+        headers = {**head.headers, b"traceparent": trace} if trace else head.headers
+        request = Request(head.method, head.target, headers, head.path, principal=self.team)
+        caller = Caller(
+            call.sent,
+            decision.feature,
+            decision.unit,
+            {},
+            call.sent.get("stream", False),
+            trace[_TRACE].decode(),
+            trace[_SPAN].decode(),
+            trace[_FLAGS].decode(),
+        )
         exchange = Exchange(call.connection, request)
         record = GenerationRecord(
             decision,
@@ -304,6 +326,7 @@ class _Call(msgspec.Struct, eq=False):
     sent_at: float
     ticket: int
     meter: TeamMeter | None
+    trace: bytes
     on_pause: None = None
     on_resume: None = None
     started: bool = False
@@ -325,9 +348,11 @@ class _Call(msgspec.Struct, eq=False):
             way.breaker.succeeded(self.ticket)
             way.budget.deposit()
             # First: whoever has the answer finds its generation, even if this process is killed the moment after.
-            cost_usd = self.recorder.record(
-                self.id, self.at_ms, self.started_ns, self.decision.unit, answer, self.messages
-            )
+            said = self.id, self.at_ms, self.started_ns, self.decision.unit, answer, self.messages
+            if trace := self.trace:
+                cost_usd = self.recorder.record(*said, trace=trace[_TRACE].decode(), parent_span=trace[_SPAN].decode())
+            else:
+                cost_usd = self.recorder.record(*said)
             if self.meter is not None:
                 self.meter.release(round(cost_usd * _MICRO))
         except Exception as error:  # noqa: BLE001 - a surface: the caller must hear something

@@ -30,13 +30,15 @@ _OK = 200
 _COUNT = 0x0F
 """The bits of the first byte of a MessagePack map of up to 15 entries that say how many there are."""
 _MAP16 = b"\xde"
+"""The first byte of a larger one; two bytes say how many."""
+_LARGER = _MAP16[0]
 _FREE = Price(input_usd=0.0, output_usd=0.0)
 _NO_CALLS: list[dict[str, Any]] = []
 _NOTHING: dict[str, Any] = {}
 
 
 class _Own(msgspec.Struct, omit_defaults=True, gc=False):
-    """The fields of a generation that are its own, named as in `events.Generation`; at most 15."""
+    """The fields of a generation that are its own, named as in `events.Generation`."""
 
     id: str
     at_ms: int
@@ -53,6 +55,8 @@ class _Own(msgspec.Struct, omit_defaults=True, gc=False):
     tool_calls: list[dict[str, Any]] = []
     variables: dict[str, Any] = {}
     attributes: dict[str, str] = {}
+    trace: str = ""
+    parent_span: str = ""
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -103,6 +107,8 @@ class PlainRecorder:
         messages: list[dict[str, Any]],
         variables: dict[str, Any] = _NOTHING,
         attributes: dict[str, str] = _NOTHING,
+        trace: str = "",
+        parent_span: str = "",
     ) -> float:
         """Record one; returns its cost in US dollars. Never raises and never waits, as `DataPlane.record`.
 
@@ -128,14 +134,20 @@ class PlainRecorder:
             answer.tool_calls if captured else _NO_CALLS,
             variables if captured else _NOTHING,
             attributes,
+            trace,
+            parent_span,
         )
         try:
             encoded = _encode(own)
-            data = self._ahead[encoded[0] & _COUNT] + encoded[1:]
+            first = encoded[0]
+            if first == _LARGER:
+                data = self._ahead[encoded[2]] + encoded[3:]
+            else:
+                data = self._ahead[first & _COUNT] + encoded[1:]
         except UNENCODABLE:
             data = b""
         if not data or len(data) > self._largest:
-            said = (answer, messages, variables, attributes)
+            said = (answer, messages, variables, attributes, trace, parent_span)
             self._record(self._generation(id, at_ms, started_ns, unit, *said))
             return cost
         if not 0 <= at_ms - self._minute_ms < MINUTE_MS:
@@ -157,6 +169,8 @@ class PlainRecorder:
         messages: list[dict[str, Any]],
         variables: dict[str, Any] = _NOTHING,
         attributes: dict[str, str] = _NOTHING,
+        trace: str = "",
+        parent_span: str = "",
     ) -> Generation:
         decision = msgspec.structs.replace(self._decision, unit=unit)
         record = GenerationRecord(
@@ -169,6 +183,8 @@ class PlainRecorder:
             variables=variables,
             attributes=attributes,
             messages=messages,
+            trace=trace,
+            parent_span=parent_span,
             team=self._team,
         )
 
@@ -183,4 +199,4 @@ def _encode_ahead(example: Generation) -> list[bytes]:
     """Return the encoded beginning of an event, by the number of its own fields that follow."""
     shared = {name: value for name, value in msgspec.to_builtins(example).items() if name not in _OWN}
     encoded = b"".join(_encode(part) for field in shared.items() for part in field)
-    return [_MAP16 + (len(shared) + own).to_bytes(2, "big") + encoded for own in range(_COUNT + 1)]
+    return [_MAP16 + (len(shared) + own).to_bytes(2, "big") + encoded for own in range(len(_OWN) + 1)]

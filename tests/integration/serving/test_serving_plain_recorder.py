@@ -126,6 +126,22 @@ def test_what_a_caller_says_beside_its_messages_is_recorded_too(
     assert second.attributes == said[1]
 
 
+def test_it_holds_all_that_can_be_said_of_a_call(opened: Callable[..., DataPlane]) -> None:
+    """So many fields that the map they are in has a longer head."""
+    plane = opened()
+    recorder = plane.plain_recorder(plane.decide("f", "another"), team="support")
+    told = {
+        "variables": {"shop": "Acme"},
+        "attributes": {"language": "de"},
+        "trace": "4b" * 16,
+        "parent_span": "f0" * 8,
+    }
+    recorder.record("gen_1", 1, 0, "ada", ANSWERS["tools"], MESSAGES, **told)  # type: ignore[arg-type]
+    (event,) = written(plane)
+    assert {name: getattr(event, name) for name in told} == told
+    assert (event.unit, event.tool_calls) == ("ada", ANSWERS["tools"].tool_calls)
+
+
 def test_what_is_redacted_is_redacted_here_too(opened: Callable[..., DataPlane]) -> None:
     def hidden(content: dict[str, Any]) -> dict[str, Any]:
         return {**content, "output": "[gone]"}

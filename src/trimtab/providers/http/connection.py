@@ -76,7 +76,7 @@ class ServerConnection(RequestReader):
                     and data.startswith(behind, stop)
                     and data[start:stop] == b"%d" % len(body)
                     and len(body) <= self._server.limits.max_body_bytes
-                    and lane(self, body)
+                    and lane(self, body, b"")
                 ):
                     return
         super().data_received(data)
@@ -238,10 +238,10 @@ class ServerConnection(RequestReader):
         if not self.busy:
             self._linger()
 
-    def _take_short(self, head: KnownHead, body: bytes) -> bool:
+    def _take_short(self, head: KnownHead, body: bytes, trace: bytes) -> bool:
         if head.lane is None or self.exchange is not None or self._queue:
             return False
-        return head.lane(self, body)
+        return head.lane(self, body, trace)
 
     def _permit_body(self) -> None:
         if self._incoming is not None and self.exchange is None and not self._queue:

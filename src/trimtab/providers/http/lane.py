@@ -38,8 +38,9 @@ class Line(Wire, Protocol):
         ...
 
 
-Lane: TypeAlias = Callable[[Line, bytes], bool]
-"""Takes the body of a request whose head is known, on a connection that waits for one; `False`: the usual way, please.
+Lane: TypeAlias = Callable[[Line, bytes, bytes], bool]
+"""Takes the body of a request whose head is known, and the value of its `traceparent` (empty where it has none), on a
+connection that waits for one; `False`: the usual way, please.
 
 Where it takes it, it sets the connection's `exchange` and answers with `reply`.
 """

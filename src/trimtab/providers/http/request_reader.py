@@ -95,7 +95,7 @@ class RequestReader(asyncio.Protocol):
         """Answer a request, in its turn."""
         raise NotImplementedError
 
-    def _take_short(self, head: KnownHead, body: bytes) -> bool:
+    def _take_short(self, head: KnownHead, body: bytes, trace: bytes) -> bool:
         """Answer a request on its head's short way, where there is one and it is clear; returns whether so."""
         raise NotImplementedError
 
@@ -122,10 +122,10 @@ class RequestReader(asyncio.Protocol):
         server = self._server
         found = None if self._last or server.draining else server.heads.read(data)
         if found is not None:
-            self._known, body = found
-            if self._take_short(self._known, body):
+            self._known, body, trace = found
+            if self._take_short(self._known, body, trace):
                 return
-            request = self._known.request(body)
+            request = self._known.request(body, trace)
             request.refusal = server.application.admit(request)
             self._take(request)
             return

@@ -10,9 +10,12 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.integration.gateway.resilience.two_ways import play, taken
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+__all__ = ["play", "taken"]
 
 CHAT: dict[str, Any] = {
     "model": "support-reply",
@@ -82,6 +85,8 @@ class ScriptedUpstream:
     def __init__(self) -> None:
         self.scripts: list[tuple[Step, ...]] = []
         self.requests: list[bytes] = []
+        """Their bodies."""
+        self.heads: list[bytes] = []
         self.port = 0
         self._stopped = threading.Event()
         self._lock = threading.Lock()
@@ -128,7 +133,9 @@ class ScriptedUpstream:
     def _serve(self, connection: socket.socket) -> None:
         while (request := _read_request(connection)) is not None:
             with self._lock:
-                self.requests.append(request)
+                head, body = request
+                self.heads.append(head)
+                self.requests.append(body)
                 number = len(self.requests)
             for step in self.scripts[number - 1] if number <= len(self.scripts) else ("well",):
                 match step:
@@ -148,7 +155,7 @@ class ScriptedUpstream:
                         connection.sendall(step)
 
 
-def _read_request(connection: socket.socket) -> bytes | None:
+def _read_request(connection: socket.socket) -> tuple[bytes, bytes] | None:
     data = b""
     while b"\r\n\r\n" not in data:
         more = connection.recv(65536)
@@ -159,7 +166,7 @@ def _read_request(connection: socket.socket) -> bytes | None:
     length = next(int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
     while len(body) < length:
         body += connection.recv(65536)
-    return body
+    return head, body
 
 
 @pytest.fixture

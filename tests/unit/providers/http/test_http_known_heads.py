@@ -76,6 +76,67 @@ def test_what_needs_care_is_never_learned(request_: dict[str, bool]) -> None:
     assert heads.read(HEAD % b"content-length: 2" + b"{}") is None
 
 
+def test_a_head_that_has_not_ended_is_not_known() -> None:
+    """Where Content-Length comes last, all that is missing of the head is its end; its bytes are no body."""
+    heads = KnownHeads(max_body_bytes=100)
+    data = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n"
+    headers = {b"host": b"a", b"content-length": b"2"}
+    heads.learn(data % 2 + b"{}", Request(b"POST", b"/", headers, b"/", b"{}"))
+    assert heads.read(data % 2 + b"[]") is not None
+    begun = (data % 10)[:-3]
+    assert heads.read(begun.replace(b"10", b"%d" % (len(begun) - 3))) is None
+
+
+TRACED = b"POST / HTTP/1.1\r\nhost: a\r\n%b\r\ncontent-length: %d\r\n\r\n%b"
+TRACE = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+ANOTHER = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"
+
+
+def traced(line: bytes = b"traceparent: " + TRACE, value: bytes = TRACE) -> KnownHeads:
+    heads = KnownHeads(max_body_bytes=100)
+    headers = {b"host": b"a", b"traceparent": value, b"content-length": b"2"}
+    heads.learn(TRACED % (line, 2, b"{}"), Request(b"POST", b"/", headers, b"/", b"{}"))
+    return heads
+
+
+@pytest.mark.parametrize("name", [b"traceparent", b"Traceparent"])
+def test_each_request_of_a_known_head_may_have_a_trace_of_its_own(name: bytes) -> None:
+    heads = traced(name + b": " + TRACE)
+    for trace in (TRACE, ANOTHER):
+        found = heads.read(TRACED % (name + b": " + trace, 5, b"[1,2]"))
+        assert found is not None
+        head, body, told = found
+        assert (body, told) == (b"[1,2]", trace)
+        assert head.request(body, told).headers[b"traceparent"] == trace
+    assert heads.read(TRACED % (b"x: y", 2, b"{}")) is None
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"traceparent: " + ANOTHER[:-1],
+        b"traceparent: " + ANOTHER + b" ",
+        b"traceparent: " + ANOTHER.upper(),
+        b"traceparent: 01" + ANOTHER[2:],
+        b"traceparent: 00-" + b"0" * 32 + ANOTHER[35:],
+        b"traceparent: " + ANOTHER + b"\r\ntraceparent: " + ANOTHER,
+        b"traceparent:" + ANOTHER,
+        b"TRACEPARENT: " + ANOTHER,
+        b"x-traceparent: " + ANOTHER,
+        b"traceparent: ",
+    ],
+    ids=lambda line: line.decode()[:20] + line.decode()[-8:],
+)
+def test_only_a_plain_trace_may_differ(line: bytes) -> None:
+    data = TRACED % (line, 2, b"{}")
+    assert traced().read(data) is None
+    value = line.partition(b": ")[2]
+    if b"\r" in value:
+        value = value.replace(b"\r\ntraceparent: ", b", ")
+    heads = traced(line, value)
+    assert heads.read(data) is None
+
+
 def test_memory_is_bounded() -> None:
     heads = KnownHeads(max_body_bytes=100)
     for number in range(3000):
