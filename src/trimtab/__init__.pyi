@@ -19,6 +19,7 @@ from trimtab.sdk.resolved import Fallback as Fallback
 from trimtab.sdk.resolved import Rendered as Rendered
 from trimtab.sdk.resolved import Resolved as Resolved
 from trimtab.sdk.stamp import Served as Served
+from trimtab.serving.disk_budget import JournalLimits as JournalLimits
 
 __version__: str
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "FencedError",
     "InputError",
     "IntegrityError",
+    "JournalLimits",
     "ManagedLimits",
     "NotFoundError",
     "PermissionDeniedError",

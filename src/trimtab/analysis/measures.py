@@ -59,12 +59,12 @@ def _validator(schema: bytes) -> jsonschema_rs.Validator:
 
 
 def text_of(generation: Generation) -> str | None:
-    """Return the output as text to judge; `None` for errors, bare tool calls and where content is not captured."""
+    """Return the output as text to judge; `None` for errors, bare tool calls and where content was not kept."""
     if generation.status != "ok":
         return None
     if generation.output:
         return generation.output
-    captured = bool(generation.messages)
+    captured = bool(generation.messages) and not generation.content_dropped
     return "" if captured and not generation.tool_calls else None
 
 
@@ -129,7 +129,7 @@ def _attempts(generation: Generation, _release: CompiledRelease | None) -> float
 
 
 def _tool_calls(generation: Generation, _release: CompiledRelease | None) -> float | None:
-    captured = bool(generation.messages or generation.tool_calls)
+    captured = bool(generation.messages or generation.tool_calls) and not generation.content_dropped
     return float(len(generation.tool_calls)) if captured and generation.status != "aborted" else None
 
 

@@ -14,7 +14,7 @@ import jsonschema_rs
 import msgspec
 
 from trimtab.analysis.foreign import ForeignCode
-from trimtab.analysis.measures import MEASURES, satisfies
+from trimtab.analysis.measures import MEASURES, satisfies, text_of
 from trimtab.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -60,6 +60,8 @@ class Meter:
             value = self._measure(generation, release)
             below = 1.0 if self._per is None else self._per(generation, release)
             return _NOTHING if value is None or below is None else Measurement(value, per=below)
+        if generation.content_dropped:
+            return _NOTHING  # what the scorer would miss is our doing, not the release's
         result: object = None
         with ForeignCode() as call:
             result = self._measure(generation, release)
@@ -200,6 +202,5 @@ def _rule(name: str, scorer: ScorerSpec) -> Measure:
 
 
 def _on_text(generation: Generation, judge: Callable[[str], bool]) -> float | None:
-    if generation.status != "ok" or (not generation.output and (generation.tool_calls or not generation.messages)):
-        return None
-    return float(judge(generation.output))
+    text = text_of(generation)
+    return None if text is None else float(judge(text))

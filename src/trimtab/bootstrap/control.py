@@ -68,7 +68,7 @@ class ControllerLoop:
     def __init__(self, settings: Settings) -> None:
         directory = settings.data_directory
         self._store = open_store(settings)
-        self._scores = ScoreJournal(directory.journals)
+        self._scores = ScoreJournal(directory.journals, settings.journal)
         self._events = JournalEvents(directory.journals, consumer=CONSUMER)
         ports = ControllerPorts(
             store=self._store,

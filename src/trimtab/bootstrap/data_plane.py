@@ -38,4 +38,6 @@ def open_data_plane(settings: Settings, *, kind: str) -> DataPlane:
     """
     gateway = settings.gateway
     redact = load_hook(gateway.redact, gateway.redact_path, setting="gateway.redact") if gateway.redact else None
-    return DataPlane.open(settings.data_directory, environment=settings.environment, kind=kind, redact=redact)
+    return DataPlane.open(
+        settings.data_directory, environment=settings.environment, kind=kind, redact=redact, journal=settings.journal
+    )

@@ -14,7 +14,8 @@ from trimtab.evidence.objects import open_objects
 from trimtab.evidence.reader import EvidenceReader
 from trimtab.evidence.upkeep import merge, retain, settle_erasures
 from trimtab.rollout.controller import CONSUMER
-from trimtab.serving.salvage import JournalPosition, prune, retire
+from trimtab.serving.disk_budget import bytes_used
+from trimtab.serving.salvage import JournalPosition, prune, reclaim, retire
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -26,6 +27,8 @@ __all__ = ["EvidenceLoop", "open_compactor", "open_reader"]
 _HOUR_MS = 3_600_000
 _DAY_MS = 24 * _HOUR_MS
 _UPKEEP_SECONDS = 60.0
+_RECLAIM_SHARE = 0.5
+"""Of `journal.max_bytes`: from here on journals whose events are in files are deleted before their time."""
 
 
 def open_reader(settings: Settings) -> EvidenceReader:
@@ -87,6 +90,7 @@ class EvidenceLoop:
         if time.monotonic() - self._kept_at >= _UPKEEP_SECONDS:
             self._kept_at = time.monotonic()
             self._keep(compactor)
+        self._make_room(compactor)
         return [f"evidence: {damaged} damaged frames in journals; what was in them is lost"] if damaged else []
 
     def _keep(self, compactor: Compactor) -> None:
@@ -95,15 +99,31 @@ class EvidenceLoop:
         merge(compactor)
         retain(compactor, older_than_ms=now_ms - round(self._settings.evidence.retention_days * _DAY_MS))
         settle_erasures(compactor)
+        old_ms = now_ms - round(self._settings.evidence.journal_hours * _HOUR_MS)
+        read = self._read_by_both(compactor)
+        retire(self._settings.data_directory.journals, older_than_ms=old_ms, read=read)
+        prune(self._settings.data_directory.journals, older_than_ms=old_ms, read=read)
+
+    def _make_room(self, compactor: Compactor) -> None:
+        """Delete journals before their time where they are more than half of what they may be: new events need room."""
+        journals = self._settings.data_directory.journals
+        try:
+            over = bytes_used(journals) - round(self._settings.journal.max_bytes * _RECLAIM_SHARE)
+        except OSError:
+            return  # nothing was ever recorded here
+        if over > 0:
+            read = self._read_by_both(compactor)
+            if over > reclaim(journals, size=over, read=read):
+                prune(journals, older_than_ms=compactor.now_ms, read=read)
+
+    def _read_by_both(self, compactor: Compactor) -> dict[str, JournalPosition]:
+        """Return how far each journal is in files and was judged by the controller."""
         with self._store.read() as tx:
             judged = {
                 one.process: JournalPosition(one.segment, one.offset, one.sequence) for one in tx.cursors(CONSUMER)
             }
-        old_ms = now_ms - round(self._settings.evidence.journal_hours * _HOUR_MS)
         moved = compactor.state.cursors
-        both = {process: min(moved[process], judged[process], key=_depth) for process in moved.keys() & judged.keys()}
-        retire(self._settings.data_directory.journals, older_than_ms=old_ms, read=both)
-        prune(self._settings.data_directory.journals, older_than_ms=old_ms, read=both)
+        return {process: min(moved[process], judged[process], key=_depth) for process in moved.keys() & judged.keys()}
 
 
 def _depth(position: JournalPosition) -> int:

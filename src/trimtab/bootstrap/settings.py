@@ -18,6 +18,7 @@ from trimtab.core.errors import InputError, SourceError
 from trimtab.core.ids import check_name
 from trimtab.providers.resilience.policy import BreakerPolicy, RetryPolicy
 from trimtab.serving.directory import DataDirectory
+from trimtab.serving.disk_budget import JournalLimits
 from trimtab.serving.limits import TeamLimit
 
 if TYPE_CHECKING:
@@ -113,6 +114,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Who changes are booked to; the login name where empty."""
     gateway: GatewaySettings = GatewaySettings()
     server: ServerSettings = ServerSettings()
+    journal: JournalLimits = JournalLimits()
     evidence: EvidenceSettings = EvidenceSettings()
     providers: dict[str, ProviderSettings] = {}
     """By the name a `model` artifact gives as its provider; `openai` and `anthropic` are there without being named."""
@@ -225,6 +227,7 @@ def _nearest(message: str) -> str | None:
             GatewaySettings,
             ServerSettings,
             EvidenceSettings,
+            JournalLimits,
             ProviderSettings,
             RetryPolicy,
             BreakerPolicy,

@@ -100,6 +100,12 @@ class ProcessRunning(msgspec.Struct, frozen=True, kw_only=True):
     requests: int
     stale: str
     """Empty, or why it is stale."""
+    problem: str = ""
+    """Why its events are not written whole, or the newest snapshot is not served; empty while all is well."""
+    without_content: int = 0
+    """Events written without the content that they should have, since it began."""
+    dropped: int = 0
+    """Events that were not written at all."""
 
 
 class RunningReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -147,6 +147,9 @@ def _process(snapshot: Snapshot, status: ProcessStatus, since_ms: int, now_ms: i
         stale=stale_reason(
             status, declared_revision=snapshot.revision, published_ms=snapshot.published_at_ms, now_ms=now_ms
         ),
+        problem=status.problem,
+        without_content=status.without_content,
+        dropped=status.dropped,
     )
 
 

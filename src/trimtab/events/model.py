@@ -103,6 +103,9 @@ class Generation(_Routed, frozen=True, omit_defaults=True, tag="generation", gc=
     """Which model of the release's chain answered: 0 its own, 1 its first fallback, ..."""
     attributes: dict[str, str] = {}
     """What the caller said of the request or its user, for segments: short labels, such as a language."""
+    content_dropped: str = ""
+    """Why content is missing that should be here: `journal_full`, `disk_low`, `write_failed`, `too_long`,
+    `unencodable`, `redaction_failed`; empty where none is."""
 
 
 class Score(_Event, frozen=True, omit_defaults=True, tag="score", gc=False):
@@ -115,6 +118,8 @@ class Score(_Event, frozen=True, omit_defaults=True, tag="score", gc=False):
     source: str = ""
     """Who judged: `scorer:<name>`, `judge:<model>`, `human:<who>`."""
     comment: str = ""
+    content_dropped: str = ""
+    """Why the comment is missing, as in a generation."""
 
 
 class Feedback(_Event, frozen=True, omit_defaults=True, tag="feedback", gc=False):
@@ -126,6 +131,8 @@ class Feedback(_Event, frozen=True, omit_defaults=True, tag="feedback", gc=False
     process: str = ""
     unit: str = ""
     comment: str = ""
+    content_dropped: str = ""
+    """Why the comment is missing, as in a generation."""
 
 
 class Withdrawal(_Event, frozen=True, omit_defaults=True, tag="withdrawal", gc=False):

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from trimtab.sdk.managed import AsyncCalls, ManagedLimits
     from trimtab.sdk.managed_answer import ChatAnswer, ChatChunk
     from trimtab.sdk.wire import Wire
+    from trimtab.serving.disk_budget import JournalLimits
     from trimtab.serving.redaction import RedactionHook
 
 __all__ = ["CallDetails", "Trimtab"]
@@ -56,13 +57,19 @@ class Trimtab:
         clock: Clock | None = None,
         redact: RedactionHook | None = None,
         providers: Mapping[str, Endpoint] | None = None,
+        journal: JournalLimits | None = None,
     ) -> None:
         """Open the data plane; raises `StorageError` where its journal cannot be made in `directory`.
 
         `redact` sees the content of every event before it is written. `providers` are where managed calls go.
+        `journal` is what journals may use of the disk, as the settings under `[journal]`.
         """
         self._process = ProcessPlane(
-            DataDirectory(Path(directory).resolve()), environment=environment, clock=clock, redact=redact
+            DataDirectory(Path(directory).resolve()),
+            environment=environment,
+            clock=clock,
+            redact=redact,
+            journal=journal,
         )
         self._clock = clock or SystemClock()
         self._providers = providers

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from trimtab.sdk.blocking import BlockingCalls
     from trimtab.sdk.managed import AsyncCalls
     from trimtab.serving.directory import DataDirectory
+    from trimtab.serving.disk_budget import JournalLimits
     from trimtab.serving.redaction import RedactionHook
 
 __all__ = ["ProcessPlane"]
@@ -37,12 +38,14 @@ class ProcessPlane:
         environment: str,
         clock: Clock | None,
         redact: RedactionHook | None = None,
+        journal: JournalLimits | None = None,
     ) -> None:
         """Open the data plane; raises `StorageError` where its journal cannot be made."""
         self._directory = directory
         self._environment = environment
         self._clock = clock
         self._redact = redact
+        self._journal = journal
         self._closed = False
         self._lock = threading.Lock()
         self._mirrors = Mirrors()
@@ -116,6 +119,7 @@ class ProcessPlane:
             kind="sdk",
             clock=self._clock,
             redact=self._redact,
+            journal=self._journal,
         )
 
 

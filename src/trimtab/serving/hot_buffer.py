@@ -45,6 +45,7 @@ _WORD = 8
 _MAGIC = int.from_bytes(b"TTHOT\x00\x00\x02", "little")
 _STATE_WORDS = (8, 16)
 _NEVER_MS = (1 << 63) - 1
+_ZEROS = bytes(256 * 1024)
 
 
 class HotHalf(msgspec.Struct, frozen=True):
@@ -132,10 +133,16 @@ class HotBuffer:
         return self._waiting
 
     def done(self) -> None:
-        """Empty the half that `swap` returned: it is durable elsewhere."""
+        """Empty the half that `swap` returned: it is durable elsewhere. Nothing of what people wrote stays here."""
         if self._waiting is not None:
             self._words[_STATE_WORDS[1 - self._half]] = 0
+            position = _PAGE + (1 - self._half) * self._half_bytes
+            left = len(self._waiting.records)
             self._waiting = None
+            while left:
+                size = min(left, len(_ZEROS))
+                self._map[position : position + size] = _ZEROS[:size]
+                position, left = position + size, left - size
 
     def close(self) -> None:
         """Unmap. A half that is being read elsewhere stays mapped until that ends."""

@@ -1,7 +1,8 @@
 """Writing the journal: events are copied into the hot buffer, a thread turns them into fsynced frames.
 
 `append` costs a memory copy. Nothing recorded is lost by killing the process; losing power loses at most what the last
-flush did not cover (see docs/decisions/0002).
+flush did not cover (see docs/decisions/0002). What it takes is bounded: of memory two halves of a buffer and a frame,
+of the disk what `disk_budget` says.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from trimtab.core.errors import StorageError
+from trimtab.serving.disk_budget import DiskBudget, JournalLimits, Shortage
 from trimtab.serving.frames import encode_frame
 from trimtab.serving.hot_buffer import HALF_BYTES, HotBuffer
-from trimtab.serving.journal_folder import HOT_FILE, append_frame, claim
+from trimtab.serving.journal_folder import HOT_FILE, append_frame, claim, open_segment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +41,7 @@ class JournalCounters(msgspec.Struct):
     durable: int = 0
     """Fsynced."""
     dropped: int = 0
-    """Refused: the disk would not take them and the buffer was full, or the journal was closed."""
+    """Refused: the disk would not take them and the buffer was full, there was no room, or the journal was closed."""
     problem: str = ""
     """Why the last write failed; empty while all is well."""
 
@@ -65,7 +67,9 @@ class JournalWriter:
         *,
         half_bytes: int = HALF_BYTES,
         segment_bytes: int = SEGMENT_BYTES,
+        limits: JournalLimits | None = None,
         before_flush: Callable[[], bool] | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """Make the folder; raises `StorageError` where it cannot be made or is owned by somebody else.
 
@@ -87,7 +91,16 @@ class JournalWriter:
         self._before_flush = before_flush
         self._segment = 0
         self._segment_size = 0
+        self._segment_began = 0.0
+        limits = limits or JournalLimits()
+        self._segment_seconds = limits.segment_seconds
+        self._monotonic = monotonic
+        self._budget = DiskBudget(folder.parent, limits, monotonic=monotonic)
         self.counters = JournalCounters()
+        self.shortage: Shortage | None = None
+        """Why new events are to be written without content, or are not taken; `None` while there is room."""
+        self._refuses = False
+        self._look()
         self._wake = threading.Event()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="trimtab-journal", daemon=True)
@@ -99,11 +112,14 @@ class JournalWriter:
         """Whether the flusher runs."""
         return self._thread.is_alive()
 
-    def append(self, record: bytes, subject_ms: int) -> bool:
-        """Copy one event into the hot buffer; returns whether it was taken. Never blocks on a disk."""
+    def append(self, record: bytes, subject_ms: int, *, vital: bool = False) -> bool:
+        """Copy one event into the hot buffer; returns whether it was taken. Never blocks on a disk.
+
+        A `vital` one is taken as long as the buffer has room, whatever is short.
+        """
         counters = self.counters
         with self._append_lock:
-            used = 0 if self._closed else self._hot.append(record, subject_ms)
+            used = 0 if self._closed or (self._refuses and not vital) else self._hot.append(record, subject_ms)
             if not used:
                 counters.dropped += 1
                 self._wake.set()
@@ -175,6 +191,17 @@ class JournalWriter:
                 more = self._before_flush is not None and self._before_flush()
                 with self._flush_lock:
                     self._flush_once()
+                    self._turn_segment()
+            self._look()
+
+    def _look(self) -> None:
+        """Learn what is short, for the events to come."""
+        problem = self.counters.problem
+        shortage = self._budget.shortage()
+        if shortage is None and problem:
+            shortage = Shortage("write_failed", f"journals cannot be written: {problem}")
+        self.shortage = shortage
+        self._refuses = shortage is not None and shortage.refuses
 
     def _flush_once(self) -> None:
         """Write the half that was filling, or the one that a failure left behind. Called under the flush lock."""
@@ -197,4 +224,18 @@ class JournalWriter:
             self._segment += 1
             self._segment_size = 0
         append_frame(self._folder, self._segment, frame)
+        if not self._segment_size:
+            self._segment_began = self._monotonic()
         self._segment_size += len(frame)
+        self._budget.wrote(len(frame))
+
+    def _turn_segment(self) -> None:
+        """Close a segment that was written to for long enough: what is in a closed one can be deleted."""
+        if not self._segment_size or self._monotonic() - self._segment_began < self._segment_seconds:
+            return
+        try:
+            open_segment(self._folder, self._segment + 1)
+        except OSError:
+            return  # at the next turn
+        self._segment += 1
+        self._segment_size = 0

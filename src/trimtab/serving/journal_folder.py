@@ -19,6 +19,7 @@ __all__ = [
     "LOCK_FILE",
     "append_frame",
     "claim",
+    "open_segment",
     "ownership",
     "process_folders",
     "segment_path",
@@ -85,6 +86,12 @@ def ownership(folder: Path) -> Iterator[bool]:
         yield owned
     finally:
         os.close(descriptor)
+
+
+def open_segment(folder: Path, number: int) -> None:
+    """Make an empty segment, so that the one before it counts as closed. Raises `OSError`."""
+    os.close(os.open(segment_path(folder, number), os.O_WRONLY | os.O_CREAT, 0o600))
+    sync_folder(folder)
 
 
 def append_frame(folder: Path, number: int, frame: bytes) -> None:

@@ -146,7 +146,7 @@ class PlainRecorder:
                 data = self._ahead[first & _COUNT] + encoded[1:]
         except UNENCODABLE:
             data = b""
-        if not data or len(data) > self._largest:
+        if not data or len(data) > self._largest or self._journal.shortage is not None:
             said = (answer, messages, variables, attributes, trace, parent_span)
             self._record(self._generation(id, at_ms, started_ns, unit, *said))
             return cost

@@ -63,9 +63,11 @@ class ProcessStatus(msgspec.Struct, frozen=True, kw_only=True):
     stopped: bool = False
     """It said goodbye."""
     problem: str = ""
+    """Why events are not written whole, or the newest snapshot is not served."""
     recorded: int = 0
     durable: int = 0
     dropped: int = 0
+    without_content: int = 0
     traffic: list[TrafficCount] = []
     withdrawn: list[str] = []
     """Rollout attempts whose candidate it took out of service by itself."""

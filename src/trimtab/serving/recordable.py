@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_origin
 
 import msgspec
 
 from trimtab.events import decode_event, encode_event
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from trimtab.events import Event
 
-__all__ = ["UNENCODABLE", "encode_bare", "reads_back"]
+__all__ = ["UNENCODABLE", "encode_bare", "reads_back", "without_content"]
 
 UNENCODABLE = (TypeError, ValueError, OverflowError, RecursionError)
 """What callers' values raise: an object, a lone surrogate, a number of 100 digits, a list that holds itself."""
@@ -29,6 +31,12 @@ def reads_back(data: bytes) -> bool:
     return True
 
 
+def without_content(event: Event, reason: str) -> Event:
+    """Return an event without what people wrote, saying why (`content_dropped`); the same event where it has none."""
+    emptied = {name: empty() for name, empty in _content_of(type(event)) if not _is_empty(getattr(event, name))}
+    return msgspec.structs.replace(event, **emptied, content_dropped=reason) if emptied else event
+
+
 def encode_bare(event: Event, *, limit_bytes: int) -> bytes | None:
     """Return the bytes of an event that cannot be written as it is, because of its content or its length.
 
@@ -38,14 +46,29 @@ def encode_bare(event: Event, *, limit_bytes: int) -> bytes | None:
     """
     try:
         fields = _fields(type(event))
-        sound = {name: _sound(getattr(event, name), field) for name, field in fields.items()}
-        data = encode_event(msgspec.structs.replace(event, **sound))
+        found = {name: _sound(getattr(event, name), field) for name, field in fields.items()}
+        sound = {name: value for name, (value, _) in found.items()}
+        if not all(kept for name, (_, kept) in found.items() if name in _CONTENT):
+            sound["content_dropped"] = "unencodable"
+        bare = msgspec.structs.replace(event, **sound)
+        data = encode_event(bare)
         if len(data) > limit_bytes:
-            sound |= {name: type(sound[name])() for name in _CONTENT if name in sound}
-            data = encode_event(msgspec.structs.replace(event, **sound))
+            data = encode_event(without_content(bare, "too_long"))
     except UNENCODABLE:
         return None
     return data if len(data) <= limit_bytes else None
+
+
+@functools.cache
+def _content_of(kind: type[Event]) -> list[tuple[str, Callable[[], Any]]]:
+    """Return the fields of a kind of event that hold content, and what makes an empty one."""
+    return [
+        (field.name, get_origin(field.type) or field.type) for name, field in _fields(kind).items() if name in _CONTENT
+    ]
+
+
+def _is_empty(value: Any) -> bool:  # noqa: ANN401 - any object, whose own truth may raise
+    return isinstance(value, str | list | tuple | dict) and not value
 
 
 @functools.cache
@@ -53,18 +76,18 @@ def _fields(kind: type[Event]) -> dict[str, msgspec.structs.FieldInfo]:
     return {field.name: field for field in msgspec.structs.fields(kind)}
 
 
-def _sound(value: Any, field: msgspec.structs.FieldInfo) -> Any:  # noqa: ANN401 - any field of an event
-    """Return a field as it is if it can be written and read, else with what is wrong replaced or left out.
+def _sound(value: Any, field: msgspec.structs.FieldInfo) -> tuple[Any, bool]:  # noqa: ANN401 - any field of an event
+    """Return a field as it is if it can be written and read, else its default; and whether it was kept.
 
     Raises one of `UNENCODABLE` for what every event must have: without its id or time it is no evidence of anything.
     """
     if isinstance(value, str):
         value = value.encode(errors="replace").decode()
     try:
-        return msgspec.msgpack.decode(_encode_value(value), type=field.type)
+        return msgspec.msgpack.decode(_encode_value(value), type=field.type), True
     except (*UNENCODABLE, msgspec.DecodeError) as error:
         if field.default is not msgspec.NODEFAULT:
-            return field.default
+            return field.default, False
         if field.default_factory is not msgspec.NODEFAULT:
-            return field.default_factory()
+            return field.default_factory(), False
         raise ValueError(field.name) from error

@@ -57,6 +57,6 @@ class Redaction:
         except Exception as error:  # noqa: BLE001 - the hook is the user's code, and content must not pass by it
             self.failures += 1
             self.problem = type(error).__name__
-            kept = {}
+            kept = {"content_dropped": "redaction_failed"} if "content_dropped" in fields else {}
         emptied = {name: _EMPTY[name]() for name in content if name not in kept}
         return msgspec.structs.replace(event, **kept, **emptied)

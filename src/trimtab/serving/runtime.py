@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from trimtab.core.clock import SystemClock
 from trimtab.core.errors import StorageError
-from trimtab.events import Exposure, Generation, encode_event
+from trimtab.events import Exposure, Generation, Withdrawal, encode_event
 from trimtab.events.model import subject_time_ms
 from trimtab.serving.exposures import Exposures, Met
 from trimtab.serving.journal import JournalWriter
 from trimtab.serving.mirror_counter import MirrorCounter
 from trimtab.serving.plain_recorder import PlainRecorder
 from trimtab.serving.process_status import StatusFile, TrafficCounter, this_process
-from trimtab.serving.recordable import UNENCODABLE, encode_bare, reads_back
+from trimtab.serving.recordable import UNENCODABLE, encode_bare, reads_back, without_content
 from trimtab.serving.redaction import Redaction
 from trimtab.serving.routing import Decision
 from trimtab.serving.snapshot_file import SnapshotFile
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from trimtab.core.clock import Clock
     from trimtab.events import Event
     from trimtab.serving.directory import DataDirectory
+    from trimtab.serving.disk_budget import JournalLimits, Shortage
     from trimtab.serving.redaction import RedactionHook
     from trimtab.serving.routing import RoutingTable
     from trimtab.serving.snapshot import Snapshot
@@ -58,6 +59,7 @@ class DataPlane:
         kind: str,
         clock: Clock,
         redact: RedactionHook | None = None,
+        journal: JournalLimits | None = None,
     ) -> None:
         self._directory = directory
         self._environment = environment
@@ -82,7 +84,9 @@ class DataPlane:
 
         Killing the process loses what was taken since that turn; `flush` and `close` wait for all of it.
         """
-        self._journal = JournalWriter(directory.journals / self.process_id, before_flush=self._soon.make_some)
+        self._journal = JournalWriter(
+            directory.journals / self.process_id, limits=journal, before_flush=self._soon.make_some
+        )
         self._traffic = TrafficCounter()
         self._mirrors = MirrorCounter()
         first = this_process(self.process_id, kind=kind, environment=environment, now_ms=clock.now_ms())
@@ -105,13 +109,15 @@ class DataPlane:
         kind: str,
         clock: Clock | None = None,
         redact: RedactionHook | None = None,
+        journal: JournalLimits | None = None,
     ) -> DataPlane:
         """Start a data plane in this process; raises `StorageError` where the journal cannot be made.
 
         `kind` (`gateway`, `sdk`, ...) is for people. There need be no snapshot yet. `redact` sees the content of
-        every event before it is written (see `serving.redaction`).
+        every event before it is written (see `serving.redaction`); `journal` is what journals may use of the disk.
         """
-        return cls(directory, environment=environment, kind=kind, clock=clock or SystemClock(), redact=redact)
+        clock = clock or SystemClock()
+        return cls(directory, environment=environment, kind=kind, clock=clock, redact=redact, journal=journal)
 
     @property
     def directory(self) -> DataDirectory:
@@ -181,11 +187,13 @@ class DataPlane:
             return False
         if self._redaction is not None:
             event = self._redaction.apply(event)
+        journal = self._journal
+        if journal.shortage is not None:
+            event = self._spare(event, journal.shortage)
         try:
             data = encode_event(event)
         except UNENCODABLE:
             data = b""
-        journal = self._journal
         if not data or len(data) > journal.largest_record or (verify and not reads_back(data)):
             bare = encode_bare(event, limit_bytes=journal.largest_record)
             if bare is None:
@@ -200,7 +208,14 @@ class DataPlane:
             if event.rollout and isinstance(event, Generation) and self._withdrawals.note(event):
                 self._withdraw(event)
             return taken
-        return journal.append(data, subject_time_ms(event))
+        return journal.append(data, subject_time_ms(event), vital=isinstance(event, Withdrawal))
+
+    def _spare(self, event: Event, shortage: Shortage) -> Event:
+        """Return the event without content, which gives way first where there is little room."""
+        bare = without_content(event, shortage.code)
+        if bare is not event and not shortage.refuses:
+            self._without_content += 1
+        return bare
 
     def _was_sent(self, shadow: Event) -> bool:
         """Count a mirror; returns whether the candidate was asked at all."""
@@ -277,6 +292,7 @@ class DataPlane:
             "redaction_failures": self._redaction.failures if self._redaction else 0,
             "redaction_problem": self._redaction.problem if self._redaction else "",
             "journal_problem": counters.problem,
+            "journal_shortage": self._journal.shortage.message if self._journal.shortage else "",
             "watching": self._worker.is_alive(),
             "flushing": self._journal.alive,
         }
@@ -331,15 +347,16 @@ class DataPlane:
 
     def _write_status(self, *, stopped: bool = False) -> None:
         now_ms = self._clock.now_ms()
-        counters = self._journal.counters
+        counters, shortage = self._journal.counters, self._journal.shortage
         self._status.write(
             heartbeat_ms=now_ms,
             revision=self.revision,
             stopped=stopped,
-            problem=counters.problem or self._snapshots.problem,
+            problem=(shortage.message if shortage else "") or self._snapshots.problem,
             recorded=counters.recorded,
             durable=counters.durable,
             dropped=counters.dropped,
+            without_content=self._without_content,
             traffic=self._traffic.recent(now_ms),
             withdrawn=self._withdrawals.rollouts,
             mirrors=self._mirrors.counts(),

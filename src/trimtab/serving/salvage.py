@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["JournalPosition", "prune", "retire", "salvage"]
+__all__ = ["JournalPosition", "prune", "reclaim", "retire", "salvage"]
 
 
 class JournalPosition(msgspec.Struct, frozen=True):
@@ -99,6 +99,30 @@ def retire(journals: Path, *, older_than_ms: int, read: Mapping[str, JournalPosi
     except OSError as error:
         raise StorageError("prune_failed", f"old journals cannot be deleted: {error}", param=str(journals)) from error
     return removed
+
+
+def reclaim(journals: Path, *, size: int, read: Mapping[str, JournalPosition]) -> int:
+    """Delete the oldest segments that were read to their end, however young, until `size` bytes are free.
+
+    Returns how many bytes were freed; raises `StorageError`.
+    """
+    freed = 0
+    try:
+        old: list[tuple[int, Path, int]] = []
+        for folder in process_folders(journals):
+            reached = read.get(folder.name, JournalPosition()).segment
+            for path in segments(folder)[:-1]:
+                if path.name < reached:
+                    stat = path.stat()
+                    old.append((stat.st_mtime_ns, path, stat.st_size))
+        for _, path, length in sorted(old):
+            if freed >= size:
+                break
+            path.unlink()
+            freed += length
+    except OSError as error:
+        raise StorageError("prune_failed", f"old journals cannot be deleted: {error}", param=str(journals)) from error
+    return freed
 
 
 def _read_to_end(files: list[Path], position: JournalPosition) -> bool:

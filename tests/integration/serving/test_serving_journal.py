@@ -278,6 +278,20 @@ def test_an_event_of_a_newer_trimtab_is_passed_over_and_counted(tmp_path: Path) 
     assert result.position.sequence == 3
 
 
+def test_a_clock_that_jumps_forth_and_back_costs_nothing(tmp_path: Path) -> None:
+    writer = JournalWriter(tmp_path / "p")
+    year_ms = 365 * 24 * 3_600_000
+    events = [generation(NOW_MS + jump) for jump in (0, year_ms, 5, -year_ms, 10, -3_600_000, 11)]
+    for number, event in enumerate(events):
+        append(writer, event)
+        if number % 2:
+            writer.flush(5)
+    writer.close()
+    assert ids(tmp_path / "p") == [event.id for event in events]
+    for event in events:
+        assert find(tmp_path, event.id) == [event]
+
+
 def test_flush_waits_for_the_disk(tmp_path: Path) -> None:
     writer = JournalWriter(tmp_path / "p")
     append(writer, generation())

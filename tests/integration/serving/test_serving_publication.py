@@ -104,7 +104,7 @@ def test_feedback_on_what_is_no_generation_is_refused(tmp_path: Path) -> None:
 def test_a_durable_signal_that_was_not_taken_is_not_acknowledged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(JournalWriter, "append", lambda *_: False)  # a full disk with full buffers
+    monkeypatch.setattr(JournalWriter, "append", lambda *_, **__: False)  # a full disk with full buffers
     with Trimtab(tmp_path) as tt:
         with pytest.raises(StorageError) as caught:
             tt.feedback("gen_" + "0" * 32, "thumb", 1.0)

@@ -67,8 +67,9 @@ def test_schema_validates_against_the_release_that_answered(output: str, expecte
         {"status": "error", "error_code": "timeout"},
         {"output": "", "tool_calls": [{"id": "1"}]},
         {"output": "", "messages": []},
+        {"output": "", "content_dropped": "unencodable"},
     ],
-    ids=["errored", "bare tool call", "content not captured"],
+    ids=["errored", "bare tool call", "content not captured", "content dropped by us"],
 )
 def test_text_metrics_do_not_apply_where_there_is_no_text(name: str, fields: dict[str, Any]) -> None:
     assert MEASURES[name](generation(**fields), JSON) is None

@@ -41,6 +41,12 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     sys.modules.pop("house_scorers", None)
 
 
+def test_a_scorer_never_judges_a_release_by_content_that_we_dropped(folder: Path) -> None:
+    [meter] = ScorerLibrary([folder]).meters([python("house_scorers:polite")])
+    dropped = msgspec.structs.replace(generation(""), content_dropped="journal_full")
+    assert meter.measure(dropped, None) == Measurement(None)
+
+
 def measure(folder: Path, spec: MetricSpec, output: str) -> Measurement:
     [meter] = ScorerLibrary([folder]).meters([spec])
     return meter.measure(generation(output), None)

@@ -87,6 +87,12 @@ def test_a_process_that_cannot_be_trusted_says_why(changes: dict[str, Any], stal
     assert process.heartbeat_age_seconds >= 0
 
 
+def test_a_process_tells_what_it_could_not_write_whole() -> None:
+    short = status(problem="journals hold 9 of 10 MiB", dropped=2, without_content=7)
+    (process,) = running_report(EMPTY, [short], window_minutes=5, now_ms=NOW).processes
+    assert (process.problem, process.dropped, process.without_content) == ("journals hold 9 of 10 MiB", 2, 7)
+
+
 def test_a_snapshot_just_published_gives_processes_a_moment_to_follow() -> None:
     fresh = msgspec.structs.replace(EMPTY, published_at_ms=NOW - 1000)
     assert running_report(fresh, [status(revision=2)], window_minutes=5, now_ms=NOW).processes[0].stale == ""

@@ -52,6 +52,11 @@ def _print(report: RunningReport) -> None:
         for process in report.processes
     ]
     print(table(("  id", "kind", "pid", "snapshot", "requests", "heartbeat"), rows, right=(2, 3, 4)))
+    for process in report.processes:
+        if process.problem:
+            print(f"  {process.id}: {process.problem}")
+        if process.dropped or process.without_content:
+            print(f"  {process.id}: {process.dropped:,} events dropped, {process.without_content:,} without content")
 
 
 def _print_feature(feature: FeatureRunning, window_minutes: int) -> None:

@@ -71,6 +71,8 @@ def _print(report: TraceReport) -> None:
         print(f"  {name:<8}{value}")
     for message in call.messages:
         print(f"\n--- {message.get('role')}\n{message.get('content')}")
+    if call.content_dropped:
+        print(f"\ncontent was not kept: {call.content_dropped}")
     print(f"\n--- answer\n{call.output}")
     if call.tool_calls:
         print(f"tool calls: {call.tool_calls}")
