@@ -133,6 +133,10 @@ AuditAction = Literal[
     "eval.record",
     "rollout.start",
     "rollout.transition",
+    "migration.start",
+    "migration.transition",
+    "migration.override",
+    "migration.acknowledge",
     "key.create",
     "key.revoke",
 ]

@@ -10,6 +10,7 @@ import contextlib
 import threading
 from typing import TYPE_CHECKING, Any
 
+from trimtab.storage.memory_migrations import MemoryMigrations
 from trimtab.storage.memory_registry import MemoryRegistry
 from trimtab.storage.memory_rollouts import MemoryRollouts
 from trimtab.storage.refusals import nested_write
@@ -20,12 +21,12 @@ if TYPE_CHECKING:
 __all__ = ["MemoryStore", "MemoryTransaction"]
 
 
-class MemoryTransaction(MemoryRegistry, MemoryRollouts):
-    """All control state inside one transaction (`rollout.ports.ControlTransaction`)."""
+class MemoryTransaction(MemoryRegistry, MemoryRollouts, MemoryMigrations):
+    """All control state inside one transaction (`migration.ports.PlanTransaction`)."""
 
 
 class MemoryStore:
-    """A `rollout.ports.ControlStore` in this process's memory."""
+    """A `migration.ports.PlanStore` in this process's memory."""
 
     def __init__(self) -> None:
         self._tables: dict[str, dict[Any, Any]] = {}

@@ -10,6 +10,7 @@ from trimtab.core.errors import ConflictError, FencedError, NotFoundError, Stora
 from trimtab.rollout.ports import Lease
 
 if TYPE_CHECKING:
+    from trimtab.migration.model import Migration
     from trimtab.policy.model import ApiKey
     from trimtab.releases.eval_result import EvalResult
     from trimtab.releases.model import Pointer, PointerMove
@@ -20,6 +21,8 @@ __all__ = [
     "check_move",
     "eval_conflict",
     "key_conflict",
+    "migration_changed",
+    "migration_conflict",
     "nested_write",
     "next_lease",
     "read_only",
@@ -97,6 +100,26 @@ def version_conflict(rollout: Rollout, expected_version: int) -> FencedError:
         f"rollout {rollout.id} is no longer at version {expected_version}",
         param=rollout.id,
         hint="somebody else changed it: read it again and decide again",
+    )
+
+
+def migration_conflict(plan: Migration) -> ConflictError:
+    """Return the error of a second live migration between two models."""
+    return ConflictError(
+        "migration_exists",
+        f"`{plan.environment}` migrates from {plan.source.text} to {plan.target.text} already",
+        param="to",
+        hint="trimtab migration status tells where it stands",
+    )
+
+
+def migration_changed(plan: Migration, expected_version: int) -> FencedError:
+    """Return the error of a lost compare-and-swap."""
+    return FencedError(
+        "migration_changed",
+        f"migration {plan.id} is no longer at version {expected_version}",
+        param=plan.id,
+        hint="somebody else changed it meanwhile: look at its status and decide again",
     )
 
 

@@ -1,8 +1,8 @@
 """Tables of the control state: key columns to find a row by, and the value itself as JSON in `body`.
 
 Dialect-neutral: SQLite today, the same tables on Postgres. Migrations in `migrations/versions` make them; a test holds
-the two against each other. `artifact`, `release`, `pointer_move`, `transition`, `plan`, `audit` and `eval_result` are
-append-only, which triggers enforce.
+the two against each other. `artifact`, `release`, `pointer_move`, `transition`, `plan`, `audit`, `eval_result` and
+`migration_artifact` are append-only, which triggers enforce.
 """
 
 from __future__ import annotations
@@ -11,10 +11,19 @@ import sqlalchemy as sa
 
 __all__ = ["APPEND_ONLY", "HEAD", "metadata"]
 
-HEAD = "0006"
+HEAD = "0007"
 """The revision this code needs; compared before alembic is imported, which costs most of a second."""
 
-APPEND_ONLY = ("artifact", "release", "pointer_move", "transition", "plan", "audit", "eval_result")
+APPEND_ONLY = (
+    "artifact",
+    "release",
+    "pointer_move",
+    "transition",
+    "plan",
+    "audit",
+    "eval_result",
+    "migration_artifact",
+)
 
 metadata = sa.MetaData()
 
@@ -194,6 +203,37 @@ eval_result = sa.Table(
     sa.Column("release", sa.String(71), primary_key=True),
     sa.Column("suite", sa.String(64), primary_key=True),
     sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+)
+
+migration = sa.Table(
+    "migration",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("environment", sa.String(64), nullable=False),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("target", sa.Text, nullable=False),
+    sa.Column("live", sa.Boolean, nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Index(
+        "uq_migration_live",
+        "environment",
+        "source",
+        "target",
+        unique=True,
+        sqlite_where=sa.text("live"),
+        postgresql_where=sa.text("live"),
+    ),
+)
+
+migration_artifact = sa.Table(
+    "migration_artifact",
+    metadata,
+    sa.Column("migration", sa.String(64), primary_key=True),
+    sa.Column("fork", sa.String(64), primary_key=True),
+    sa.Column("state", sa.String(16), primary_key=True),
+    sa.Column("digest", sa.String(71), primary_key=True),
     sa.Column("body", sa.LargeBinary, nullable=False),
 )
 

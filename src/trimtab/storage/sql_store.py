@@ -11,6 +11,7 @@ from trimtab.storage.migrate import current_revision, migrate
 from trimtab.storage.schema import HEAD
 from trimtab.storage.sql_errors import storage_error
 from trimtab.storage.sql_evals import SqlEvals
+from trimtab.storage.sql_migrations import SqlMigrations
 from trimtab.storage.sql_outbox import SqlOutbox
 from trimtab.storage.sql_registry import SqlRegistry
 from trimtab.storage.sql_rollouts import SqlRollouts
@@ -33,12 +34,12 @@ class WriteTurn(Protocol):
         ...
 
 
-class SqlTransaction(SqlRegistry, SqlEvals, SqlRollouts, SqlOutbox):
-    """All control state inside one transaction (`rollout.ports.ControlTransaction`)."""
+class SqlTransaction(SqlRegistry, SqlEvals, SqlRollouts, SqlOutbox, SqlMigrations):
+    """All control state inside one transaction (`migration.ports.PlanTransaction`)."""
 
 
 class SqlStore:
-    """A `rollout.ports.ControlStore` over an engine whose driver begins nothing by itself (`AUTOCOMMIT`).
+    """A `migration.ports.PlanStore` over an engine whose driver begins nothing by itself (`AUTOCOMMIT`).
 
     `reading` and `writing` are the statements that begin a transaction; `turn` is held around each writing one.
     """
