@@ -89,6 +89,7 @@ def _settings() -> str:
         ("server", settings.ServerSettings),
         ("journal", JournalLimits),
         ("evidence", settings.EvidenceSettings),
+        ("metrics", settings.MetricsSettings),
         ("providers.NAME", settings.ProviderSettings),
     ]
     for prefix, struct in sections:

@@ -8,6 +8,7 @@ import pytest
 from starlette.routing import Route
 
 from trimtab.api.app import api_routes
+from trimtab.api.probes import probe_routes
 from trimtab.control.rollout_reports import RolloutReport
 from trimtab.rollout.spec import plan_json_schema
 
@@ -21,6 +22,21 @@ def test_every_api_route_is_documented() -> None:
         assert isinstance(route, Route)
         verb = "POST" if "POST" in (route.methods or ()) else "GET"
         assert f"`{verb} {route.path}" in page, f"{verb} {route.path}"
+
+
+def test_every_figure_for_prometheus_is_documented() -> None:
+    source = "".join(path.read_text() for path in (DOCS.parent / "src" / "trimtab").rglob("*.py"))
+    named = set(re.findall(r'"(trimtab_[a-z_]+)"', source))
+    page = (DOCS / "how-to" / "monitor.md").read_text()
+    assert len(named) > 30
+    assert {name for name in named if f"`{name}`" not in page} == set()
+
+
+def test_every_probe_is_documented() -> None:
+    page = (DOCS / "reference" / "api.md").read_text()
+    for route in probe_routes(cast("Any", None), cast("Any", None)):
+        assert isinstance(route, Route)
+        assert f"`GET {route.path}" in page, route.path
 
 
 def test_every_key_of_a_rollout_plan_is_documented() -> None:

@@ -63,7 +63,7 @@ def _body(request_body: bytes, content_type: str, kind: type[_T]) -> _T:
 
 
 def api_routes(plane: ControlPlane, evidence: EvidenceReader) -> list[BaseRoute]:
-    """Return the routes under /api/v1 and the health checks."""
+    """Return the routes under /api/v1."""
     return _Api(plane, evidence).routes()
 
 
@@ -116,8 +116,6 @@ class _Api:
 
     def routes(self) -> list[BaseRoute]:
         return [
-            Route("/healthz", _handler(self._health)),
-            Route("/readyz", _handler(self._ready)),
             Route("/api/v1/running", _handler(self._running)),
             Route("/api/v1/features/{feature}/releases", _handler(self._releases)),
             Route("/api/v1/features/{feature}/history", _handler(self._history)),
@@ -131,13 +129,6 @@ class _Api:
             Route("/api/v1/evidence/{question}", _handler(self._ask)),
             Route("/api/v1/audit", _handler(self._audit)),
         ]
-
-    def _health(self, _request: Request, _body_bytes: bytes) -> Response:
-        return _json({"status": "ok"})
-
-    def _ready(self, _request: Request, _body_bytes: bytes) -> Response:
-        self._plane.check()
-        return _json({"status": "ready"})
 
     def _running(self, request: Request, _body_bytes: bytes) -> Response:
         return _json(self._plane.running(request.query_params.get("feature")))

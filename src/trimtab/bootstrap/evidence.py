@@ -12,6 +12,7 @@ from trimtab.core.errors import ConflictError
 from trimtab.evidence.compactor import Compactor
 from trimtab.evidence.objects import open_objects
 from trimtab.evidence.reader import EvidenceReader
+from trimtab.evidence.state import EvidenceState
 from trimtab.evidence.upkeep import merge, retain, settle_erasures
 from trimtab.rollout.controller import CONSUMER
 from trimtab.serving.disk_budget import bytes_used
@@ -53,6 +54,8 @@ class EvidenceLoop:
         self._held = ExitStack()
         self._compactor: Compactor | None = None
         self._kept_at = -_UPKEEP_SECONDS
+        self.compacted: EvidenceState | None = None
+        """What is in files as of the last turn; `None` while another process compacts."""
 
     def tick(self) -> list[str]:
         """Do all that is to be done now; returns what is worth telling. After an error the next starts from the log."""
@@ -63,7 +66,14 @@ class EvidenceLoop:
         finally:
             if not finished:
                 self._let_go()
+        self.compacted = self._state()
         return told
+
+    def _state(self) -> EvidenceState | None:
+        if self._compactor is None:
+            return None
+        state = self._compactor.state
+        return EvidenceState.of(state.files.values(), state.cursors)
 
     def close(self) -> None:
         """Let another process compact, and close."""
@@ -71,7 +81,7 @@ class EvidenceLoop:
         self._store.close()
 
     def _let_go(self) -> None:
-        self._compactor = None
+        self._compactor = self.compacted = None
         self._held.close()
 
     def _tick(self) -> list[str]:

@@ -28,6 +28,7 @@ __all__ = [
     "ENVIRONMENT_VARIABLES",
     "EvidenceSettings",
     "GatewaySettings",
+    "MetricsSettings",
     "ProviderSettings",
     "ServerSettings",
     "Settings",
@@ -100,6 +101,16 @@ class EvidenceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """How long what was moved stays in journals, where `trimtab trace` finds it fastest."""
 
 
+class MetricsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`/metrics` of gateway and server, for Prometheus."""
+
+    token_env: str = ""
+    """Name of the environment variable with the token that a scraper sends (`Authorization: Bearer`). Where empty,
+    `/metrics` is guarded as everything else: by gateway keys, where any exist."""
+    open: bool = False
+    """Answer whoever reaches the port, also where everything else asks for a key."""
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything a Trimtab process can be told."""
 
@@ -116,6 +127,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     server: ServerSettings = ServerSettings()
     journal: JournalLimits = JournalLimits()
     evidence: EvidenceSettings = EvidenceSettings()
+    metrics: MetricsSettings = MetricsSettings()
     providers: dict[str, ProviderSettings] = {}
     """By the name a `model` artifact gives as its provider; `openai` and `anthropic` are there without being named."""
 
@@ -228,6 +240,7 @@ def _nearest(message: str) -> str | None:
             ServerSettings,
             EvidenceSettings,
             JournalLimits,
+            MetricsSettings,
             ProviderSettings,
             RetryPolicy,
             BreakerPolicy,

@@ -16,6 +16,7 @@ from trimtab.control.rollout_reports import attempts_of, rollout_report, rollout
 from trimtab.control.running import read_running
 from trimtab.control.shipping import push_source
 from trimtab.control.tracing import read_trace
+from trimtab.control.vitals import read_vitals
 from trimtab.core.errors import ConflictError, NotFoundError
 from trimtab.policy.keys import create_key, revoke_key
 from trimtab.releases.pointers import PointerRequest, rollback_pointer, set_pointer
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from trimtab.control.rollout_reports import RolloutReport, RolloutSummary
     from trimtab.control.shipping import PushReport
     from trimtab.control.tracing import ColdEvents
+    from trimtab.control.vitals import Vitals
     from trimtab.core.clock import Clock
     from trimtab.policy.model import ApiKey
     from trimtab.releases.eval_result import EvalResult
@@ -83,10 +85,10 @@ class ControlPlane:
         """Close the store."""
         self._store.close()
 
-    def check(self) -> None:
-        """Raise `StorageError` unless the store answers."""
+    def vitals(self) -> Vitals:
+        """Return who drives rollouts and where those that live stand; raises `StorageError`."""
         with self._store.read() as tx:
-            tx.snapshot_revision(self.environment)
+            return read_vitals(tx)
 
     def push(self, folder: Path, *, message: str = "") -> PushReport:
         """Store a feature folder; raises `SourceError` with file and line for what is wrong in it."""

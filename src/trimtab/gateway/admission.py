@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from trimtab.providers.http import Request
     from trimtab.serving.routing import RoutingTable
     from trimtab.serving.runtime import DataPlane
+    from trimtab.telemetry.access import MetricsAccess
 
 __all__ = ["MODEL_PATH", "Admission"]
 
@@ -23,9 +24,12 @@ _METHODS: dict[bytes, tuple[bytes, ...]] = {
     b"/v1/models": (b"GET", b"HEAD"),
     b"/healthz": (b"GET", b"HEAD"),
     b"/readyz": (b"GET", b"HEAD"),
+    b"/metrics": (b"GET", b"HEAD"),
 }
 _OPEN = frozenset({b"/healthz", b"/readyz"})
 """Probes hold no key; without one they are told only whether the process fares well (`Admission.sees_all`)."""
+_METRICS = b"/metrics"
+_CHALLENGE = b"www-authenticate: Bearer\r\n"
 _SCHEME = b"bearer "
 _KEYS_REMEMBERED = 4096
 _LOOPBACK_NAMES = frozenset({b"localhost", b"127.0.0.1", b"[::1]"})
@@ -34,15 +38,16 @@ _LOOPBACK_NAMES = frozenset({b"localhost", b"127.0.0.1", b"[::1]"})
 class Admission:
     """Judges requests by their heads, and remembers which keys it has seen: hashing is dearer than reading a head."""
 
-    def __init__(self, plane: DataPlane, *, always_key: bool, trust_network: bool) -> None:
+    def __init__(self, plane: DataPlane, *, always_key: bool, trust_network: bool, metrics: MetricsAccess) -> None:
         """Note how open the gateway may be.
 
         `always_key`: ask for a key even where none exists (any longer): revoking the last one opens no door.
-        `trust_network`: whoever reaches the port may call, web pages among them.
+        `trust_network`: whoever reaches the port may call, web pages among them. `metrics`: who may read figures.
         """
         self._plane = plane
         self._always_key = always_key
         self._trust_network = trust_network
+        self._metrics = metrics
         self._teams: dict[bytes, str] = {}
         self._table: RoutingTable | None = None
         self._keyed = always_key
@@ -61,19 +66,21 @@ class Admission:
                 shown = path.decode(errors="replace")
                 return Refusal(404, "unknown_url", f"Unknown request URL: {request.method.decode()} {shown}")
             methods = (b"GET", b"HEAD")
-        if self._keyed and path not in _OPEN:
-            headers = request.headers
+        headers = request.headers
+        scraper = self._metrics.admits(headers.get(b"authorization", b"")) if path == _METRICS else None
+        if scraper is False:
+            return Refusal(401, "invalid_token", "send the scraper's token as `Authorization: Bearer ...`", _CHALLENGE)
+        if self._keyed and path not in _OPEN and not scraper:
             team = self._teams.get(headers.get(b"authorization", b"")) or self._team(headers)
             if team is None:
-                challenge = b"www-authenticate: Bearer\r\n"
                 message = "send a gateway key as `Authorization: Bearer ...` (or `x-api-key: ...`)"
-                return Refusal(401, "invalid_api_key", message, challenge)
+                return Refusal(401, "invalid_api_key", message, _CHALLENGE)
             request.principal = team
         if request.method not in methods:
             allowed = b", ".join(methods)
             message = f"{path.decode()} takes {allowed.decode()}, not {request.method.decode()}"
             return Refusal(405, "method_not_allowed", message, header(b"allow", allowed))
-        if self._keyed or self._trust_network or path in _OPEN:
+        if self._keyed or self._trust_network or path in _OPEN or scraper:
             return None
         return _foreign_page(request)
 

@@ -16,6 +16,7 @@ from trimtab.gateway.catalogue import answer_health, answer_models, answer_ready
 from trimtab.gateway.config import may_be_open
 from trimtab.gateway.express import Ways, express_lane
 from trimtab.gateway.feedback import answer_feedback
+from trimtab.gateway.metrics import answer_metrics
 from trimtab.gateway.start import start_call
 from trimtab.providers.http.message import JSON_CONTENT
 from trimtab.providers.resilience import Guards
@@ -23,7 +24,7 @@ from trimtab.serving.limits import TeamLimits
 from trimtab.serving.shadow_budget import ShadowBudgets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from trimtab.calls import Format, Upstreams
     from trimtab.core.clock import Clock
@@ -56,7 +57,9 @@ class GatewayApplication:
         self.mirrors = MirrorQueue(concurrency=config.mirror_concurrency, waiting=config.mirror_queue)
         self.shadow_budgets = ShadowBudgets(plane.directory.usage, config.shadow_limits)
         self.draining = False
-        self._admission = Admission(plane, always_key=not may_be_open(config), trust_network=config.trust_network)
+        self._admission = Admission(
+            plane, always_key=not may_be_open(config), trust_network=config.trust_network, metrics=config.metrics
+        )
         self.admit: Callable[[Request], Refusal | None] = self._admission.judge
         """Judge a request by its head."""
         self.ways = Ways(self.plans, plane, most_bytes=config.max_answer_bytes)
@@ -86,9 +89,9 @@ class GatewayApplication:
     def _route(self, exchange: Exchange) -> None:
         match exchange.request.path:
             case b"/v1/feedback":
-                task = asyncio.get_running_loop().create_task(answer_feedback(exchange, self.plane, self.clock))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                self._spawn(answer_feedback(exchange, self.plane, self.clock))
+            case b"/metrics":
+                self._spawn(answer_metrics(exchange, self.plane))
             case b"/healthz":
                 told = health(self) if self._tells(exchange) else {}
                 answer_health(exchange, told)
@@ -97,6 +100,11 @@ class GatewayApplication:
                 answer_ready(exchange, self.plane, told, draining=self.draining)
             case _:
                 answer_models(exchange, self.plane)
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _tells(self, exchange: Exchange) -> bool:
         return self._admission.sees_all(exchange.request)

@@ -9,6 +9,7 @@ import msgspec
 from trimtab.core.errors import InputError
 from trimtab.providers.resilience.policy import BreakerPolicy, RetryPolicy
 from trimtab.serving.limits import TeamLimit
+from trimtab.telemetry.access import MetricsAccess
 
 __all__ = ["GatewayConfig", "check_bind", "may_be_open"]
 
@@ -50,6 +51,8 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
     """By team; `*` stands for every team that is not named."""
     shadow_limits: dict[str, TeamLimit] = {}
     """The same for mirrored requests, by the team that owns the feature."""
+    metrics: MetricsAccess = MetricsAccess()
+    """Who may read `/metrics`."""
     retry: RetryPolicy = RetryPolicy()
     breaker: BreakerPolicy = BreakerPolicy()
 

@@ -41,3 +41,8 @@ class DataDirectory(msgspec.Struct, frozen=True):
     def processes(self) -> Path:
         """One status file per data-plane process, rewritten every second."""
         return self.root / "processes"
+
+    @property
+    def telemetry(self) -> Path:
+        """What was counted for monitoring, and how far it was sent on."""
+        return self.root / "telemetry"

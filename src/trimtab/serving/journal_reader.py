@@ -16,10 +16,10 @@ from trimtab.serving.salvage import JournalPosition, prune, salvage
 from trimtab.serving.segment_reader import frames_about, frames_from
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-__all__ = ["JournalPosition", "ReadResult", "find", "prune", "read_journal", "salvage"]
+__all__ = ["JournalPosition", "Passed", "ReadResult", "find", "pass_records", "prune", "read_journal", "salvage"]
 
 
 class ReadResult(msgspec.Struct, frozen=True):
@@ -33,14 +33,42 @@ class ReadResult(msgspec.Struct, frozen=True):
     """Events that are nowhere, though their sequence numbers were given out: what damage cost."""
 
 
-def read_journal(folder: Path, position: JournalPosition, *, limit: int = 20_000) -> ReadResult:
-    """Return the events after `position`, in order, at most about `limit` (whole frames).
+class Passed(msgspec.Struct, frozen=True):
+    """How far a process's journal was read, and what was wrong on the way."""
 
-    A frame not yet complete at the end of a journal that is still open is waited for. A damaged one is skipped,
-    counted, and reading goes on at the next sound frame. Events seen before (a salvage may repeat) are left out.
-    """
+    records: int
+    position: JournalPosition
+    damaged: int
+    """As `ReadResult.damaged`."""
+    missing: int
+    """As `ReadResult.missing`."""
+
+
+def read_journal(folder: Path, position: JournalPosition, *, limit: int = 20_000) -> ReadResult:
+    """Return the events after `position`, in order, at most about `limit` (whole frames); see `pass_records`."""
     events: list[Event] = []
-    damaged = missing = 0
+
+    def take(record: memoryview) -> bool:
+        try:
+            events.append(decode_event(record))
+        except msgspec.DecodeError:
+            return False
+        return True
+
+    passed = pass_records(folder, position, take, limit=limit)
+    return ReadResult(events, passed.position, passed.damaged, passed.missing)
+
+
+def pass_records(
+    folder: Path, position: JournalPosition, take: Callable[[memoryview], bool], *, limit: int = 20_000
+) -> Passed:
+    """Hand every encoded event after `position` to `take`, in order, at most about `limit` (whole frames).
+
+    `take` returns whether it could read it. A frame not yet complete at the end of a journal that is still open is
+    waited for. A damaged one is skipped, counted, and reading goes on at the next sound frame. Events seen before (a
+    salvage may repeat) are left out.
+    """
+    records = damaged = missing = 0
     sequence = position.sequence
     name, offset = position.segment, position.offset
     is_open = (folder / HOT_FILE).exists()  # looked at first: once it is gone, the segments are complete
@@ -54,12 +82,13 @@ def read_journal(folder: Path, position: JournalPosition, *, limit: int = 20_000
                 damaged += 1
                 continue
             missing += max(0, frame.first_sequence - sequence)
-            for record in frame.records[max(0, sequence - frame.first_sequence) :]:
-                damaged += _append_decoded(events, record)
+            fresh = frame.records[max(0, sequence - frame.first_sequence) :]
+            damaged += len(fresh) - sum(map(take, fresh))
+            records += len(fresh)
             sequence = max(sequence, frame.first_sequence + frame.events)
-            if len(events) >= limit:
-                return ReadResult(events, JournalPosition(name, offset, sequence), damaged, missing)
-    return ReadResult(events, JournalPosition(name, offset, sequence), damaged, missing)
+            if records >= limit:
+                return Passed(records, JournalPosition(name, offset, sequence), damaged, missing)
+    return Passed(records, JournalPosition(name, offset, sequence), damaged, missing)
 
 
 def find(journals: Path, generation: str) -> list[Event]:

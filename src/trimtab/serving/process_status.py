@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MINUTE_MS",
+    "STALE_MS",
     "WINDOW_MINUTES",
     "ProcessStatus",
     "StatusFile",
@@ -32,7 +33,8 @@ __all__ = [
 
 WINDOW_MINUTES = 15
 MINUTE_MS = 60_000
-_STALE_MS = 5_000
+STALE_MS = 5_000
+"""Silence, or a snapshot behind the declared one, after which a process is not trusted to serve what is declared."""
 _FORGET_MS = 3_600_000
 
 
@@ -80,9 +82,9 @@ def stale_reason(status: ProcessStatus, *, declared_revision: int, published_ms:
     if status.stopped:
         return "stopped"
     silent_ms = now_ms - status.heartbeat_ms
-    if silent_ms > _STALE_MS:
+    if silent_ms > STALE_MS:
         return f"no heartbeat for {silent_ms / 1000:.0f} s"
-    if status.revision < declared_revision and now_ms - published_ms > _STALE_MS:
+    if status.revision < declared_revision and now_ms - published_ms > STALE_MS:
         return f"serves snapshot {status.revision}, declared is {declared_revision}"
     return ""
 
@@ -114,8 +116,8 @@ class TrafficCounter:
             return [TrafficCount(*key, count) for key, (count,) in sorted(self._counts.items())]
 
 
-def read_processes(folder: Path, *, environment: str, now_ms: int) -> list[ProcessStatus]:
-    """Return the statuses of an environment's processes; files silent for an hour are removed."""
+def read_processes(folder: Path, *, environment: str | None, now_ms: int) -> list[ProcessStatus]:
+    """Return the statuses of an environment's processes, or of all (`None`); files silent for an hour are removed."""
     statuses = []
     for path in sorted(folder.glob("*.json")):
         try:
@@ -125,7 +127,7 @@ def read_processes(folder: Path, *, environment: str, now_ms: int) -> list[Proce
         if now_ms - status.heartbeat_ms > _FORGET_MS:
             with contextlib.suppress(OSError):
                 path.unlink()
-        elif status.environment == environment:
+        elif environment is None or status.environment == environment:
             statuses.append(status)
     return statuses
 

@@ -79,6 +79,10 @@ class MemoryRollouts(MemoryTables):
     def transitions(self, rollout_id: str) -> list[Transition]:
         return list(self.table("transition").get(rollout_id, ()))
 
+    def lease(self, name: str) -> Lease | None:
+        found: Lease | None = self.table("lease").get(name)
+        return found
+
     def acquire_lease(self, name: str, *, holder: str, now_ms: int, ttl_ms: int) -> Lease | None:
         lease = next_lease(self.table("lease").get(name), name, holder=holder, now_ms=now_ms, ttl_ms=ttl_ms)
         if lease is not None:

@@ -100,24 +100,24 @@ class SqlRollouts(SqlTables):
         query = sa.select(columns.body).where(columns.rollout == rollout_id).order_by(columns.position)
         return self.many(Transition, query)
 
+    def lease(self, name: str) -> Lease | None:
+        rows = self.rows(sa.select(t.lease).where(t.lease.c.name == name))
+        return Lease(**rows[0]._mapping) if rows else None  # noqa: SLF001 - SQLAlchemy's public name
+
     def acquire_lease(self, name: str, *, holder: str, now_ms: int, ttl_ms: int) -> Lease | None:
-        stored = self._lease(name)
+        stored = self.lease(name)
         lease = next_lease(stored, name, holder=holder, now_ms=now_ms, ttl_ms=ttl_ms)
         if lease is not None:
             self._put_lease(lease, known=stored is not None)
         return lease
 
     def check_lease(self, lease: Lease, *, now_ms: int) -> None:
-        require_lease(self._lease(lease.name), lease, now_ms=now_ms)
+        require_lease(self.lease(lease.name), lease, now_ms=now_ms)
 
     def release_lease(self, lease: Lease) -> None:
-        stored = self._lease(lease.name)
+        stored = self.lease(lease.name)
         if stored is not None and (stored.holder, stored.epoch) == (lease.holder, lease.epoch):
             self._put_lease(msgspec.structs.replace(stored, expires_at_ms=0), known=True)
-
-    def _lease(self, name: str) -> Lease | None:
-        rows = self.rows(sa.select(t.lease).where(t.lease.c.name == name))
-        return Lease(**rows[0]._mapping) if rows else None  # noqa: SLF001 - SQLAlchemy's public name
 
     def _put_lease(self, lease: Lease, *, known: bool) -> None:
         values = msgspec.structs.asdict(lease)

@@ -48,10 +48,10 @@ def started(site: Site) -> Iterator[str]:
     await_state(site, rollout, "rolled_back", "superseded")
 
 
-@pytest.mark.parametrize(("path", "body"), [("/healthz", {"status": "ok"}), ("/readyz", {"status": "ready"})])
-def test_health_is_answered_while_the_store_answers(site: Site, path: str, body: dict[str, str]) -> None:
+@pytest.mark.parametrize(("path", "status"), [("/healthz", "ok"), ("/readyz", "ready")])
+def test_health_is_answered_while_the_store_answers(site: Site, path: str, status: str) -> None:
     answer = site.get(path)
-    assert (answer.status, answer.json) == (200, body)
+    assert (answer.status, answer.json["status"]) == (200, status)
 
 
 def test_running_puts_the_declaration_beside_what_traffic_saw(site: Site) -> None:

@@ -31,10 +31,12 @@ __all__ = ["command"]
 @click.pass_obj
 def command(app: AppContext, host: str | None, port: int | None, workers: int | None, worker: str | None) -> None:
     """Run the gateway for OpenAI's and Anthropic's clients: the model name that they send is the feature's name."""
+    from trimtab.bootstrap.metrics import metrics_access
     from trimtab.gateway.config import GatewayConfig
 
     settings = app.settings(gateway__host=host, gateway__port=port, gateway__workers=workers)
     config = msgspec.convert(msgspec.to_builtins(settings.gateway), GatewayConfig)
+    config = msgspec.structs.replace(config, metrics=metrics_access(settings))
     if worker is not None:
         _serve(settings, config, worker)
     elif settings.gateway.workers > 1:

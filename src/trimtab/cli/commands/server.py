@@ -7,23 +7,26 @@ import signal
 import sys
 import threading
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import click
 
+from trimtab.cli.loops import OUTBOUND, drive, speak
 from trimtab.cli.output import say
 from trimtab.core.errors import InputError
 
 if TYPE_CHECKING:
     from types import FrameType
 
-    from trimtab.bootstrap.control import OutboundLoop
+    from trimtab.bootstrap.settings import Settings
     from trimtab.cli.context import AppContext
+    from trimtab.control.loop_watch import LoopWatch
+    from trimtab.evidence.state import EvidenceState
 
 __all__ = ["command"]
 
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
-_MAX_BACKOFF_SECONDS = 10.0
+_TALLY_SECONDS = 1.0
 
 
 @click.command("server")
@@ -40,9 +43,14 @@ def command(app: AppContext, host: str | None, port: int | None, no_controller: 
     from starlette.middleware.trustedhost import TrustedHostMiddleware
 
     from trimtab.api.app import api_routes, http_error
-    from trimtab.bootstrap.control import open_control, open_controller, open_outbound
-    from trimtab.bootstrap.evidence import EvidenceLoop, open_reader
+    from trimtab.api.condition import ServerCondition
+    from trimtab.api.probes import probe_routes
+    from trimtab.bootstrap.control import open_control
+    from trimtab.bootstrap.evidence import open_reader
+    from trimtab.bootstrap.metrics import metrics_access
     from trimtab.console.app import console_routes
+    from trimtab.control.loop_watch import LoopWatch
+    from trimtab.core.clock import SystemClock
     from trimtab.evidence.questions import of_rollout, trace
 
     settings = app.settings(server__host=host, server__port=port)
@@ -55,22 +63,22 @@ def command(app: AppContext, host: str | None, port: int | None, no_controller: 
         )
     evidence = open_reader(settings)
     plane = open_control(settings, cold=partial(trace, evidence), past=partial(of_rollout, evidence))
+    stop = threading.Event()
+    loops = None if no_controller else _Loops(settings, LoopWatch(SystemClock()), stop)
+    watch = loops.watch if loops else LoopWatch(SystemClock())
+    condition = ServerCondition(
+        plane, settings.data_directory, SystemClock(), watch, loops.compacted if loops else lambda: None
+    )
     web = Starlette(
-        routes=[*api_routes(plane, evidence), *console_routes(plane)],
+        routes=[
+            *probe_routes(condition, metrics_access(settings)),
+            *api_routes(plane, evidence),
+            *console_routes(plane),
+        ],
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]"])],
         exception_handlers={HTTPException: http_error},
     )
-    stop = threading.Event()
-    workers: list[threading.Thread] = []
-    if not no_controller:
-        driven = ("controller", open_controller(settings), stop, settings.server.tick_seconds)
-        moved = ("evidence", EvidenceLoop(settings), stop, settings.evidence.compact_seconds)
-        told = (open_outbound(settings), stop, settings.server.tick_seconds)
-        workers = [
-            threading.Thread(target=_drive, args=driven, name="controller"),
-            threading.Thread(target=lambda: asyncio.run(_speak(*told)), name="outbound"),
-            threading.Thread(target=_drive, args=moved, name="evidence"),
-        ]
+    workers = loops.threads if loops else []
     signal.signal(signal.SIGTERM, _leave)  # uvicorn stops at it and then gives it back to whoever had it before
     try:
         for worker in workers:
@@ -89,36 +97,32 @@ def _leave(_number: int, _frame: FrameType | None) -> None:
     sys.exit(0)
 
 
-class _Loop(Protocol):
-    def tick(self) -> list[str]: ...
-    def close(self) -> None: ...
+class _Loops:
+    """What a server does beside answering: each in a thread of its own."""
 
+    def __init__(self, settings: Settings, watch: LoopWatch, stop: threading.Event) -> None:
+        from trimtab.bootstrap.control import open_controller, open_outbound
+        from trimtab.bootstrap.evidence import EvidenceLoop
+        from trimtab.bootstrap.metrics import TallyLoop
 
-def _drive(name: str, loop: _Loop, stop: threading.Event, tick_seconds: float) -> None:
-    """Tick until told to stop. An error is told and tried again, for a controller that gives up guards nobody."""
-    pause_seconds = tick_seconds
-    while not stop.wait(pause_seconds):
-        try:
-            for line in loop.tick():
-                say(line)
-            pause_seconds = tick_seconds
-        except Exception as error:  # noqa: BLE001 - the loop must outlive whatever goes wrong in one turn
-            pause_seconds = min(2 * pause_seconds, _MAX_BACKOFF_SECONDS)
-            say(f"{name}: {type(error).__name__}: {error}; next try in {pause_seconds:.1f} s")
-    loop.close()
+        self.watch = watch
+        self._evidence = EvidenceLoop(settings)
+        driven = {
+            "controller": (open_controller(settings), settings.server.tick_seconds),
+            "evidence": (self._evidence, settings.evidence.compact_seconds),
+            "tally": (TallyLoop(settings), _TALLY_SECONDS),
+        }
+        told = (open_outbound(settings), watch, stop, settings.server.tick_seconds)
+        for name in (*driven, OUTBOUND):
+            watch.began(name)
+        self.threads = [
+            *(
+                threading.Thread(target=drive, args=(name, loop, watch, stop, seconds), name=name)
+                for name, (loop, seconds) in driven.items()
+            ),
+            threading.Thread(target=lambda: asyncio.run(speak(*told)), name=OUTBOUND),
+        ]
 
-
-async def _speak(outbound: OutboundLoop, stop: threading.Event, tick_seconds: float) -> None:
-    """Send messages and ask gates until told to stop, in a thread of its own; errors as in `_drive`."""
-    pause_seconds = tick_seconds
-    while not stop.is_set():
-        try:
-            for line in outbound.tick():
-                say(line)
-            pause_seconds = tick_seconds
-        except Exception as error:  # noqa: BLE001 - the loop must outlive whatever goes wrong in one turn
-            pause_seconds = min(2 * pause_seconds, _MAX_BACKOFF_SECONDS)
-            say(f"messages and gates: {type(error).__name__}: {error}; next try in {pause_seconds:.1f} s")
-        await asyncio.to_thread(stop.wait, pause_seconds)
-    for line in await outbound.close():
-        say(line)
+    def compacted(self) -> EvidenceState | None:
+        """Return what is in files, where this process puts it there."""
+        return self._evidence.compacted
