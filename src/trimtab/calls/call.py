@@ -107,6 +107,7 @@ class ModelCall(RecordedCall):
             target,
             request,
             self,
+            sent=caller.body,
             stream=translation.stream(caller.body) if caller.stream else None,
             headers=lines,
             limit_bytes=context.config.max_answer_bytes,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -75,6 +76,8 @@ class AnswerReader(msgspec.Struct, eq=False):
 
     listener: AnswerListener | None
     translation: Translation
+    sent: Mapping[str, Any]
+    """What the caller asked: answers of some formats repeat it."""
     limit_bytes: int
     """Largest complete answer."""
     stream: StreamReader | None = None
@@ -157,7 +160,7 @@ class AnswerReader(msgspec.Struct, eq=False):
             self._finish(self._refused(body))
             return
         try:
-            answer, body = self.translation.read(body)
+            answer, body = self.translation.read(body, self.sent)
         except UpstreamError as error:
             self._fail(error)
             return
@@ -280,17 +283,21 @@ def failure(error: TrimtabError) -> Outcome:
     return Outcome(0, Answer(error_code=error.code), JSON_CONTENT, b"", error)
 
 
-def send(
+def send(  # noqa: PLR0913 - what a call is made of
     target: Target,
     request: dict[str, Any],
     listener: AnswerListener,
     *,
+    sent: Mapping[str, Any],
     stream: StreamReader | None,
     headers: bytes,
     limit_bytes: int,
 ) -> AnswerReader:
-    """Send a target's request; `listener` hears the answer. `headers` are the caller's lines that go along."""
-    reader = AnswerReader(listener, target.translation, limit_bytes, stream)
+    """Send a target's request; `listener` hears the answer.
+
+    `sent`: what the caller asked. `headers`: its lines that go along.
+    """
+    reader = AnswerReader(listener, target.translation, sent, limit_bytes, stream)
     call = target.client.send(
         b"POST", target.translation.path, reader, headers=target.headers + headers, body=_encode(request)
     )

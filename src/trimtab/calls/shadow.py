@@ -87,6 +87,7 @@ class ShadowCall:
             target,
             harmless(request, stores_by_default=target.translation.path == _RESPONSES),
             self,
+            sent=caller.body,
             stream=target.translation.stream(caller.body) if caller.stream else None,
             headers=self._forwarded + (recorded.traceparent() if caller.trace else b""),
             limit_bytes=context.config.max_answer_bytes,

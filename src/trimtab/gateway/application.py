@@ -11,10 +11,11 @@ from trimtab.calls import Plans
 from trimtab.calls.circuits import log_circuit
 from trimtab.calls.errors import error_body, internal_error, refusal_body
 from trimtab.calls.mirror import MirrorQueue
+from trimtab.calls.short import Ways
 from trimtab.gateway.admission import Admission
 from trimtab.gateway.catalogue import answer_health, answer_models, answer_ready, condition, health
 from trimtab.gateway.config import may_be_open
-from trimtab.gateway.express import Ways, express_lane
+from trimtab.gateway.express import express_lane
 from trimtab.gateway.feedback import answer_feedback
 from trimtab.gateway.metrics import answer_metrics
 from trimtab.gateway.start import start_call
@@ -24,7 +25,7 @@ from trimtab.serving.limits import TeamLimits
 from trimtab.serving.shadow_budget import ShadowBudgets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Mapping
 
     from trimtab.calls import Format, Upstreams
     from trimtab.core.clock import Clock
@@ -62,7 +63,10 @@ class GatewayApplication:
         )
         self.admit: Callable[[Request], Refusal | None] = self._admission.judge
         """Judge a request by its head."""
-        self.ways = Ways(self.plans, plane, most_bytes=config.max_answer_bytes)
+        self.ways: Mapping[Format, Ways] = {
+            format: Ways(self.plans, plane, format, most_bytes=config.max_answer_bytes)
+            for format in set(_FORMATS.values())  # noqa: A001 - the field's word
+        }
         self._tasks: set[asyncio.Task[None]] = set()
 
     def refuse(self, exchange: Exchange, refusal: Refusal) -> None:
@@ -84,7 +88,8 @@ class GatewayApplication:
 
     def lane_of(self, request: Request) -> Lane | None:
         """Return what takes requests whose head is like this one's on the short way (see `gateway.express`)."""
-        return express_lane(self, request) if _FORMATS.get(request.path) == "chat" else None
+        format = _FORMATS.get(request.path)  # noqa: A001 - the field's word
+        return None if format is None else express_lane(self, request, format)
 
     def _route(self, exchange: Exchange) -> None:
         match exchange.request.path:

@@ -72,6 +72,7 @@ class PlainRecorder:
         clock: Clock,
         *,
         team: str,
+        format: str,  # noqa: A002 - the field's word
         process: str,
         journal: JournalWriter,
         traffic: TrafficCounter,
@@ -84,6 +85,7 @@ class PlainRecorder:
         self._decision = decision
         self._clock = clock
         self._team = team
+        self._format = format
         self._process = process
         self._journal = journal
         self._largest = 0 if redacted else journal.largest_record
@@ -185,6 +187,7 @@ class PlainRecorder:
             messages=messages,
             trace=trace,
             parent_span=parent_span,
+            format=self._format,
             team=self._team,
         )
 

@@ -224,13 +224,14 @@ class DataPlane:
         self._mirrors.add(shadow)
         return shadow.status != "aborted"
 
-    def plain_recorder(self, decision: Decision, *, team: str) -> PlainRecorder:
+    def plain_recorder(self, decision: Decision, *, team: str, format: str = "chat") -> PlainRecorder:  # noqa: A002 - the field's word
         """Return what records the good answers of one arm to one team, for as long as its snapshot is in force."""
         withdrawals = self._withdrawals
         return PlainRecorder(
             decision,
             self._clock,
             team=team,
+            format=format,
             process=self.process_id,
             journal=self._journal,
             traffic=self._traffic,

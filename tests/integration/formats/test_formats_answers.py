@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from tests.integration.formats.case_files import ANSWERS, AnswerCase
 from tests.integration.formats.conftest import PAIRS, Answered, Gateway, simply
@@ -33,7 +34,9 @@ def test_an_answer_is_heard_and_recorded(
     said = written(case.says, model) if streamed else whole(case.says, model)
     gateway.upstream.plan(Planned(said, content_type="text/event-stream" if streamed else "application/json"))
 
-    answered = gateway.ask(caller, {"model": f"bare-{model}", **simply(caller, "Where is it?", streamed=streamed)})
+    body = {"model": f"bare-{model}", **simply(caller, "Where is it?", streamed=streamed)}
+    gateway.ask(caller, body, recorded=False)  # from now on its head is known
+    answered = gateway.ask(caller, body)
 
     assert (answered.status, answered.whole) == (200, True), answered.body
     heard = hear(caller, answered.body, streamed=streamed)
@@ -44,6 +47,19 @@ def test_an_answer_is_heard_and_recorded(
     if caller == model:
         assert answered.body == said
     check_event(answered, case, caller, model, streamed=streamed)
+    through_all_layers = gateway.ask(caller, body, at_once=False)
+    assert hear(caller, through_all_layers.body, streamed=streamed)._replace(calls=()) == heard._replace(calls=())
+    check_event(through_all_layers, case, caller, model, streamed=streamed)
+    assert facts(through_all_layers) == facts(answered)
+
+
+def facts(answered: Answered) -> dict[str, object]:
+    """Return what two events of the same exchange have in common."""
+    assert answered.event is not None
+    told = msgspec.structs.asdict(answered.event)
+    for measured in ("id", "at_ms", "latency_ms", "first_token_ms"):
+        del told[measured]
+    return told
 
 
 def expected(case: AnswerCase, caller: str, model: str) -> Heard:

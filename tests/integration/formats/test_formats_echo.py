@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.integration.formats.case_files import REQUESTS, RequestCase
 from tests.integration.formats.hear import events_of
 from tests.integration.formats.said import Said
-from tests.integration.formats.speak import written
+from tests.integration.formats.speak import whole, written
 from tests.integration.formats.upstream import Planned
 
 if TYPE_CHECKING:
@@ -47,6 +48,10 @@ def test_an_answer_repeats_what_was_asked(gateway: Gateway, case: RequestCase, m
     streamed = gateway.ask("responses", {"model": f"bare-{model}", **said, "stream": True}, recorded=False)
     answers = [event["response"] for event in events_of("responses", streamed.body) if "response" in event]
     assert len(answers) == 3
+    gateway.upstream.plan(Planned(whole(Said("Hello."), model)))
+    for at_once in (False, True):
+        answered = gateway.ask("responses", {"model": f"bare-{model}", **said}, recorded=False, at_once=at_once)
+        answers.append(json.loads(answered.body))
     for answer in answers:
         for name in REPEATED:
             if said.get(name) is not None:

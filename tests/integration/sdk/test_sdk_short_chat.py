@@ -148,7 +148,7 @@ def test_a_call_that_is_cancelled_once_it_was_answered_leaves_the_connection_to_
         async with opened(store, upstream) as (tt, calls):
             without_layers()
             task: asyncio.Task[Any] | None = None
-            way = calls._ways._find(calls.plane.decide("support-reply", "first"))
+            way = calls._ways._ways.find(calls.plane.decide("support-reply", "first"))
             assert way is not None
             record = way.recorder.record
 
@@ -189,13 +189,25 @@ def test_what_the_caller_got_wrong_is_said_and_recorded_as_ever(store: Any, upst
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("changes", [{"adapter": AdapterContent(output=["trim"])}, {"provider": "anthropic"}])
-def test_what_has_to_be_adapted_or_cannot_be_called_takes_the_long_way(
-    store: Any, upstream: Any, changes: dict[str, Any], without_layers: Callable[[], None]
+def test_what_has_to_be_adapted_is_adapted_on_the_way(
+    store: Any, upstream: Any, without_layers: Callable[[], None]
 ) -> None:
     async def main() -> None:
         async with opened(store, upstream) as (tt, calls):
-            serve(store, tt, "gpt-a", **changes)
+            serve(store, tt, "gpt-fenced", adapter=AdapterContent(output=["strip_code_fence"]))
+            without_layers()
+            answer = await calls.chat("support-reply", **ACME)
+            assert answer.text == last(store, tt).output == '{"answer":"ok"}'
+
+    asyncio.run(main())
+
+
+def test_what_cannot_be_called_takes_the_long_way(
+    store: Any, upstream: Any, without_layers: Callable[[], None]
+) -> None:
+    async def main() -> None:
+        async with opened(store, upstream) as (tt, calls):
+            serve(store, tt, "gpt-a", provider="anthropic")
             without_layers()
             with pytest.raises((AssertionError, TrimtabError)):
                 await calls.chat("support-reply", **ACME)

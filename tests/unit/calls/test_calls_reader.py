@@ -58,7 +58,7 @@ class Listener:
 @pytest.mark.parametrize("stream", [None, BrokenStream()], ids=["whole", "streamed"])
 def test_a_defect_of_ours_ends_the_call(stream: StreamReader | None, caplog: pytest.LogCaptureFixture) -> None:
     listener = Listener()
-    reader = AnswerReader(listener, Broken(), 1000, stream)
+    reader = AnswerReader(listener, Broken(), {}, 1000, stream)
     kind = b"text/event-stream" if stream else b"application/json"
     reader.on_head(200, [(b"content-type", kind)])
     reader.on_data(b"{}")

@@ -7,7 +7,16 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.integration.gateway.resilience.two_ways import BODY, KEY, THROUGH_ALL_LAYERS, WELL, Line, framed
+from tests.integration.gateway.resilience.two_ways import (
+    BODY,
+    KEY,
+    THROUGH_ALL_LAYERS,
+    WELL,
+    Line,
+    facts,
+    framed,
+    shown,
+)
 
 from trimtab.policy.keys import hash_key
 from trimtab.serving.limits import TeamLimit
@@ -151,6 +160,31 @@ def test_a_new_snapshot_is_served_at_once(
     assert line.answer()[1]["x-trimtab-release"] == "support-reply#2"
     assert taken[-1]
     line.close()
+
+
+EMBEDDED = b'{"data": [{"embedding": [0.1]}], "model": "e-1", "usage": {"prompt_tokens": 7, "total_tokens": 7}}'
+
+
+def test_embeddings_go_the_same_way(
+    stack: Callable[..., Any], release: Callable[..., Any], upstream: Any, taken: list[bool]
+) -> None:
+    for _ in range(4):
+        upstream.then(framed(EMBEDDED))
+    here = stack(release(system="Be brief."), upstream=upstream.base_url)
+    line, answers = Line(here, "/v1/embeddings"), []
+    asked = {"model": "support-reply", "user": "u-1", "input": ["Where is it?"]}
+    for extra in ({}, {}, {}, {"stream": True}, THROUGH_ALL_LAYERS):
+        line.ask({**asked, **extra})
+        answers.append(shown(line.answer()))
+    line.close()
+    assert taken.count(True) >= 1
+    assert taken[-2:] == [False, False]
+    assert answers[2] == answers[4]
+    assert answers[2][2] == EMBEDDED
+    assert answers[3][0] == "HTTP/1.1 400 Bad Request"
+    events = [facts(event) for event in here.generations(5)]
+    assert events[2] == events[4]
+    assert (events[2]["format"], events[2]["input_tokens"], events[2]["messages"]) == ("embeddings", 7, [])
 
 
 def test_arms_are_drawn_and_mirrored_as_ever(

@@ -52,7 +52,8 @@ def without_span(head: bytes) -> bytes:
 class Line:
     """One kept-alive connection of a caller."""
 
-    def __init__(self, here: Any) -> None:
+    def __init__(self, here: Any, path: str = "/v1/chat/completions") -> None:
+        self.path = path
         self._connection = socket.create_connection((here.host, here.port), timeout=10)
         self._read = self._connection.makefile("rb")
         self.ended = False
@@ -60,7 +61,7 @@ class Line:
 
     def ask(self, body: dict[str, Any], *lines: str) -> None:
         content = json.dumps(body).encode()
-        head = ["POST /v1/chat/completions HTTP/1.1", "host: localhost", "content-type: application/json", *lines]
+        head = [f"POST {self.path} HTTP/1.1", "host: localhost", "content-type: application/json", *lines]
         text = "\r\n".join([*head, f"content-length: {len(content)}", "", ""])
         self._connection.sendall(text.encode() + content)
 
