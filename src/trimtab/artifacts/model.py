@@ -17,6 +17,7 @@ __all__ = [
     "Artifact",
     "ArtifactKind",
     "Content",
+    "DatasetContent",
     "ModelApi",
     "ModelContent",
     "OutputStep",
@@ -25,6 +26,7 @@ __all__ = [
     "PromptMessage",
     "Role",
     "SchemaContent",
+    "ScorerContent",
     "ToolDefinition",
     "ToolsContent",
     "artifact_digest",
@@ -36,7 +38,7 @@ ModelApi = Literal["chat", "responses", "messages"]
 """OpenAI's chat completions, OpenAI's Responses, Anthropic's Messages."""
 OutputStep = Literal["trim", "strip_code_fence", "extract_code_block", "extract_json", "drop_preamble", "drop_closer"]
 """What :mod:`trimtab.artifacts.output_steps` can do to an output."""
-ArtifactKind = Literal["prompt", "partial", "model", "tools", "schema", "adapter"]
+ArtifactKind = Literal["prompt", "partial", "model", "tools", "schema", "adapter", "dataset", "scorer"]
 
 
 class _Content(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -112,7 +114,33 @@ class AdapterContent(_Content, frozen=True, kw_only=True):
     output: list[OutputStep] = []
 
 
-Content = PromptContent | PartialContent | ModelContent | ToolsContent | SchemaContent | AdapterContent
+class DatasetContent(_Content, frozen=True, kw_only=True):
+    """Items that releases are tried on; their text lies in a file of its own under `items`."""
+
+    items: str
+    """Digest of the items, as JSON Lines."""
+    count: int
+    heldout: float = 0.5
+    """Share of the items (groups of them, where they come in groups) that is held out of the train split."""
+
+
+class ScorerContent(_Content, frozen=True, kw_only=True):
+    """How an answer is judged. `trimtab.evals.scoring` knows the types and their parameters."""
+
+    type: str
+    parameters: dict[str, Any] = {}
+
+
+Content = (
+    PromptContent
+    | PartialContent
+    | ModelContent
+    | ToolsContent
+    | SchemaContent
+    | AdapterContent
+    | DatasetContent
+    | ScorerContent
+)
 
 _CONTENT_TYPES: dict[str, type[Content]] = {
     "prompt": PromptContent,
@@ -121,6 +149,8 @@ _CONTENT_TYPES: dict[str, type[Content]] = {
     "tools": ToolsContent,
     "schema": SchemaContent,
     "adapter": AdapterContent,
+    "dataset": DatasetContent,
+    "scorer": ScorerContent,
 }
 
 

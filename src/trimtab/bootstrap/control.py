@@ -14,6 +14,7 @@ from trimtab.bootstrap.prices import price_of
 from trimtab.bootstrap.store import open_store
 from trimtab.bootstrap.webhooks import WebhookClient
 from trimtab.control.courier import Courier
+from trimtab.control.eval_desk import EvalDesk
 from trimtab.control.gatekeeper import Gatekeeper
 from trimtab.control.outbound import Correspondent
 from trimtab.control.plane import ControlPlane
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from trimtab.control.tracing import ColdEvents
     from trimtab.events import Event
 
-__all__ = ["ControllerLoop", "OutboundLoop", "open_control", "open_controller", "open_outbound"]
+__all__ = ["ControllerLoop", "OutboundLoop", "open_control", "open_controller", "open_eval_desk", "open_outbound"]
 
 
 def open_control(settings: Settings, *, cold: ColdEvents | None = None, past: PastEvents | None = None) -> ControlPlane:
@@ -47,6 +48,16 @@ def open_control(settings: Settings, *, cold: ColdEvents | None = None, past: Pa
         prices=price_of,
         cold=cold,
         past=past or partial(_past, settings),
+    )
+
+
+def open_eval_desk(settings: Settings) -> EvalDesk:
+    """Open what evals need of the control plane; raises `StorageError` where its store cannot be opened."""
+    return EvalDesk(
+        store=open_store(settings),
+        directory=settings.data_directory,
+        clock=SystemClock(),
+        actor=settings.actor or _login(),
     )
 
 

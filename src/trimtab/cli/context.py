@@ -10,6 +10,7 @@ from trimtab.bootstrap.settings import Settings, load_settings
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from trimtab.control.eval_desk import EvalDesk
     from trimtab.control.plane import ControlPlane
 
 __all__ = ["AppContext"]
@@ -31,6 +32,12 @@ class AppContext:
         if self._settings is None:
             self._settings = load_settings(config=self._config, flags=self._flags)
         return self._settings
+
+    def evals(self) -> EvalDesk:
+        """Open what evals need of the control plane (imports SQL, as `control`)."""
+        from trimtab.bootstrap.control import open_eval_desk
+
+        return open_eval_desk(self.settings())
 
     def control(self) -> ControlPlane:
         """Open the control plane of the data directory (imports SQL: not for commands that must be quick)."""

@@ -25,6 +25,7 @@ __all__ = ["COMMANDS", "cli", "main"]
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "audit": ("audit", "Read and verify the audit log."),
+    "dataset": ("dataset", "What releases are tried on: from files, traffic and feedback."),
     "demo": ("demo", "Watch a bad prompt edit roll back and its mended version promote."),
     "environment": ("environment", "Which release an environment points at, and its history."),
     "eval": ("eval", "Record what test suites said of a release."),

@@ -33,6 +33,7 @@ __all__ = [
     "failing",
     "of_rollout",
     "release_metrics",
+    "signals",
     "trace",
     "trends",
 ]
@@ -197,6 +198,13 @@ def extract(reader: EvidenceReader, which: Filter, *, limit: int | None = None) 
         yield from _whole(reader, ids[start : start + _BATCH])
 
 
+def signals(reader: EvidenceReader, which: Filter, *, name: str) -> dict[str, float]:
+    """Return the newest feedback or score of this name by generation, of the generations that a filter names."""
+    where, parameters = which.where()
+    rows = reader.query(_SIGNAL.format(where=where), {**parameters, "name": name}, hours=which.span).to_pylist()
+    return {row["generation"]: row["value"] for row in rows}
+
+
 def _whole(reader: EvidenceReader, ids: list[str]) -> Iterator[Generation]:
     """Yield generations by their ids, in that order: text is read for those alone."""
     if not ids:
@@ -240,6 +248,14 @@ WITH said AS (
 SELECT said.kind, g.release AS digest, g.arm, said.name, avg(said.value) AS mean, count(*) AS generations
 FROM said JOIN generations g ON g.id = said.generation WHERE {where}
 GROUP BY ALL
+"""
+_SIGNAL = """
+WITH said AS (
+    SELECT generation, value, began_at FROM scores WHERE name = $name
+    UNION ALL SELECT generation, value, began_at FROM feedback WHERE name = $name
+)
+SELECT said.generation, arg_max(said.value, said.began_at) AS value
+FROM said JOIN generations g ON g.id = said.generation WHERE {where} GROUP BY said.generation
 """
 _TRENDS = """
 SELECT epoch_ms(date_trunc('{bucket}', g.began_at)) AS at_ms, g.feature || '#' || g.release_number AS release,

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _C = TypeVar("_C", bound="Content")
 
-__all__ = ["PushResult", "PushedArtifact", "compile_release", "push"]
+__all__ = ["PushResult", "PushedArtifact", "compile_release", "push", "put_artifact"]
 
 
 class PushedArtifact(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,7 +61,7 @@ def push(tx: RegistryTransaction, source: FeatureSource, *, actor: str, now_ms: 
     """
     check_name(source.feature, what="feature")
     _put_feature(tx, source, actor, now_ms)
-    pushed = [_put_artifact(tx, source.feature, named, actor, now_ms) for named in source.artifacts]
+    pushed = [put_artifact(tx, source.feature, named, actor, now_ms) for named in source.artifacts]
     manifest, compiled = compile_release(source)
     known = tx.release(compiled.digest)
     if known is not None:
@@ -166,9 +166,8 @@ def _put_feature(tx: RegistryTransaction, source: FeatureSource, actor: str, now
     )
 
 
-def _put_artifact(
-    tx: RegistryTransaction, feature: str, named: NamedContent, actor: str, now_ms: int
-) -> PushedArtifact:
+def put_artifact(tx: RegistryTransaction, feature: str, named: NamedContent, actor: str, now_ms: int) -> PushedArtifact:
+    """Store one artifact of a feature that exists, unless it is known under this name already."""
     digest = artifact_digest(named.kind, named.content)
     known = tx.artifact_by_digest(feature, named.kind, named.name, digest)
     if known is None:

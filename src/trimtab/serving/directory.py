@@ -46,3 +46,13 @@ class DataDirectory(msgspec.Struct, frozen=True):
     def telemetry(self) -> Path:
         """What was counted for monitoring, and how far it was sent on."""
         return self.root / "telemetry"
+
+    @property
+    def datasets(self) -> Path:
+        """Items of datasets, each file named by its digest."""
+        return self.root / "datasets"
+
+    @property
+    def evals(self) -> Path:
+        """Answers that releases gave when they were tried, and what was made of them."""
+        return self.root / "evals"
