@@ -9,6 +9,7 @@ import importlib
 import json
 import os
 import sys
+from typing import Any
 
 LONGEST_ERROR = 300
 
@@ -21,7 +22,7 @@ def main() -> None:
     _limit(int(memory_mb))
     sys.path[:0] = folders
     module, _, name = reference.partition(":")
-    function = None
+    function: Any = None
     with _Foreign() as loading:
         function = getattr(importlib.import_module(module), name)
     _say(answers, {"error": loading.problem} if loading.problem else {"value": None})
