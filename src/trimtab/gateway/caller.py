@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from trimtab.calls import Format
     from trimtab.providers.http import Request
 
-__all__ = ["MAX_UNIT_CHARACTERS", "read_caller", "read_json"]
+__all__ = ["MAX_UNIT_CHARACTERS", "read_beside", "read_caller", "read_json"]
 
 _TRACEPARENT = re.compile(
     r"[0-9a-f]{2}-(?P<trace>(?!0{32})[0-9a-f]{32})-(?P<span>(?!0{16})[0-9a-f]{16})-(?P<flags>[0-9a-f]{2})(-.*)?"
@@ -53,15 +53,23 @@ def read_caller(request: Request, format: Format) -> Caller:  # noqa: A002 - the
     variables: dict[str, Any] = {}
     attributes: dict[str, str] = {}
     if "trimtab" in body or b"x-trimtab-variables" in headers:
-        ours = _ours(body)
-        variables = _variables(ours, request)
-        if ours.get("attributes") is not None:
-            attributes = read_attributes(ours["attributes"], param="trimtab.attributes")
+        variables, attributes = read_beside(body, request.headers.get(b"x-trimtab-variables"))
     streams = stream is True and format != "embeddings"
     session = _session(request) if not unit and b"x-trimtab-session" in headers else ""
     if b"traceparent" not in headers:
         return Caller(body, feature, unit, variables, streams, session=session, attributes=attributes)
     return Caller(body, feature, unit, variables, streams, *_trace(headers), session, attributes)
+
+
+def read_beside(body: dict[str, Any], sent: bytes | None = None) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return variables and attributes of a body; raises `InputError` that names the field.
+
+    `sent`: header `x-trimtab-variables`.
+    """
+    ours = _ours(body)
+    variables = _variables(ours, sent)
+    given = ours.get("attributes")
+    return variables, {} if given is None else read_attributes(given, param="trimtab.attributes")
 
 
 def read_json(body: bytes) -> dict[str, Any]:
@@ -133,9 +141,8 @@ def _ours(body: dict[str, Any]) -> dict[str, Any]:
     return ours
 
 
-def _variables(ours: dict[str, Any], request: Request) -> dict[str, Any]:
+def _variables(ours: dict[str, Any], sent: bytes | None) -> dict[str, Any]:
     variables = ours.get("variables")
-    sent = request.headers.get(b"x-trimtab-variables")
     if sent is not None:
         if variables is not None:
             raise InputError(

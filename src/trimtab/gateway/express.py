@@ -19,7 +19,7 @@ from trimtab.calls.headers import forwarded_headers, passed_headers
 from trimtab.calls.ports import CallContext
 from trimtab.calls.short import ShortCall
 from trimtab.core.ids import new_id
-from trimtab.gateway.caller import MAX_UNIT_CHARACTERS
+from trimtab.gateway.caller import MAX_UNIT_CHARACTERS, read_beside
 from trimtab.providers.http import Exchange, Request
 from trimtab.providers.http.message import STATUS_LINES
 
@@ -40,10 +40,10 @@ _STATUS_LINE = STATUS_LINES[200]
 _MICRO = 1_000_000
 _SECONDS = 1e-9
 _NOTHING: dict[str, Any] = {}
+_NOTHING_BESIDE: tuple[dict[str, Any], dict[str, str]] = ({}, {})
 _TRACE, _SPAN, _FLAGS = slice(3, 35), slice(36, 52), slice(53, 55)
 """The parts of a `traceparent`."""
-_ELSEWHERE = frozenset({"trimtab", "safety_identifier"})
-"""What a body says that is read in the layers."""
+_UNIT = b"x-trimtab-unit"
 _OURS = b"x-trimtab-"
 """How all headers begin that say more of a call than its body does."""
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
@@ -60,7 +60,7 @@ class Application(CallContext, Protocol):
 
 def express_lane(app: Application, head: Request, format: Format) -> Lane | None:  # noqa: A002 - the field's word
     """Return what takes requests whose head is like this one's; `None` where that leaves something to be judged."""
-    told = any(name.startswith(_OURS) for name in head.headers)
+    told = any(name.startswith(_OURS) and name != _UNIT for name in head.headers)
     return None if told or head.method != b"POST" else _Lane(app, head, app.ways[format]).take
 
 
@@ -96,7 +96,7 @@ class _Lane:
         self.head = msgspec.structs.replace(head, body=b"", refusal=None, principal="")
         self.team = ""
 
-    def take(self, connection: Line, body: bytes, trace: bytes) -> bool:
+    def take(self, connection: Line, body: bytes, varied: Mapping[bytes, bytes]) -> bool:  # noqa: C901, PLR0911, PLR0912, PLR0915 - a Python call less
         """Send what was asked, and return `True`; or do nothing at all, and return `False`."""
         context = self._context
         table = context.plane.table
@@ -104,16 +104,27 @@ class _Lane:
             return False
         try:
             sent = _decode(body)
-            unit = sent.get("metadata", _NOTHING).get("user_id", "") if self._messages else sent.get("user", "")
+            if _UNIT in varied:
+                unit = varied[_UNIT].decode()
+            elif self._messages:
+                unit = sent.get("metadata", _NOTHING).get("user_id", "")
+            else:
+                unit = sent.get("user", "")
+                if unit == "":
+                    unit = sent.get("safety_identifier", "")
             stream = sent.get("stream", False)
-            if not unit.isascii() or len(unit) > MAX_UNIT_CHARACTERS or not _ELSEWHERE.isdisjoint(sent):
+            if not unit.isascii() or len(unit) > MAX_UNIT_CHARACTERS:
                 return False
+            beside = read_beside(sent) if "trimtab" in sent else None
             decision = table.decide(sent["model"], unit)
             arm = self._arms.get(decision.served) or self._arm(decision)
             if arm is None or (stream is not False and (stream is not True or self._whole)):
                 return False
             way, recorder = arm
-            request = way.build(way.prompt or (), sent)
+            prompt = way.prompt if beside is None else decision.release.render(beside[0])
+            if prompt is None:
+                return False
+            request = way.build(prompt, sent)
             payload = _encode(request)
             messages = way.messages(request)
         except Exception:  # noqa: BLE001 - whatever is wrong with it is found again, and said, in the layers
@@ -128,7 +139,7 @@ class _Lane:
         if upstream is None:
             return False
         id_, forwarded = new_id("gen", at_ms), self._forwarded
-        if trace:
+        if trace := varied.get(b"traceparent", b""):
             forwarded = b"%btraceparent: 00-%b-%b-%b\r\n" % (
                 forwarded,
                 trace[_TRACE],
@@ -152,7 +163,9 @@ class _Lane:
             connection,
             recorder,
             sent,
+            beside or _NOTHING_BESIDE,
             meter,
+            varied,
             trace,
         )
         connection.exchange = call
@@ -164,17 +177,18 @@ class _Lane:
     def begun(self, call: _Call) -> Prolonged[Exchange]:
         """Return what the layers would have made of a call by now."""
         head, trace, sent = self.head, call.trace, call.sent
-        headers = {**head.headers, b"traceparent": trace} if trace else head.headers
+        headers = {**head.headers, **call.varied}
         request = Request(head.method, head.target, headers, head.path, principal=self.team)
         caller = Caller(
             sent,
             call.decision.feature,
             call.decision.unit,
-            {},
+            call.beside[0],
             sent.get("stream", False),
             trace[_TRACE].decode(),
             trace[_SPAN].decode(),
             trace[_FLAGS].decode(),
+            attributes=call.beside[1],
         )
         exchange = Exchange(call.connection, request)
         found = call.model_call(self._context, exchange, caller, self._ways.format, call.meter)
@@ -194,7 +208,7 @@ class _Lane:
     def _arm(self, decision: Decision) -> tuple[Way, PlainRecorder] | None:
         """Return the way of a decision and what records its answers for this team; `None` where there is none."""
         way = self._ways.find(decision)
-        if way is None or way.prompt is None:
+        if way is None:
             return None
         recorder = way.recorder
         if self.team:
@@ -210,7 +224,11 @@ class _Call(ShortCall[Exchange], eq=False):
     connection: Line
     recorder: PlainRecorder
     sent: dict[str, Any]
+    beside: tuple[dict[str, Any], dict[str, str]]
+    """Variables and attributes."""
     meter: TeamMeter | None
+    varied: Mapping[bytes, bytes]
+    """Headers of its own."""
     trace: bytes
     on_pause: None = None
     on_resume: None = None
@@ -224,11 +242,18 @@ class _Call(ShortCall[Exchange], eq=False):
                 return
             answer, body = found
             # First: whoever has the answer finds its generation, even if this process is killed the moment after.
-            said = self.id, self.at_ms, self.started_ns, self.decision.unit, answer, self.messages
-            if trace := self.trace:
-                cost_usd = self.recorder.record(*said, trace=trace[_TRACE].decode(), parent_span=trace[_SPAN].decode())
-            else:
-                cost_usd = self.recorder.record(*said)
+            trace = self.trace
+            cost_usd = self.recorder.record(
+                self.id,
+                self.at_ms,
+                self.started_ns,
+                self.decision.unit,
+                answer,
+                self.messages,
+                *self.beside,
+                trace[_TRACE].decode() if trace else "",
+                trace[_SPAN].decode() if trace else "",
+            )
             if self.meter is not None:
                 self.meter.release(round(cost_usd * _MICRO))
         except Exception as error:  # noqa: BLE001 - a surface: the caller must hear something

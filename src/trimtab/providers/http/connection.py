@@ -13,12 +13,15 @@ from trimtab.providers.http.message import Refusal, Request
 from trimtab.providers.http.request_reader import RequestReader, Serving
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from trimtab.providers.http.known_heads import KnownHead
     from trimtab.providers.http.lane import Answering
 
 __all__ = ["ServerConnection"]
 
 _MOST_DIGITS = 15
+_NOTHING: dict[bytes, bytes] = {}
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -76,7 +79,7 @@ class ServerConnection(RequestReader):
                     and data.startswith(behind, stop)
                     and data[start:stop] == b"%d" % len(body)
                     and len(body) <= self._server.limits.max_body_bytes
-                    and lane(self, body, b"")
+                    and lane(self, body, _NOTHING)
                 ):
                     return
         super().data_received(data)
@@ -238,10 +241,10 @@ class ServerConnection(RequestReader):
         if not self.busy:
             self._linger()
 
-    def _take_short(self, head: KnownHead, body: bytes, trace: bytes) -> bool:
+    def _take_short(self, head: KnownHead, body: bytes, varied: Mapping[bytes, bytes]) -> bool:
         if head.lane is None or self.exchange is not None or self._queue:
             return False
-        return head.lane(self, body, trace)
+        return head.lane(self, body, varied)
 
     def _permit_body(self) -> None:
         if self._incoming is not None and self.exchange is None and not self._queue:

@@ -1,9 +1,9 @@
 """Heads of requests that were read before: clients send the same one again and again, but for the body's length.
 
 Reading a head is most of what a small request costs. One that has been parsed, judged and found plain is known from
-then on by its bytes: the same bytes mean the same request. Two things may differ, each on a line of its own: the digits
-of Content-Length, which say how long the body is, as they did to the parser; and the value of `traceparent`, which is
-another one for every request of whoever traces.
+then on by its bytes: the same bytes mean the same request. What may differ stands on lines of its own: the digits of
+Content-Length, which say how long the body is, as they did to the parser; and the values of the few headers that are
+others with every request or user (`traceparent`, `x-trimtab-unit`), where they are plain.
 
 Known are only heads that leave nothing to interpret: HTTP/1.1, one Content-Length, no Transfer-Encoding, Expect or
 Upgrade, nothing refused, a connection that stays open; and only where head and body arrive in one piece. All else goes
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from trimtab.providers.http.message import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from trimtab.providers.http.lane import Lane
 
@@ -34,11 +34,20 @@ _LENGTH_BYTES = len(_LENGTH)
 _LINE = b"\ncontent-length: "
 _LINE_BYTES = len(_LINE)
 _MOST_DIGITS = 15
-_TRACE = b"raceparent: "
-_TRACE_BYTES = len(_TRACE)
-_TRACE_LINE = b"\ntraceparent: "
-_TRACE_VALUE = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?=\r\n)")
-"""W3C Trace Context, level 1, §3.2.2. Whatever else is sent for one is read, and judged, in full each time."""
+_TRACE = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?=\r\n)")
+"""W3C Trace Context, level 1, §3.2.2."""
+_UNIT = re.compile(rb"[!-~]{1,512}(?=\r\n)")
+_VARYING = (
+    (b"raceparent: ", b"traceparent", _TRACE),
+    (b"rimtab-unit: ", b"x-trimtab-unit", _UNIT),
+    (b"rimtab-Unit: ", b"x-trimtab-unit", _UNIT),
+)
+"""Of headers whose values may differ: their end, as clients spell it, the name, and what is a plain value.
+
+Whatever else is sent for one is read, and judged, in full each time.
+"""
+_VARYING_NAMES = frozenset(name for _, name, _ in _VARYING)
+_NOTHING: dict[bytes, bytes] = {}
 _INTERPRETED = frozenset({b"transfer-encoding", b"expect", b"upgrade"})
 
 
@@ -57,13 +66,13 @@ class KnownHead:
         self.lane = lane
         """What takes its requests the short way."""
 
-    def request(self, body: bytes, trace: bytes = b"") -> Request:
-        """Return a request with this head. `trace`: the value of its `traceparent`, where it has one.
+    def request(self, body: bytes, varied: Mapping[bytes, bytes] = _NOTHING) -> Request:
+        """Return a request with this head. `varied`: its own values of the headers that differ.
 
         The headers are shared by all of them, and not to be changed; their `content-length` is that of the first.
         """
         first = self._first
-        headers = {**first.headers, b"traceparent": trace} if trace else first.headers
+        headers = {**first.headers, **varied} if varied else first.headers
         return Request(first.method, first.target, headers, first.path, body)
 
 
@@ -78,21 +87,24 @@ class KnownHeads:
         self._lane_of = lane_of
         self._heads: dict[bytes, KnownHead] = {}
 
-    def read(self, data: bytes) -> tuple[KnownHead, bytes, bytes] | None:
-        """Return head, body and `traceparent` of the request that `data` is, no more and no less, if its head is known.
+    def read(self, data: bytes) -> tuple[KnownHead, bytes, Mapping[bytes, bytes]] | None:
+        """Return head and body of the request that `data` is, no more and no less, where its head is known.
 
-        The last is empty where the head has none. To be asked only where a request may begin, and nothing of it has
-        been read.
+        Beside them: its own values of the headers that differ. To be asked only where a request may begin, and nothing
+        of it has been read.
         """
         end = data.find(_END)
         if end < 0:
             return None
-        at, trace = data.find(_TRACE, 0, end), b""
-        if at >= 0:
-            data, trace = _without_trace(data, at)
-            if not trace:
-                return None
-            end -= len(trace)
+        varied = _NOTHING
+        for mark, name, plain in _VARYING:
+            at = data.find(mark, 0, end) + len(mark)
+            if at >= len(mark):
+                value = plain.match(data, at)
+                if value is None:
+                    return None
+                data, end = data[:at] + data[value.end() :], end - len(value[0])
+                varied = {**varied, name: value[0]}
         start = data.find(_LENGTH, 0, end) + _LENGTH_BYTES
         stop = data.find(b"\r", start, end + 1)
         digits = data[start:stop]
@@ -102,22 +114,17 @@ class KnownHeads:
         body = data[end + 4 :]
         if head is None or len(body) != int(digits) or len(body) > self._largest_body:
             return None
-        return head, body, trace
+        return head, body, varied
 
     def learn(self, data: bytes, request: Request) -> None:
         """Know a request's head from now on, where it leaves nothing to interpret and `data` is all of the request."""
         headers = request.headers
+        cut = _without_varying(data, headers)
+        if cut is None:
+            return
+        data, blank = cut
+        headers = {**headers, **blank}
         end = data.find(_END)
-        at, trace = data.find(_TRACE, 0, end), b""
-        if at >= 0:
-            line = data[at - 2 : at + _TRACE_BYTES]
-            data, trace = _without_trace(data, at)
-            if not trace or line.lower() != _TRACE_LINE or headers.get(b"traceparent") != trace:
-                return
-            end -= len(trace)
-            headers = {**headers, b"traceparent": b""}
-        elif b"traceparent" in headers:
-            return  # spelled as nobody spells it
         start = data.find(_LENGTH, 0, end) + _LENGTH_BYTES
         stop = data.find(b"\r", start, end + 1)
         digits = data[start:stop]
@@ -139,8 +146,18 @@ class KnownHeads:
             self._heads[before + data[stop:end]] = KnownHead(first, before, behind, lane)
 
 
-def _without_trace(data: bytes, at: int) -> tuple[bytes, bytes]:
-    """Return a request without the value of the header whose name ends at `at`, and that value; empty if it is none."""
-    start = at + _TRACE_BYTES
-    value = _TRACE_VALUE.match(data, start)
-    return (data[:start] + data[value.end() :], value[0]) if value else (data, b"")
+def _without_varying(data: bytes, headers: Mapping[bytes, bytes]) -> tuple[bytes, dict[bytes, bytes]] | None:
+    """Return a request without the values that may differ, and their names, blank; `None` if one is not plain."""
+    end = data.find(_END)
+    blank: dict[bytes, bytes] = {}
+    for mark, name, plain in _VARYING:
+        at = data.find(mark, 0, end) + len(mark)
+        if at < len(mark):
+            continue
+        value, line = plain.match(data, at), b"\n%b: " % name
+        if value is None or data[at - len(line) : at].lower() != line or headers.get(name) != value[0]:
+            return None
+        data, end = data[:at] + data[value.end() :], end - len(value[0])
+        blank[name] = b""
+    # One that is there and was not found is spelled as nobody spells it.
+    return (data, blank) if all(name in blank for name in _VARYING_NAMES.intersection(headers)) else None

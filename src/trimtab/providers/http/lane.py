@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from trimtab.providers.http.exchange import Wire
@@ -38,9 +38,9 @@ class Line(Wire, Protocol):
         ...
 
 
-Lane: TypeAlias = Callable[[Line, bytes, bytes], bool]
-"""Takes the body of a request whose head is known, and the value of its `traceparent` (empty where it has none), on a
-connection that waits for one; `False`: the usual way, please.
+Lane: TypeAlias = Callable[[Line, bytes, Mapping[bytes, bytes]], bool]
+"""Takes the body of a request whose head is known, and its own values of the headers that differ, on a connection that
+waits for one; `False`: the usual way, please.
 
 Where it takes it, it sets the connection's `exchange` and answers with `reply`.
 """

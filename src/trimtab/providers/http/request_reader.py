@@ -12,6 +12,8 @@ from trimtab.providers.http.message import Refusal, Request
 from trimtab.providers.http.rules import examine, without_upgrade
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from trimtab.providers.http.application import Application, ServerLimits
     from trimtab.providers.http.known_heads import KnownHead, KnownHeads
 
@@ -95,7 +97,7 @@ class RequestReader(asyncio.Protocol):
         """Answer a request, in its turn."""
         raise NotImplementedError
 
-    def _take_short(self, head: KnownHead, body: bytes, trace: bytes) -> bool:
+    def _take_short(self, head: KnownHead, body: bytes, varied: Mapping[bytes, bytes]) -> bool:
         """Answer a request on its head's short way, where there is one and it is clear; returns whether so."""
         raise NotImplementedError
 
@@ -122,10 +124,10 @@ class RequestReader(asyncio.Protocol):
         server = self._server
         found = None if self._last or server.draining else server.heads.read(data)
         if found is not None:
-            self._known, body, trace = found
-            if self._take_short(self._known, body, trace):
+            self._known, body, varied = found
+            if self._take_short(self._known, body, varied):
                 return
-            request = self._known.request(body, trace)
+            request = self._known.request(body, varied)
             request.refusal = server.application.admit(request)
             self._take(request)
             return

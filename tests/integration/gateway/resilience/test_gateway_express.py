@@ -60,7 +60,7 @@ def test_whatever_is_answered_both_ways_tell_and_record_the_same(
     short = play(script, {})
     assert taken.count(True) >= 2
     taken.clear()
-    assert play(script, THROUGH_ALL_LAYERS) == short
+    assert play(script, {}, THROUGH_ALL_LAYERS) == short
     assert True not in taken
 
 
@@ -89,7 +89,41 @@ def test_streams_tell_and_record_the_same_both_ways(
     short = play(script, {"stream": True})
     assert True in taken
     taken.clear()
-    assert play(script, {"stream": True, **THROUGH_ALL_LAYERS}) == short
+    assert play(script, {"stream": True}, THROUGH_ALL_LAYERS) == short
+    assert True not in taken
+
+
+@pytest.mark.parametrize("capture", [True, False])
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {"variables": {"shop": "Acme \u20ac"}},
+        {"variables": {"shop": "Acme"}, "attributes": {"language": "de"}},
+        {"variables": {"shop": "Acme", "stop": 1}},
+        {"variables": {}},
+        {"variables": ["shop"]},
+        {"variables": {"shop": "Acme"}, "attributes": {"language": 1}},
+        {"variable": {"shop": "Acme"}},
+        [],
+        None,
+    ],
+    ids=str,
+)
+def test_variables_and_attributes_mean_the_same_both_ways(
+    play: Callable[..., dict[str, Any]],
+    taken: list[bool],
+    beside: Any,
+    stream: bool,  # noqa: FBT001
+    capture: bool,  # noqa: FBT001
+) -> None:
+    extra = {"trimtab": beside, "stream": stream}
+    short = play([], extra, system="You answer for {{ shop }}.", capture=capture)
+    well = isinstance(beside, dict) and beside.get("variables") == {"shop": "Acme \u20ac"}
+    assert (True in taken) == (short["answers"][3][0] == "HTTP/1.1 200 OK")
+    assert (True in taken) or not well
+    taken.clear()
+    assert play([], extra, THROUGH_ALL_LAYERS, system="You answer for {{ shop }}.", capture=capture) == short
     assert True not in taken
 
 
@@ -110,14 +144,13 @@ def test_limits_and_keys_are_the_same_on_both_ways(
     lines = [f"authorization: Bearer {KEY}"] if "keys" in options else []
     short = play([], {}, *lines, **options)
     assert True in taken
-    assert play([], THROUGH_ALL_LAYERS, *lines, **options) == short
+    assert play([], {}, THROUGH_ALL_LAYERS, *lines, **options) == short
 
 
 @pytest.mark.parametrize(
     "line",
     [
         "x-trimtab-session: s-1",
-        "x-trimtab-unit: u-9",
         "x-trimtab-variables: {}",
         "x-trimtab-new: 1",
     ],
@@ -128,6 +161,33 @@ def test_a_head_that_says_more_of_the_call_goes_through_the_layers(
     through = play([], {"user": ""}, line)
     assert taken == []
     assert [status for status, *_ in through["answers"]] == ["HTTP/1.1 200 OK"] * 5
+
+
+@pytest.mark.parametrize(
+    ("said", "lines", "short"),
+    [
+        ({"user": "u-1"}, ["x-trimtab-unit: u-9"], True),
+        ({"user": ""}, ["X-Trimtab-Unit: u-9"], True),
+        ({"user": "u-1"}, ["x-trimtab-unit: u 9"], False),
+        ({"user": "u-1"}, ["x-trimtab-unit: "], False),
+        ({"user": "u-1", "safety_identifier": "s-1"}, [], True),
+        ({"user": "", "safety_identifier": "s-1"}, [], True),
+        ({"user": None, "safety_identifier": "s-1"}, [], False),
+        ({"user": 0, "safety_identifier": "s-1"}, [], False),
+        ({"user": "", "safety_identifier": 1}, [], False),
+        ({"user": "", "safety_identifier": None}, [], False),
+        ({"user": "u" * 513}, [], False),
+    ],
+    ids=str,
+)
+def test_a_unit_is_the_same_both_ways(
+    play: Callable[..., dict[str, Any]], taken: list[bool], said: dict[str, Any], lines: list[str], *, short: bool
+) -> None:
+    one = play([], said, *lines)
+    assert (True in taken) == short
+    taken.clear()
+    assert play([], said, *lines, "x-trimtab-variables: {}") == one
+    assert True not in taken
 
 
 def test_a_key_that_was_revoked_opens_nothing_any_more(
@@ -173,12 +233,12 @@ def test_embeddings_go_the_same_way(
     here = stack(release(system="Be brief."), upstream=upstream.base_url)
     line, answers = Line(here, "/v1/embeddings"), []
     asked = {"model": "support-reply", "user": "u-1", "input": ["Where is it?"]}
-    for extra in ({}, {}, {}, {"stream": True}, THROUGH_ALL_LAYERS):
-        line.ask({**asked, **extra})
+    for extra, *lines in (({},), ({},), ({},), ({"stream": True},), ({}, THROUGH_ALL_LAYERS)):
+        line.ask({**asked, **extra}, *lines)
         answers.append(shown(line.answer()))
     line.close()
     assert taken.count(True) >= 1
-    assert taken[-2:] == [False, False]
+    assert not taken[-1]  # the stream, which is refused
     assert answers[2] == answers[4]
     assert answers[2][2] == EMBEDDED
     assert answers[3][0] == "HTTP/1.1 400 Bad Request"

@@ -19,7 +19,7 @@ def test_a_trace_goes_on_the_same_both_ways(
     short = play(script, extra, f"traceparent: {TRACE}")
     assert True in taken
     taken.clear()
-    through = play(script, {**extra, **THROUGH_ALL_LAYERS}, f"traceparent: {TRACE}")
+    through = play(script, extra, f"traceparent: {TRACE}", THROUGH_ALL_LAYERS)
     assert True not in taken
     assert through == short
     _, trace, parent, flags = TRACE.split("-")

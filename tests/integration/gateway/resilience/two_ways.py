@@ -24,8 +24,8 @@ BODY: dict[str, Any] = {
     "messages": [{"role": "user", "content": 'Where is order A-1007? \u20ac "quoted"'}],
     "top_p": 0.5,
 }
-THROUGH_ALL_LAYERS: dict[str, Any] = {"trimtab": {}}
-"""Says nothing, but is read in the layers."""
+THROUGH_ALL_LAYERS = "x-trimtab-session: s-1"
+"""A header that says nothing where there is a unit, but is read in the layers."""
 WELL = b'{"model": "m", "choices": [{"message": {"content": "Hi."}, "finish_reason": "stop"}], "usage": {"prompt_tokens": 9, "completion_tokens": 2}}'  # noqa: E501 - one line
 ITS_OWN = {"x-trimtab-generation", "x-request-id", "retry-after"}
 """Headers that no two answers share: ids, and how long it is until midnight."""
@@ -128,7 +128,13 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 def play(stack: Callable[..., Any], release: Callable[..., Any], upstream: Any) -> Callable[..., dict[str, Any]]:
     """Make both ways known, play a script, ask once more, and tell everything that anybody could see of it."""
 
-    def once(script: list[tuple[Any, ...]], extra: dict[str, Any], *lines: str, **options: Any) -> dict[str, Any]:
+    def once(
+        script: list[tuple[Any, ...]],
+        extra: dict[str, Any],
+        *lines: str,
+        system: str = "Be brief.",
+        **options: Any,
+    ) -> dict[str, Any]:
         upstream.scripts.clear()
         upstream.requests.clear()
         upstream.heads.clear()
@@ -136,7 +142,7 @@ def play(stack: Callable[..., Any], release: Callable[..., Any], upstream: Any) 
         for one in [usual, usual, usual, *script, usual]:
             upstream.then(*one)
         options = {"retry": RetryPolicy(base_seconds=0.01), "silence_timeout_seconds": 0.4, **options}
-        here = stack(release(system="Be brief."), upstream=upstream.base_url, max_answer_bytes=65_536, **options)
+        here = stack(release(system=system), upstream=upstream.base_url, max_answer_bytes=65_536, **options)
         line, answers = Line(here), []
         for _ in range(5):
             line.ask({**BODY, **extra}, *lines)

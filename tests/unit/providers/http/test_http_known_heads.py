@@ -106,7 +106,7 @@ def test_each_request_of_a_known_head_may_have_a_trace_of_its_own(name: bytes) -
         found = heads.read(TRACED % (name + b": " + trace, 5, b"[1,2]"))
         assert found is not None
         head, body, told = found
-        assert (body, told) == (b"[1,2]", trace)
+        assert (body, told) == (b"[1,2]", {b"traceparent": trace})
         assert head.request(body, told).headers[b"traceparent"] == trace
     assert heads.read(TRACED % (b"x: y", 2, b"{}")) is None
 
@@ -135,6 +135,24 @@ def test_only_a_plain_trace_may_differ(line: bytes) -> None:
         value = value.replace(b"\r\ntraceparent: ", b", ")
     heads = traced(line, value)
     assert heads.read(data) is None
+
+
+@pytest.mark.parametrize("name", [b"x-trimtab-unit", b"X-Trimtab-Unit", b"X-trimtab-unit"])
+@pytest.mark.parametrize("traces", [b"", b"\r\ntraceparent: " + TRACE])
+def test_each_request_of_a_known_head_may_have_a_unit_of_its_own(name: bytes, traces: bytes) -> None:
+    heads = KnownHeads(max_body_bytes=100)
+    headers = {b"host": b"a", b"x-trimtab-unit": b"u-1", b"content-length": b"2"}
+    if traces:
+        headers[b"traceparent"] = TRACE
+    heads.learn(TRACED % (name + b": u-1" + traces, 2, b"{}"), Request(b"POST", b"/", headers, b"/", b"{}"))
+    for unit in (b"u-1", b"ada@example.com", b"x" * 512):
+        found = heads.read(TRACED % (name + b": " + unit + traces.replace(TRACE, ANOTHER), 2, b"[]"))
+        assert found is not None
+        assert found[2][b"x-trimtab-unit"] == unit
+        request = found[0].request(found[1], found[2])
+        assert request.headers == {**headers, b"x-trimtab-unit": unit, **({b"traceparent": ANOTHER} if traces else {})}
+    for line in (b"u 1", b" u-1", b"", b"x" * 513, "\u00e4".encode(), b"u-1\r\n" + name + b": u-2", b"u-1\r\nx: y"):
+        assert heads.read(TRACED % (name + b": " + line + traces, 2, b"[]")) is None
 
 
 def test_memory_is_bounded() -> None:
