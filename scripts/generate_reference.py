@@ -90,6 +90,7 @@ def _settings() -> str:
         ("journal", JournalLimits),
         ("evidence", settings.EvidenceSettings),
         ("metrics", settings.MetricsSettings),
+        ("otel", settings.OtelSettings),
         ("providers.NAME", settings.ProviderSettings),
     ]
     for prefix, struct in sections:

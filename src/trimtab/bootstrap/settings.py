@@ -10,7 +10,7 @@ import difflib
 import os
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
@@ -29,6 +29,7 @@ __all__ = [
     "EvidenceSettings",
     "GatewaySettings",
     "MetricsSettings",
+    "OtelSettings",
     "ProviderSettings",
     "ServerSettings",
     "Settings",
@@ -111,6 +112,26 @@ class MetricsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Answer whoever reaches the port, also where everything else asks for a key."""
 
 
+class OtelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is recorded, sent to an OpenTelemetry collector (OTLP over HTTP) by `trimtab server`."""
+
+    endpoint: str = ""
+    """Base address of the collector, such as `http://127.0.0.1:4318`; nothing is sent where empty."""
+    headers_env: str = ""
+    """Name of the environment variable with headers to send: `name=value,...`, as in OTEL_EXPORTER_OTLP_HEADERS."""
+    signals: tuple[Literal["traces", "logs"], ...] = ("traces",)
+    """`traces`: a span for each generation. `logs`: exposures, scores and feedback as log events."""
+    content: bool = False
+    """Whether prompts, answers, comments and units are sent, as far as they were recorded."""
+    sample_ratio: Annotated[float, msgspec.Meta(ge=0, le=1)] = 1.0
+    """Share of traces that are sent, of those that no caller began; what a caller began is sent if it sampled it."""
+    timeout_seconds: Annotated[float, msgspec.Meta(gt=0)] = 10.0
+    """How long the collector may take for one request."""
+    compression: Literal["gzip", "none"] = "gzip"
+    resource: dict[str, str] = {}
+    """Attributes of the resource, beside `service.name = "trimtab"`."""
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything a Trimtab process can be told."""
 
@@ -128,6 +149,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     journal: JournalLimits = JournalLimits()
     evidence: EvidenceSettings = EvidenceSettings()
     metrics: MetricsSettings = MetricsSettings()
+    otel: OtelSettings = OtelSettings()
     providers: dict[str, ProviderSettings] = {}
     """By the name a `model` artifact gives as its provider; `openai` and `anthropic` are there without being named."""
 
@@ -241,6 +263,7 @@ def _nearest(message: str) -> str | None:
             EvidenceSettings,
             JournalLimits,
             MetricsSettings,
+            OtelSettings,
             ProviderSettings,
             RetryPolicy,
             BreakerPolicy,

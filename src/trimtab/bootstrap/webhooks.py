@@ -50,10 +50,12 @@ class _Answer:
     def __init__(self) -> None:
         self.reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._status = 0
+        self._retry_after = ""
         self._body = bytearray()
 
-    def on_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:  # noqa: ARG002 - the sink's interface
+    def on_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         self._status = status
+        self._retry_after = dict(headers).get(b"retry-after", b"").decode("ascii", "replace")
 
     def on_data(self, data: bytes) -> None:
         self._body += data[: _MAX_BODY_BYTES - len(self._body)]
@@ -62,7 +64,7 @@ class _Answer:
 
     def on_end(self) -> None:
         with contextlib.suppress(asyncio.InvalidStateError):
-            self.reply.set_result(Reply(self._status, bytes(self._body)))
+            self.reply.set_result(Reply(self._status, bytes(self._body), retry_after=self._retry_after))
 
     def on_failure(self, error: UpstreamError) -> None:
         with contextlib.suppress(asyncio.InvalidStateError):

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["AnsweredBy", "RecordedCall"]
 
 _MICRO = 1_000_000
+_UNSAMPLED = frozenset("02468ace")
+"""Last digit of trace flags whose lowest bit is not set."""
 
 
 _NOBODY_ELSE: dict[str, Any] = {}
@@ -75,6 +77,7 @@ class RecordedCall:
             attributes=caller.attributes,
             messages=self.messages,
             trace=caller.trace,
+            unsampled=caller.trace_flags[-1:] in _UNSAMPLED,
             parent_span=caller.parent_span,
             format=self.format,
             team=self.team,

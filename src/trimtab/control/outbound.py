@@ -36,6 +36,8 @@ class Reply(msgspec.Struct, frozen=True):
     body: bytes
     hidden: tuple[str, ...] = ()
     """Pieces of the address that was asked, longest first: many servers repeat it in what they say."""
+    retry_after: str = ""
+    """The header, as it came."""
 
     def quote(self, text: str) -> str:
         """Return what the other side said, fit for people and stores: short, on one line, and without the address."""

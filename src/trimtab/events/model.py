@@ -106,6 +106,8 @@ class Generation(_Routed, frozen=True, omit_defaults=True, tag="generation", gc=
     content_dropped: str = ""
     """Why content is missing that should be here: `journal_full`, `disk_low`, `write_failed`, `too_long`,
     `unencodable`, `redaction_failed`; empty where none is."""
+    unsampled: bool = False
+    """The caller's trace is not sampled, as its `traceparent` says: tracing leaves it out, too."""
 
 
 class Score(_Event, frozen=True, omit_defaults=True, tag="score", gc=False):

@@ -74,6 +74,7 @@ class GenerationRecord(msgspec.Struct, eq=False):
         stream: bool = False,
         variables: Mapping[str, Any] | None = None,
         attributes: Mapping[str, str] | None = None,
+        unsampled: bool = False,
         messages: Sequence[dict[str, Any]] = (),
         trace: str = "",
         parent_span: str = "",
@@ -135,6 +136,8 @@ class GenerationRecord(msgspec.Struct, eq=False):
             attempts,
             fallback,
             dict(attributes) if attributes else {},
+            "",
+            unsampled,
         )
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING
 
 from trimtab.core.errors import StorageError
 from trimtab.serving.process_status import STALE_MS, read_processes, stale_reason
 from trimtab.serving.snapshot_file import read_snapshot
+from trimtab.telemetry.build import version
+from trimtab.telemetry.export_state import EXPORT_FILE, read_export_state
 from trimtab.telemetry.exposition import Family
 from trimtab.telemetry.follower import behind_bytes
 from trimtab.telemetry.tally import BOUNDS_SECONDS
@@ -37,6 +38,7 @@ def traffic_families(directory: DataDirectory, tally: Tally, *, now_ms: int) -> 
         *_processes(statuses, snapshots, now_ms),
         *_snapshot_families(_living(statuses, now_ms), snapshots),
         *_journals(tally, statuses),
+        *_export(directory),
         _one("trimtab_journal_bytes", "Size of all journals of this data directory, in bytes.", held),
         _one("trimtab_tally_behind_bytes", "Bytes of journals that these figures do not count yet.", uncounted),
         _one("trimtab_tally_timestamp_seconds", "When these figures were last brought up to date.", tally.at_ms * _MS),
@@ -49,16 +51,9 @@ def _one(name: str, told: str, value: float) -> Family:
     return family
 
 
-@functools.cache
-def _version() -> str:
-    from importlib.metadata import version
-
-    return version("trimtab")
-
-
 def _build() -> Family:
     family = Family("trimtab_build_info", "gauge", "Version of Trimtab that answers; always 1.")
-    family.add(1, version=_version())
+    family.add(1, version=version())
     return family
 
 
@@ -211,3 +206,18 @@ def _journals(tally: Tally, statuses: Sequence[ProcessStatus]) -> list[Family]:
     missing = Family("trimtab_journal_missing_total", "counter", "Events that are nowhere, though they were written.")
     missing.add(tally.missing)
     return [recorded, dropped, waiting, damaged, missing]
+
+
+def _export(directory: DataDirectory) -> list[Family]:
+    state = read_export_state(directory.telemetry / EXPORT_FILE)
+    if not state.at_ms:
+        return []
+    sent = Family("trimtab_otel_sent_total", "counter", "Spans and log events that the collector took.")
+    rejected = Family("trimtab_otel_rejected_total", "counter", "Those that the collector refused for good.")
+    for family, counts in ((sent, state.sent), (rejected, state.rejected)):
+        for signal, count in sorted(counts.items()):
+            family.add(count, signal=signal)
+    lost = Family("trimtab_otel_lost_total", "counter", "Events that were gone before they were sent.")
+    lost.add(state.lost)
+    behind = behind_bytes(directory.journals, state.cursors)[1]
+    return [sent, rejected, lost, _one("trimtab_otel_behind_bytes", "Bytes of journals that are not sent yet.", behind)]

@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 
     from trimtab.bootstrap.settings import Settings
     from trimtab.cli.context import AppContext
+    from trimtab.cli.loops import Loop
     from trimtab.control.loop_watch import LoopWatch
     from trimtab.evidence.state import EvidenceState
 
 __all__ = ["command"]
 
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
-_TALLY_SECONDS = 1.0
+_FOLLOW_SECONDS = 1.0
 
 
 @click.command("server")
@@ -104,14 +105,17 @@ class _Loops:
         from trimtab.bootstrap.control import open_controller, open_outbound
         from trimtab.bootstrap.evidence import EvidenceLoop
         from trimtab.bootstrap.metrics import TallyLoop
+        from trimtab.bootstrap.otel import ExportLoop
 
         self.watch = watch
         self._evidence = EvidenceLoop(settings)
-        driven = {
+        driven: dict[str, tuple[Loop, float]] = {
             "controller": (open_controller(settings), settings.server.tick_seconds),
             "evidence": (self._evidence, settings.evidence.compact_seconds),
-            "tally": (TallyLoop(settings), _TALLY_SECONDS),
+            "tally": (TallyLoop(settings), _FOLLOW_SECONDS),
         }
+        if settings.otel.endpoint:
+            driven["otel"] = (ExportLoop(settings), _FOLLOW_SECONDS)
         told = (open_outbound(settings), watch, stop, settings.server.tick_seconds)
         for name in (*driven, OUTBOUND):
             watch.began(name)
