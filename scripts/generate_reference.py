@@ -14,6 +14,9 @@ from typing import Any
 import click
 import msgspec
 
+from trimtab.behaviour import DETECTORS, Detector
+from trimtab.behaviour.columns import SAMENESS
+from trimtab.behaviour.detectors.tools import calls_tool
 from trimtab.bootstrap import settings
 from trimtab.cli.main import COMMANDS, cli
 from trimtab.evidence.tables import KINDS, SCHEMA_VERSION, schema_of
@@ -30,6 +33,7 @@ def pages() -> dict[Path, str]:
     return {
         REFERENCE / "commands.md": _commands(),
         REFERENCE / "settings.md": _settings(),
+        REFERENCE / "detectors.md": _detectors(),
         REFERENCE / "evidence-columns.md": _columns(),
         REFERENCE / "schemas" / "settings.schema.json": _json(msgspec.json.schema(settings.Settings)),
         REFERENCE / "schemas" / "rollout.schema.json": _json(plan_json_schema()),
@@ -70,6 +74,47 @@ def _help(command: click.Command, context: click.Context) -> str:
     context.max_content_width = 110
     context.terminal_width = 110
     return f"```text\n{command.get_help(context).rstrip()}\n```\n\n"
+
+
+_KINDS = {"share": "yes or no", "ratio": "number, by ratio", "mean": "number, by mean"}
+
+
+def _detectors() -> str:
+    parts = [
+        _GENERATED,
+        "# Detectors\n\n",
+        (
+            "What `trimtab diff` asks of every output: rules, without configuration. Where a question is not\n"
+            "asked of one side, the pair does not count for it. *Usual* is what is most common among the\n"
+            "outputs of both sides together, so that no side is judged by the other's habits. Changes are\n"
+            "sorted by what they do to users: they *break* what reads the answer, change its *content* or its\n"
+            "*style*, or what a call costs (*operations*). A change below the least worth a flag is told, not\n"
+            "flagged; what breaks has no such limit. How old and new are compared, and how often something is\n"
+            "flagged by chance: [a diff's statistics](../explanation/behavioural-diff.md).\n\n"
+        ),
+    ]
+    families: dict[str, list[Detector]] = {}
+    for detector in (*DETECTORS, calls_tool("NAME"), *(one for one, _ in SAMENESS)):
+        families.setdefault(detector.family, []).append(detector)
+    for family, detectors in families.items():
+        parts.append(f"## {family}\n\n| id | | kind | worse | least | rule |\n|---|---|---|---|---|---|\n")
+        parts.extend(_detector(one) for one in detectors)
+        parts.append("\n")
+    return "".join(parts).rstrip("\n") + "\n"
+
+
+def _detector(one: Detector) -> str:
+    least = "-" if one.severity == "breaks" else f"{100 * one.least:g} %" if one.kind == "share" else f"{one.least:g}"
+    needs = f" Needs the feature's {one.needs}." if one.needs else ""
+    cells = (
+        f"`{one.id}`",
+        one.severity,
+        _KINDS[one.kind],
+        one.worse or "-",
+        least,
+        (one.rule + needs).replace("|", "\\|"),
+    )
+    return f"| {' | '.join(cells)} |\n"
 
 
 def _settings() -> str:

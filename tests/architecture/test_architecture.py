@@ -78,7 +78,7 @@ def test_broad_excepts_stand_only_in_surfaces() -> None:
     offenders = []
     for path in SOURCES:
         package = path.relative_to(ROOT / "src" / "trimtab").parts[0]
-        if package in surfaces or path.name == "redaction.py":  # what it calls is the user's own code
+        if package in surfaces or path.name in {"redaction.py", "parser.py"}:  # what they call is the user's own code
             continue
         offenders += [
             f"{path.relative_to(ROOT)}:{node.lineno}"

@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "audit": ("audit", "Read and verify the audit log."),
     "dataset": ("dataset", "What releases are tried on: from files, traffic and feedback."),
     "demo": ("demo", "Watch a bad prompt edit roll back and its mended version promote."),
+    "diff": ("diff", "What a change of model or prompt does to answers."),
     "environment": ("environment", "Which release an environment points at, and its history."),
     "eval": ("eval", "Record what test suites said of a release."),
     "evidence": ("evidence", "Ask what was recorded; keep it in order; erase what must go."),
