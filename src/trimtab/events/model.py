@@ -104,8 +104,8 @@ class Generation(_Routed, frozen=True, omit_defaults=True, tag="generation", gc=
     attributes: dict[str, str] = {}
     """What the caller said of the request or its user, for segments: short labels, such as a language."""
     content_dropped: str = ""
-    """Why content is missing that should be here: `journal_full`, `disk_low`, `write_failed`, `too_long`,
-    `unencodable`, `redaction_failed`; empty where none is."""
+    """Why content is missing that should be here: `journal_full`, `disk_low`, `disk_slow`, `write_failed`,
+    `too_long`, `unencodable`, `redaction_failed`; empty where none is."""
     unsampled: bool = False
     """The caller's trace is not sampled, as its `traceparent` says: tracing leaves it out, too."""
 

@@ -46,7 +46,7 @@ class Shortage(msgspec.Struct, frozen=True):
     """Why new events are not written whole."""
 
     code: str
-    """What events without content say in `content_dropped`: `journal_full`, `disk_low`, `write_failed`."""
+    """What events without content say in `content_dropped`: `journal_full`, `disk_low`, `disk_slow`, `write_failed`."""
     message: str
     refuses: bool = False
     """Whether events are dropped and not only their content."""

@@ -96,6 +96,11 @@ class HotBuffer:
         """Bytes of the largest event there can ever be room for."""
         return self._half_bytes - _PREFIX_BYTES
 
+    @property
+    def waits(self) -> bool:
+        """Whether a half is being written, or is to be again."""
+        return self._waiting is not None
+
     def append(self, record: bytes, subject_ms: int) -> int:
         """Copy a record into the half that is filling; returns the bytes committed in it, 0 where it was not taken.
 

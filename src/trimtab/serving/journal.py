@@ -32,6 +32,11 @@ __all__ = ["JournalCounters", "JournalWriter"]
 SEGMENT_BYTES = 64 * 1024 * 1024
 _FLUSH_SECONDS = 0.05
 _JOIN_SECONDS = 5.0
+_SLOW = Shortage(
+    "disk_slow",
+    "the disk takes longer to write than events take to fill the buffer: new events are written without content",
+)
+"""What is left of the buffer holds several times as many events without content."""
 
 
 class JournalCounters(msgspec.Struct):
@@ -125,8 +130,10 @@ class JournalWriter:
                 self._wake.set()
                 return False
             counters.recorded += 1
-        if used > self._wake_bytes and not self._wake.is_set():
+        if used > self._wake_bytes:
             self._wake.set()  # a burst need not wait for the clock
+            if self.shortage is None and self._hot.waits:
+                self.shortage = _SLOW
         return True
 
     def flush(self, timeout_seconds: float) -> None:

@@ -210,6 +210,32 @@ def test_while_the_disk_takes_nothing_the_buffer_is_kept_for_facts(tmp_path: Pat
     assert len(events_in(tmp_path / "p")) == 1
 
 
+def test_while_the_disk_hangs_the_buffer_is_kept_for_facts(directory: DataDirectory) -> None:
+    said = "x" * 20_000
+    with opened(directory, ROOMY) as plane:
+        writer = plane._journal
+        with writer._flush_lock:  # as a write holds it
+            assert plane.record(generation(output=said))
+            writer._hot.swap()
+            while writer.shortage is None:
+                assert plane.record(generation(output=said))
+            assert writer.shortage.code == "disk_slow"
+            for _ in range(1000):
+                assert plane.record(generation(output=said))
+        plane.flush()
+        kept = [event for event in events_in(directory.journals / plane.process_id) if isinstance(event, Generation)]
+        without = [event for event in kept if event.content_dropped == "disk_slow"]
+        assert len(without) == 1000
+        assert {event.output for event in without} == {""}
+        assert {event.output for event in kept if not event.content_dropped} == {said}
+        for _ in range(200):
+            if writer.shortage is None:
+                break
+            writer._thread.join(0.05)
+        assert writer.shortage is None
+        assert plane.health()["dropped"] == 0
+
+
 def test_a_segment_is_closed_after_its_time_so_that_a_quiet_process_can_be_cleaned_up(tmp_path: Path) -> None:
     clock = Clock()
     writer = JournalWriter(tmp_path / "p", limits=msgspec.structs.replace(ROOMY, segment_seconds=600), monotonic=clock)
