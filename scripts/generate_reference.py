@@ -14,7 +14,7 @@ from typing import Any
 import click
 import msgspec
 
-from trimtab.behaviour import DETECTORS, Detector
+from trimtab.behaviour import DETECTORS, BehaviourDiff, Detector
 from trimtab.behaviour.columns import SAMENESS
 from trimtab.behaviour.detectors.tools import calls_tool
 from trimtab.bootstrap import settings
@@ -35,6 +35,7 @@ def pages() -> dict[Path, str]:
         REFERENCE / "settings.md": _settings(),
         REFERENCE / "detectors.md": _detectors(),
         REFERENCE / "evidence-columns.md": _columns(),
+        REFERENCE / "schemas" / "diff.schema.json": _json(msgspec.json.schema(BehaviourDiff)),
         REFERENCE / "schemas" / "settings.schema.json": _json(msgspec.json.schema(settings.Settings)),
         REFERENCE / "schemas" / "rollout.schema.json": _json(plan_json_schema()),
     }

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.behaviour import llmdrift
-from benchmarks.behaviour.null import flags_by_chance
+from benchmarks.behaviour.null import flags_by_chance, replayed_by_chance
 from trimtab.behaviour import Output, Pair, diff
 from trimtab.stats.beta import clopper_pearson
 
@@ -66,11 +66,23 @@ def upgrades(runs: int, seed: int) -> Iterator[str]:
         )
         print(f"{task}, {family}", file=sys.stderr)
     high = clopper_pearson(alarms, total).high
+    triples = replays()
+    replayed = sum(replayed_by_chance(triples, runs=runs, seed=seed))
     yield ""
     yield (
         f"A flag or alarm by chance: {alarms:,} of {total:,} diffs ({alarms / total:.2%}; "
-        f"97.5 % sure to be at most {high:.2%})."
+        f"97.5 % sure to be at most {high:.2%}). With the old one asked again, three models' answers to {len(triples)} "
+        f"items dealt out at random: {replayed:,} of {runs:,}."
     )
+
+
+def replays() -> list[tuple[Output, Output, Output]]:
+    """Return three models' answers to the same items: which is old, new or asked again is left to chance."""
+    found = []
+    for task in ("code", "sensitive"):
+        later = {pair.item: pair.new for pair in llmdrift.pairs(task, "gpt-3.5")}
+        found += [(pair.old, pair.new, later[pair.item]) for pair in llmdrift.pairs(task, "gpt-4")]
+    return found
 
 
 def costs() -> Iterator[str]:

@@ -6,15 +6,15 @@ import random
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from trimtab.behaviour import ALPHA, Expected
+from trimtab.behaviour import ALPHA, Expected, Pair, diff
+from trimtab.behaviour.behaviour_diff import judged
 from trimtab.behaviour.columns import Column, columns_of
-from trimtab.behaviour.diff import judged
 from trimtab.behaviour.omnibus import points_of, wealth_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from trimtab.behaviour import Pair
+    from trimtab.behaviour import Output
 
 
 def swapped(columns: Sequence[Column], swaps: Sequence[bool]) -> list[Column]:
@@ -27,6 +27,20 @@ def swapped(columns: Sequence[Column], swaps: Sequence[bool]) -> list[Column]:
         )
         for column in columns
     ]
+
+
+def replayed_by_chance(triples: Sequence[tuple[Output, Output, Output]], *, runs: int, seed: int) -> Iterator[bool]:
+    """Yield, run by run, whether anything was flagged where chance names the old output, the new one and the replay.
+
+    What compares the new output's sameness with the replay's is among it, so outputs are read anew in every run.
+    """
+    for run in range(runs):
+        source = random.Random(f"{seed} {run}")
+        pairs = []
+        for number, outputs in enumerate(triples):
+            old, new, again = source.sample(outputs, k=3)
+            pairs.append(Pair(item=str(number), old=old, new=new, again=again))
+        yield diff(pairs).changed
 
 
 def flags_by_chance(pairs: Sequence[Pair], *, runs: int, seed: int) -> Iterator[tuple[int, bool]]:

@@ -1,9 +1,9 @@
 """The behavioural diff: what changes in answers when a model, a prompt or a parameter does. Pure; no configuration."""
 
+from trimtab.behaviour.behaviour_diff import ALPHA, BehaviourDiff, diff
 from trimtab.behaviour.causes import Cause, adapt
 from trimtab.behaviour.detector import Detector
 from trimtab.behaviour.detectors import DETECTORS
-from trimtab.behaviour.diff import ALPHA, BehaviourDiff, diff
 from trimtab.behaviour.findings import SEVERITIES, Finding
 from trimtab.behaviour.flips import Flips
 from trimtab.behaviour.model import Expected, Output, Pair, Severity

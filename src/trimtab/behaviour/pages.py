@@ -10,7 +10,7 @@ from trimtab.behaviour.words import HEADER, row_of, summary_of
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from trimtab.behaviour.diff import BehaviourDiff
+    from trimtab.behaviour.behaviour_diff import BehaviourDiff
     from trimtab.behaviour.findings import Finding
 
 __all__ = ["html_of", "markdown_of"]

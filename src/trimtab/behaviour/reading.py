@@ -28,7 +28,7 @@ _LOOKS_LIKE_CODE = re.compile(
     re.MULTILINE,
 )
 _LATEX = re.compile(
-    r"\\[(\[]|\$\$|\\(?:frac|boxed|sqrt|times|cdot|text|begin|sum|leq?|geq?|equiv|mod)\b|\$[^$\n]*[\\^_][^$\n]*\$"
+    r"\\[(\[]|\$\$|\\(?:frac|boxed|sqrt|times|cdot|text|begin|sum|leq?|geq?|equiv|mod)\b|\$[^$\n\\^_]*[\\^_][^$\n]*\$"
 )
 _STATEMENTS = (ast.Expr, ast.Pass)
 _LONGEST_CODE = 200_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from trimtab.behaviour.diff import BehaviourDiff
+    from trimtab.behaviour.behaviour_diff import BehaviourDiff
     from trimtab.behaviour.findings import Finding
     from trimtab.behaviour.flips import Flips
     from trimtab.behaviour.refusals import Refusals

@@ -9,8 +9,8 @@ import pytest
 from benchmarks.behaviour.null import flags_by_chance, swapped
 
 from trimtab.behaviour import BehaviourDiff, Expected, Output, Pair, adapt, diff
+from trimtab.behaviour.behaviour_diff import judged
 from trimtab.behaviour.columns import columns_of
-from trimtab.behaviour.diff import judged
 from trimtab.core.errors import InputError
 
 if TYPE_CHECKING:

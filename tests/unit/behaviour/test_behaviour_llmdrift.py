@@ -6,7 +6,7 @@ from functools import cache
 
 import pytest
 from benchmarks.behaviour import llmdrift
-from benchmarks.behaviour.null import flags_by_chance
+from benchmarks.behaviour.null import flags_by_chance, replayed_by_chance
 
 from trimtab.behaviour import BehaviourDiff, adapt, diff
 from trimtab.behaviour.reading import parses_as_python
@@ -42,8 +42,14 @@ def test_every_upgrade_is_flagged_without_configuration_or_scores(task: str, fam
 @pytest.mark.parametrize("task", ["sensitive", "code"])
 @pytest.mark.parametrize("family", list(llmdrift.FAMILIES))
 def test_nothing_is_flagged_when_labels_are_swapped_at_random(task: str, family: str) -> None:
-    runs = list(flags_by_chance(llmdrift.pairs(task, family), runs=200, seed=7))
+    runs = list(flags_by_chance(llmdrift.pairs(task, family), runs=150, seed=7))
     assert sum(1 for flags, alarm in runs if flags or alarm) <= 2
+
+
+def test_nothing_is_flagged_when_old_new_and_replay_are_dealt_out_at_random() -> None:
+    later = {pair.item: pair.new for pair in llmdrift.pairs("code", "gpt-3.5")}
+    triples = [(pair.old, pair.new, later[pair.item]) for pair in llmdrift.pairs("code", "gpt-4")]
+    assert sum(replayed_by_chance(triples, runs=25, seed=5)) <= 1
 
 
 def test_the_code_fence_is_to_blame_for_code_that_does_not_run_and_its_adapter_restores_it() -> None:

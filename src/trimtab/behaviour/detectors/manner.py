@@ -110,7 +110,7 @@ DETECTORS = (
     Detector("answer.cut_off", "breaks", "was cut off at the token limit", _cut_off, worse="more"),
     Detector("answer.unfinished", "content", "stops without an end", _unfinished, worse="more"),
     Detector("answer.language", "content", "is in the usual language", _language, worse="fewer"),
-    Detector("answer.refusal", "content", "declines to answer", _refusal, worse="more"),
+    Detector("answer.refusal", "content", "declines to answer", _refusal),
     Detector("answer.evasion", "content", "evades the question", _evasion, worse="more"),
     Detector("answer.reasons", "content", "reasons step by step", _reasons),
     Detector("answer.asks", "content", "ends with a question", _asks),
