@@ -144,6 +144,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Environment that commands mean when none is named."""
     actor: str = ""
     """Who changes are booked to; the login name where empty."""
+    log_format: Literal["human", "json"] = "human"
+    """How gateway and server write their log to stderr: prose, or one JSON object a line."""
     gateway: GatewaySettings = GatewaySettings()
     server: ServerSettings = ServerSettings()
     journal: JournalLimits = JournalLimits()
@@ -169,6 +171,7 @@ ENVIRONMENT_VARIABLES: Mapping[str, tuple[str, ...]] = {
     "TRIMTAB_DATABASE": ("database",),
     "TRIMTAB_ENVIRONMENT": ("environment",),
     "TRIMTAB_ACTOR": ("actor",),
+    "TRIMTAB_LOG_FORMAT": ("log_format",),
     "TRIMTAB_GATEWAY_HOST": ("gateway", "host"),
     "TRIMTAB_GATEWAY_PORT": ("gateway", "port"),
     "TRIMTAB_SERVER_HOST": ("server", "host"),

@@ -258,7 +258,7 @@ class ModelCall(RecordedCall):
         self.write_event(partial, 0, aborted=True)
 
     def _break(self, error: Exception) -> None:
-        _log.error("a call failed in Trimtab itself", exc_info=error)
+        _log.error("a call failed in Trimtab itself", exc_info=error, extra=self.identity())
         reader, told = self._reader, internal_error(error)
         if reader is not None and reader.opened:
             # A second answer inside the first would be read as its text, or as the next request's.

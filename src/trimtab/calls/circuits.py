@@ -15,8 +15,9 @@ _log = logging.getLogger("trimtab.calls")
 
 def log_circuit(guard: Guard, state: Literal["open", "closed"]) -> None:
     """Write a line where a circuit opens or closes; what `Guards` calls."""
-    name = f"{guard.provider}/{guard.model}"
+    name, told = f"{guard.provider}/{guard.model}", {"provider": guard.provider, "model": guard.model}
     if state == "open":
-        _log.warning("%s keeps failing (last: %s): it is left alone for a while", name, guard.breaker.last_failure)
+        why = guard.breaker.last_failure
+        _log.warning("%s keeps failing (last: %s): it is left alone for a while", name, why, extra=told)
     else:
-        _log.info("%s answers again", name)
+        _log.info("%s answers again", name, extra=told)

@@ -89,7 +89,8 @@ class Plans:
                 problem = problem or error
                 if len(variants) > 1:
                     name = f"{variant.model.provider}/{variant.model.model}"
-                    _log.warning("%s: %s cannot be called: %s", release.label, name, error.message)
+                    told = {"feature": release.compiled.feature, "release": release.label, "code": error.code}
+                    _log.warning("%s: %s cannot be called: %s", release.label, name, error.message, extra=told)
         if not targets:
             assert problem is not None  # noqa: S101 - a chain has at least one model
             raise problem

@@ -53,6 +53,16 @@ class RecordedCall:
         self.answered_by: AnsweredBy | None = None
         """`None` for the release's own model, at the first request."""
 
+    def identity(self) -> dict[str, str]:
+        """Return what a line of the log says of it."""
+        record = self.record
+        return {
+            "generation": record.id,
+            "trace": self.caller.trace,
+            "feature": record.decision.feature,
+            "release": record.release.label,
+        }
+
     def traceparent(self) -> bytes:
         """Return the header line that makes this call a child of the span that the caller sent."""
         caller = self.caller

@@ -157,7 +157,7 @@ class ShadowCall:
                 status = outcome.status or (status_of(outcome.error) if outcome.error else 0)
                 self._recorded.write_event(outcome.answer, status)
         except Exception:  # noqa: BLE001 - a surface: mirrors must not take calls down
-            _log.exception("a mirrored call could not be recorded")
+            _log.exception("a mirrored call could not be recorded", extra={"generation": self._primary})
         self._finish()
 
     def _finish(self) -> None:

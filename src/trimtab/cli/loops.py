@@ -37,7 +37,7 @@ def drive(name: str, loop: Loop, watch: LoopWatch, stop: threading.Event, tick_s
     while not stop.wait(pause_seconds):
         try:
             for line in loop.tick():
-                say(line)
+                say(line, loop=name)
             pause_seconds = tick_seconds
             watch.succeeded(name)
         except Exception as error:  # noqa: BLE001 - the loop must outlive whatever goes wrong in one turn
@@ -51,14 +51,14 @@ async def speak(outbound: OutboundLoop, watch: LoopWatch, stop: threading.Event,
     while not stop.is_set():
         try:
             for line in outbound.tick():
-                say(line)
+                say(line, loop=OUTBOUND)
             pause_seconds = tick_seconds
             watch.succeeded(OUTBOUND)
         except Exception as error:  # noqa: BLE001 - the loop must outlive whatever goes wrong in one turn
             pause_seconds = _failed(OUTBOUND, error, watch, pause_seconds)
         await asyncio.to_thread(stop.wait, pause_seconds)
     for line in await outbound.close():
-        say(line)
+        say(line, loop=OUTBOUND)
 
 
 def _failed(name: str, error: Exception, watch: LoopWatch, pause_seconds: float) -> float:
@@ -66,5 +66,5 @@ def _failed(name: str, error: Exception, watch: LoopWatch, pause_seconds: float)
     pause_seconds = min(2 * pause_seconds, _MAX_BACKOFF_SECONDS)
     problem = f"{type(error).__name__}: {error}"
     watch.failed(name, problem)
-    say(f"{name}: {problem}; next try in {pause_seconds:.1f} s")
+    say(f"{name}: {problem}; next try in {pause_seconds:.1f} s", loop=name)
     return pause_seconds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -10,11 +11,14 @@ import click
 import msgspec
 
 from trimtab.core.errors import InputError, TrimtabError
+from trimtab.telemetry.log_lines import LogHandler
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["ago", "emit_json", "fail", "json_option", "say", "table", "when"]
+__all__ = ["ago", "emit_json", "fail", "json_option", "log_format_option", "say", "table", "when"]
+
+_log = logging.getLogger("trimtab")
 
 _EXIT_MISUSE = 2
 _EXIT_COULD_NOT = 3
@@ -30,9 +34,27 @@ def emit_json(value: Any) -> None:  # noqa: ANN401 - any JSON value
     print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
 
 
-def say(text: str) -> None:
-    """Print prose to stderr."""
-    print(text, file=sys.stderr)
+log_format_option = click.option(
+    "--log-format",
+    type=click.Choice(["human", "json"]),
+    help="How to log to stderr (default human; env TRIMTAB_LOG_FORMAT).",
+)
+"""Add `--log-format` to a command that runs until it is stopped."""
+
+
+def say(text: str, **context: str) -> None:
+    """Print prose to stderr; where this process keeps a log (`bootstrap.logs`), as a line of it.
+
+    `context`: what a line of the log may carry beside it, see `telemetry.log_lines`.
+    """
+    if _keeps_log():
+        _log.info("%s", text, extra=context)
+    else:
+        print(text, file=sys.stderr)
+
+
+def _keeps_log() -> bool:
+    return any(isinstance(handler, LogHandler) for handler in logging.getLogger().handlers)
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[int] = ()) -> str:
@@ -67,5 +89,9 @@ def when(at_ms: int) -> str:
 
 def fail(error: TrimtabError) -> int:
     """Print an error to stderr and return the exit status it deserves."""
-    say(f"error: {error}")
+    if _keeps_log():
+        told = {"code": error.code, "param": error.param, "hint": error.hint}
+        _log.error("error: %s", error.message, extra=told)
+    else:
+        say(f"error: {error}")
     return _EXIT_MISUSE if isinstance(error, InputError) else _EXIT_COULD_NOT

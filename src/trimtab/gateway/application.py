@@ -83,7 +83,8 @@ class GatewayApplication:
             else:
                 self._route(exchange)
         except Exception as error:  # noqa: BLE001 - a surface: one request must not take the others down
-            _log.exception("a request failed in the gateway itself")
+            told = {"method": exchange.request.method.decode(), "path": exchange.request.path.decode(errors="replace")}
+            _log.exception("a request failed in the gateway itself", extra=told)
             exchange.respond(500, error_body(internal_error(error)))
 
     def lane_of(self, request: Request) -> Lane | None:

@@ -284,6 +284,7 @@ class DataPlane:
             "process": self.process_id,
             "environment": self._environment,
             "revision": self.revision,
+            "snapshot_age_seconds": self._snapshot_age_seconds(),
             "snapshot_problem": self._snapshots.problem,
             "recorded": counters.recorded,
             "durable": counters.durable,
@@ -297,6 +298,11 @@ class DataPlane:
             "watching": self._worker.is_alive(),
             "flushing": self._journal.alive,
         }
+
+    def _snapshot_age_seconds(self) -> float | None:
+        """Return how long ago the snapshot in force was published; it is no sign of trouble by itself."""
+        snapshot = self.snapshot
+        return None if snapshot is None else max(0, self._clock.now_ms() - snapshot.published_at_ms) / 1000
 
     def close(self) -> None:
         """Flush, say goodbye in the process status, and stop."""

@@ -56,7 +56,10 @@ class Withdrawals:
             f"{breaker.failed_units} units in a row met errors of the candidate (last: "
             f"{breaker.error_code or 'unknown'}) while {breaker.stable_rate:.0%} of stable's calls failed"
         )
-        _log.error("candidate of %s withdrawn here, stable serves %s: %s", last.rollout, last.feature, reason)
+        told = {"rollout": last.rollout, "feature": last.feature, "generation": last.id, "trace": last.trace}
+        _log.error(
+            "candidate of %s withdrawn here, stable serves %s: %s", last.rollout, last.feature, reason, extra=told
+        )
         return Withdrawal(
             id=new_id("wd", at_ms),
             at_ms=at_ms,

@@ -6,14 +6,20 @@ import gzip
 import http.server
 import threading
 import time
+from importlib.resources import as_file, files
+from shutil import copytree, ignore_patterns
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from trimtab.bootstrap.control import open_control
+from trimtab.bootstrap.settings import load_settings
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 
 class Told(NamedTuple):
@@ -96,6 +102,22 @@ def wait_until(holds: Callable[[], bool], seconds: float = 20.0) -> None:
 def eventually() -> Callable[..., None]:
     """Waits until something holds."""
     return wait_until
+
+
+@pytest.fixture
+def pushed() -> Callable[[Path], None]:
+    """Makes release 1 of `support-reply` the stable one of a data directory under a folder."""
+
+    def push(root: Path) -> None:
+        folder = root / "support-reply"
+        with as_file(files("trimtab.demo") / "support-reply") as example:
+            copytree(example, folder, ignore=ignore_patterns("__pycache__"))
+        plane = open_control(load_settings(environ={"TRIMTAB_DIRECTORY": str(root / ".trimtab")}))
+        plane.push(folder)
+        plane.set_pointer("support-reply", "#1", reason="first")
+        plane.close()
+
+    return push
 
 
 @pytest.fixture

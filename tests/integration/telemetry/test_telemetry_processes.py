@@ -10,14 +10,10 @@ import subprocess
 import sys
 import time
 from http.client import HTTPConnection, HTTPException
-from importlib.resources import as_file, files
-from shutil import copytree, ignore_patterns
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from trimtab.bootstrap.control import open_control
-from trimtab.bootstrap.settings import load_settings
 from trimtab.telemetry.otlp_values import attribute_map
 
 if TYPE_CHECKING:
@@ -44,15 +40,6 @@ class Site:
             f'[gateway]\nport = {self.gateway}\n[server]\nport = {self.server}\n[otel]\nendpoint = "{collector}"\n'
             f'[providers.openai]\nbase_url = "http://127.0.0.1:{self.sim}/v1"\napi_key_env = ""\n'
         )
-        folder = root / "support-reply"
-        with as_file(files("trimtab.demo") / "support-reply") as example:
-            copytree(example, folder, ignore=ignore_patterns("__pycache__"))
-        plane = open_control(
-            load_settings(config=root / "trimtab.toml", environ={"TRIMTAB_DIRECTORY": str(root / ".trimtab")})
-        )
-        plane.push(folder)
-        plane.set_pointer("support-reply", "#1", reason="first")
-        plane.close()
         self._processes: list[subprocess.Popen[bytes]] = []
         self.start(self.sim, "/healthz", "sim", "--port", str(self.sim))
         self.start(self.gateway, "/readyz", "gateway")
@@ -109,7 +96,8 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path: Path, collector: Collector) -> Iterator[Site]:
+def site(tmp_path: Path, collector: Collector, pushed: Callable[[Path], None]) -> Iterator[Site]:
+    pushed(tmp_path)
     made = Site(tmp_path, collector.url)
     yield made
     made.close()

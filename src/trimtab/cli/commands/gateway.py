@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from trimtab.cli.output import say
+from trimtab.cli.output import log_format_option, say
 from trimtab.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -27,14 +27,24 @@ __all__ = ["command"]
 @click.option(
     "--workers", type=int, help="Processes behind the port (default 1). SIGHUP replaces them, with new settings."
 )
+@log_format_option
 @click.option("--worker", hidden=True, help="What a worker inherits.")
 @click.pass_obj
-def command(app: AppContext, host: str | None, port: int | None, workers: int | None, worker: str | None) -> None:
+def command(
+    app: AppContext,
+    host: str | None,
+    port: int | None,
+    workers: int | None,
+    log_format: str | None,
+    worker: str | None,
+) -> None:
     """Run the gateway for OpenAI's and Anthropic's clients: the model name that they send is the feature's name."""
+    from trimtab.bootstrap.logs import open_log
     from trimtab.bootstrap.metrics import metrics_access
     from trimtab.gateway.config import GatewayConfig
 
-    settings = app.settings(gateway__host=host, gateway__port=port, gateway__workers=workers)
+    settings = app.settings(gateway__host=host, gateway__port=port, gateway__workers=workers, log_format=log_format)
+    open_log(settings)
     config = msgspec.convert(msgspec.to_builtins(settings.gateway), GatewayConfig)
     config = msgspec.structs.replace(config, metrics=metrics_access(settings))
     if worker is not None:
@@ -85,4 +95,4 @@ def _supervise(settings: Settings, config: GatewayConfig) -> None:
 
 
 def _tell(event: WorkerEvent) -> None:
-    say(f"gateway {event.kind.replace('_', ' ')}: {event.detail}")
+    say(f"gateway {event.kind.replace('_', ' ')}: {event.detail}", event=event.kind)

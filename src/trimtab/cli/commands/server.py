@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from trimtab.cli.loops import OUTBOUND, drive, speak
-from trimtab.cli.output import say
+from trimtab.cli.output import log_format_option, say
 from trimtab.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -34,8 +34,15 @@ _FOLLOW_SECONDS = 1.0
 @click.option("--host", help="Address to listen on (default 127.0.0.1).")
 @click.option("--port", type=int, help="Port (default 8401).")
 @click.option("--no-controller", is_flag=True, help="Serve API and console only; another server drives rollouts.")
+@log_format_option
 @click.pass_obj
-def command(app: AppContext, host: str | None, port: int | None, no_controller: bool) -> None:  # noqa: FBT001 - click's signature
+def command(
+    app: AppContext,
+    host: str | None,
+    port: int | None,
+    no_controller: bool,  # noqa: FBT001 - click's signature
+    log_format: str | None,
+) -> None:
     """Run the control plane: the rollout controller, the API and the console."""
     import uvicorn
     from starlette.applications import Starlette
@@ -46,15 +53,18 @@ def command(app: AppContext, host: str | None, port: int | None, no_controller: 
     from trimtab.api.app import api_routes, http_error
     from trimtab.api.condition import ServerCondition
     from trimtab.api.probes import probe_routes
+    from trimtab.api.request_log import RequestLog
     from trimtab.bootstrap.control import open_control
     from trimtab.bootstrap.evidence import open_reader
+    from trimtab.bootstrap.logs import open_log
     from trimtab.bootstrap.metrics import metrics_access
     from trimtab.console.app import console_routes
     from trimtab.control.loop_watch import LoopWatch
     from trimtab.core.clock import SystemClock
     from trimtab.evidence.questions import of_rollout, trace
 
-    settings = app.settings(server__host=host, server__port=port)
+    settings = app.settings(server__host=host, server__port=port, log_format=log_format)
+    open_log(settings)
     if settings.server.host not in _LOOPBACK:
         raise InputError(
             "unauthenticated_listener",
@@ -76,7 +86,10 @@ def command(app: AppContext, host: str | None, port: int | None, no_controller: 
             *api_routes(plane, evidence),
             *console_routes(plane),
         ],
-        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]"])],
+        middleware=[
+            Middleware(RequestLog),
+            Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]"]),
+        ],
         exception_handlers={HTTPException: http_error},
     )
     workers = loops.threads if loops else []
@@ -85,7 +98,7 @@ def command(app: AppContext, host: str | None, port: int | None, no_controller: 
         for worker in workers:
             worker.start()
         say(f"console and API on http://{settings.server.host}:{settings.server.port}")
-        uvicorn.run(web, host=settings.server.host, port=settings.server.port, log_level="warning", access_log=False)
+        uvicorn.run(web, host=settings.server.host, port=settings.server.port, log_config=None, access_log=False)
     finally:
         stop.set()
         for worker in workers:
