@@ -9,7 +9,7 @@ import msgspec
 from trimtab.behaviour.causes import Cause, causes_of
 from trimtab.behaviour.columns import columns_of
 from trimtab.behaviour.details import detailed
-from trimtab.behaviour.findings import Finding, findings_of, slice_findings_of, slices_of
+from trimtab.behaviour.findings import Finding, fewest_flagged, findings_of, hints_of, slice_findings_of, slices_of
 from trimtab.behaviour.flips import Flips, flips_of
 from trimtab.behaviour.model import Expected
 from trimtab.behaviour.omnibus import Alarm, alarm_of
@@ -46,6 +46,10 @@ class BehaviourDiff(msgspec.Struct, frozen=True, kw_only=True):
     """Of every detector in which enough pairs moved to tell, flagged or not; the flagged ones come first."""
     slices: tuple[Finding, ...]
     """Flagged changes in single slices."""
+    hints: tuple[Finding, ...] = ()
+    """What may break readers, too seldom to be sure."""
+    could_see: int = 0
+    """How many items have to change the same way in one question for it to be flagged alone."""
     alarm: Alarm
     flips: Flips | None = None
     causes: tuple[Cause, ...] = ()
@@ -97,6 +101,8 @@ def diff(
         detectors=len(columns),
         findings=tuple(detailed(findings, first)),
         slices=tuple(slices),
+        hints=tuple(hints_of(columns, first, [one.detector for one in findings if one.flagged])),
+        could_see=fewest_flagged(len(findings), (1.0 - _FOR_ALARM) * alpha),
         alarm=alarm_of(first, alpha=_FOR_ALARM * alpha),
         flips=None if right is None else flips_of(right, first),
         causes=tuple(causes_of(columns, first, wanted)),

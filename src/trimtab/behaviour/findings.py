@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +19,13 @@ if TYPE_CHECKING:
     from trimtab.behaviour.columns import Column
     from trimtab.behaviour.model import Pair
 
-__all__ = ["SEVERITIES", "Finding", "findings_of", "slice_findings_of"]
+__all__ = ["SEVERITIES", "Finding", "fewest_flagged", "findings_of", "hints_of", "slice_findings_of", "slices_of"]
 
 SEVERITIES: tuple[Severity, ...] = ("breaks", "content", "style", "operations")
 """The worst first."""
 _FEWEST_PAIRS = 5
 _FEWEST_IN_SLICE = 20
+_FEWEST_HINTED = 2
 _MOST_SLICES = 50
 
 
@@ -68,6 +70,27 @@ def findings_of(columns: Sequence[Column], pairs: Sequence[Pair], *, alpha: floa
     depend on which output is called the new one. The most harmful come first.
     """
     return _judged([(one, "") for column in columns if (one := contrast(column)) is not None], pairs, alpha)
+
+
+def hints_of(columns: Sequence[Column], pairs: Sequence[Pair], flagged: Iterable[str]) -> list[Finding]:
+    """Return what may break readers and is not flagged: every pair that moved moved the same way, two or more did."""
+    known = set(flagged)
+    found = [
+        _finding(one, "", 1.0, pairs, 0.0)
+        for column in columns
+        if column.detector.severity == "breaks"
+        and column.detector.kind == "share"
+        and column.detector.id not in known
+        and (one := contrast(column)) is not None
+        and one.moved >= _FEWEST_HINTED
+        and abs(one.effect) * one.pairs > one.moved - 0.5
+    ]
+    return sorted((one for one in found if one.better is not True), key=_harm)
+
+
+def fewest_flagged(tests: int, alpha: float) -> int:
+    """Return how many pairs have to move the same way in one question of so many for it to be flagged alone."""
+    return math.ceil(1.0 + math.log2(max(tests, 1) / alpha))
 
 
 def slice_findings_of(columns: Sequence[Column], pairs: Sequence[Pair], *, alpha: float) -> list[Finding]:

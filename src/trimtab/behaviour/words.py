@@ -15,6 +15,7 @@ __all__ = ["HEADER", "row_of", "sentence_of", "summary_of"]
 HEADER = ("", "detector", "an answer", "old", "new", "change", "95 %", "for example")
 _WORST_SLICES = 3
 _WHOLE_FROM = 1000.0
+_HINTS = 5
 
 
 def summary_of(found: BehaviourDiff) -> list[str]:
@@ -25,6 +26,7 @@ def summary_of(found: BehaviourDiff) -> list[str]:
         *([] if found.flips is None else _flips(found.flips)),
         *([] if found.refusals is None else [_refusals(found.refusals)]),
         *_slices(found),
+        *_hints(found),
         *_alarm(found),
     ]
 
@@ -54,7 +56,7 @@ def _headline(found: BehaviourDiff) -> str:
     counts = {name: sum(one.severity == name for one in found.flags) for name in ("breaks", "content", "style")}
     said = f"{found.pairs:,} items compared, {found.old_name} with {found.new_name}: "
     if not found.changed:
-        return said + f"no change found (chance of a false one: {found.alpha:.0%})."
+        return said + f"no change found (one in fewer than {found.could_see} items is not told from chance)."
     worse = sum(one.severity == "breaks" and one.better is not True for one in found.flags)
     harm = f"; {worse} may break what reads the answers" if worse else ""
     other = len(found.flags) - sum(counts.values())
@@ -101,6 +103,11 @@ def _slices(found: BehaviourDiff) -> list[str]:
     whole = {(one.detector, one.effect > 0) for one in found.flags}
     only = [one for one in found.slices if (one.detector, one.effect > 0) not in whole]
     return [f"Only in a slice: {sentence_of(one)}." for one in only[:_WORST_SLICES]]
+
+
+def _hints(found: BehaviourDiff) -> list[str]:
+    told = "; ".join(f"`{one.detector}` in {one.moved:,}: {one.says} ({_change(one)})" for one in found.hints[:_HINTS])
+    return [f"Seen, too seldom to be sure: {told}."] if told else []
 
 
 def _alarm(found: BehaviourDiff) -> list[str]:

@@ -20,10 +20,8 @@ def test_two_files_of_outputs_are_compared(trimtab: Trimtab, shop: Path) -> None
     write(shop / "march.jsonl", *orders)
     write(shop / "june.jsonl", *(f"```json\n{order}\n```" for order in orders[:39]))
     same = trimtab("diff", "march.jsonl", "march.jsonl", "--fail-on", "any")
-    assert (same.returncode, same.stdout) == (
-        0,
-        "40 items compared, march with march: no change found (chance of a false one: 1%).\n",
-    )
+    assert same.returncode == 0
+    assert same.stdout.startswith("40 items compared, march with march: no change found")
     done = trimtab("diff", "march.jsonl", "june.jsonl", "--fail-on", "breaks", "--markdown", "d.md", "--html", "d.html")
     assert done.returncode == 1
     assert "The code fence explains 39 of 39 lost answers (`json.parses`)" in done.stdout

@@ -208,6 +208,23 @@ def test_refusals_are_calibrated_where_some_are_labelled() -> None:
     assert found.refusals.change == pytest.approx(0.0)
 
 
+def test_what_too_few_items_show_is_a_hint() -> None:
+    found = diff(pairs(lambda text, number: f"```\n{text}\n```" if number < 4 else text, count=12))
+    assert not found.flags
+    assert {one.detector: one.moved for one in found.hints} == {
+        "fence.first": 4,
+        "fence.whole": 4,
+        "json.parses": 4,
+        "json.wrapped": 4,
+    }
+    assert found.could_see == 8
+    assert len(found.causes) == 1
+    enough = diff(pairs(lambda text, number: text[:-1] if number < 16 else text, count=40))
+    assert "json.parses" in flagged(enough)
+    assert "json.parses" not in {one.detector for one in enough.hints}
+    assert not diff(pairs(lambda text, number: text[:-1] if number < 1 else text, count=12)).hints
+
+
 def test_of_an_item_the_first_pair_counts() -> None:
     given = pairs(lambda text, _: text)
     found = diff([*given, *pairs(lambda _, __: "", count=30)])
