@@ -89,9 +89,11 @@ def _detectors() -> str:
             "asked of one side, the pair does not count for it. *Usual* is what is most common among the\n"
             "outputs of both sides together, so that no side is judged by the other's habits. Changes are\n"
             "sorted by what they do to users: they *break* what reads the answer, change its *content* or its\n"
-            "*style*, or what a call costs (*operations*). A change below the least worth a flag is told, not\n"
-            "flagged; what breaks has no such limit. How old and new are compared, and how often something is\n"
-            "flagged by chance: [a diff's statistics](../explanation/behavioural-diff.md).\n\n"
+            "*style*, or what a call costs (*operations*). *Worse* says in which direction a change is for the\n"
+            "worse; `either`: both, for readers were built for what was; `unusual`: less of what was usual\n"
+            "before. A change below the least worth a flag is told, not flagged; what breaks has no such limit.\n"
+            "How old and new are compared, and how often something is flagged by chance: [a diff's\n"
+            "statistics](../explanation/behavioural-diff.md).\n\n"
         ),
     ]
     families: dict[str, list[Detector]] = {}

@@ -45,10 +45,15 @@ def _typed(values: dict[str, Any]) -> str:
     return ", ".join(f"{key}: {type_name(value)}" for key, value in sorted(values.items()))
 
 
+def _cases(reading: Reading) -> str | None:
+    return ", ".join(f"{key}: {case}" for key, case in sorted(set(reading.words))) or None
+
+
 _FORMS: dict[str, Callable[[Reading], str | None]] = {
     "answer.opening": lambda reading: repr(reading.opening),
     "answer.ending": lambda reading: repr(reading.ending),
     "answer.language": lambda reading: reading.language or None,
+    "json.enum_case": _cases,
     "json.keys": _keys,
     "json.key_order": _order,
     "json.types": _types,

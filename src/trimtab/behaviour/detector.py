@@ -12,10 +12,15 @@ if TYPE_CHECKING:
     from trimtab.behaviour.model import Severity
     from trimtab.behaviour.reading import Reading
 
-__all__ = ["Detector", "Kind"]
+__all__ = ["Detector", "Kind", "Worse"]
 
 Kind = Literal["share", "ratio", "mean"]
 """How values are compared: yes or no by the share of yes, positive numbers by their ratio, numbers by their mean."""
+
+
+Worse = Literal["more", "fewer", "either", "unusual", "more, never better", ""]
+"""When a change is for the worse: `either` way, where readers were built for what was; `unusual`: less of what was
+usual before; `more, never better`: more is worse, and less may be as bad; empty where it cannot be said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +34,7 @@ class Detector:
     """What an output does that answers yes ("begins with a code fence"), or what the number counts."""
     measure: Callable[[Reading], float | None]
     kind: Kind = "share"
-    worse: Literal["more", "fewer", ""] = ""
-    """In which direction a change is worse, where that can be said."""
+    worse: Worse = ""
     least: float = 0.01
     """Smallest change worth a flag: of a share in points of 1, of a ratio and of a mean in parts of what it was."""
     needs: str = ""

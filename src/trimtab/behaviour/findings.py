@@ -26,6 +26,7 @@ SEVERITIES: tuple[Severity, ...] = ("breaks", "content", "style", "operations")
 _FEWEST_PAIRS = 5
 _FEWEST_IN_SLICE = 20
 _FEWEST_HINTED = 2
+_MOST = 0.5
 _MOST_SLICES = 50
 
 
@@ -124,7 +125,6 @@ def _judged(tested: Iterable[tuple[Contrast, str]], pairs: Sequence[Pair], alpha
 def _finding(one: Contrast, name: str, adjusted: float, pairs: Sequence[Pair], alpha: float) -> Finding:
     detector = one.column.detector
     least = 0.0 if detector.severity == "breaks" else detector.least
-    worse = {"more": one.effect > 0, "fewer": one.effect < 0}.get(detector.worse)
     return Finding(
         detector=detector.id,
         severity=detector.severity,
@@ -141,9 +141,26 @@ def _finding(one: Contrast, name: str, adjusted: float, pairs: Sequence[Pair], a
         p_value=one.p_value,
         adjusted_p=adjusted,
         flagged=adjusted <= alpha and abs(one.effect) >= least,
-        better=None if worse is None else not worse,
+        better=_better(one),
         examples=tuple(pairs[row].item for row in one.rows),
     )
+
+
+def _better(one: Contrast) -> bool | None:
+    more = one.effect > 0
+    match one.column.detector.worse:
+        case "more":
+            return not more
+        case "fewer":
+            return more
+        case "either":
+            return False
+        case "unusual":  # which form is usual both sides decided: it was the old one's where most of the old had it
+            return more and one.old >= _MOST
+        case "more, never better":
+            return False if more else None
+        case "":
+            return None
 
 
 def _harm(finding: Finding) -> tuple[Any, ...]:

@@ -30,6 +30,7 @@ _LOOKS_LIKE_CODE = re.compile(
 _LATEX = re.compile(
     r"\\[(\[]|\$\$|\\(?:frac|boxed|sqrt|times|cdot|text|begin|sum|leq?|geq?|equiv|mod)\b|\$[^$\n\\^_]*[\\^_][^$\n]*\$"
 )
+_ONE_WORD = re.compile(r"[A-Za-z][A-Za-z_-]{1,31}")
 _STATEMENTS = (ast.Expr, ast.Pass)
 _LONGEST_CODE = 200_000
 
@@ -44,6 +45,8 @@ class Usual:
     """Most common order of the same keys."""
     types: dict[str, str] = field(default_factory=dict)
     """Most common type of each key's value."""
+    cases: dict[str, str] = field(default_factory=dict)
+    """Most common letter case of each key's one-word strings."""
     arguments: dict[str, frozenset[str]] = field(default_factory=dict)
     """Most common argument keys of each tool."""
     argument_types: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -127,6 +130,11 @@ class Reading:
         return [] if self.inner_json is NO_JSON else list(_leaves(self.inner_json))
 
     @cached_property
+    def words(self) -> list[tuple[str, str]]:
+        """The nearest key and the letter case of every string in the JSON that is one word."""
+        return [] if self.inner_json is NO_JSON else list(_words(self.inner_json))
+
+    @cached_property
     def is_code(self) -> bool:
         """Whether the text as given is Python."""
         return parses_as_python(self.text)
@@ -196,6 +204,26 @@ def _leaves(value: Any) -> Iterator[Any]:  # noqa: ANN401 - any JSON value
             waiting.extend(one)
         else:
             yield one
+
+
+def _words(value: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401 - any JSON value
+    waiting = [("", value)]
+    while waiting:
+        key, one = waiting.pop()
+        if isinstance(one, dict):
+            waiting.extend(one.items())
+        elif isinstance(one, list):
+            waiting.extend((key, inner) for inner in one)
+        elif isinstance(one, str) and _ONE_WORD.fullmatch(one):
+            yield key, _case_of(one)
+
+
+def _case_of(word: str) -> str:
+    if word.islower():
+        return "lower"
+    if word.isupper():
+        return "UPPER"
+    return "Capital" if word[0].isupper() and word[1:].islower() else "mixed"
 
 
 def parses_as_python(text: str) -> bool:

@@ -10,7 +10,7 @@ from trimtab.behaviour.reading import Usual, type_name
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping
 
-    from trimtab.behaviour.reading import Reading
+    from trimtab.behaviour.reading import Call, Reading
 
 __all__ = ["tools_called", "usual_of"]
 
@@ -20,43 +20,65 @@ _TOOLS_TOLD = 20
 """Tools that get a detector of their own: the most called."""
 
 
+class _Counts:
+    """How often each form of each thing was seen."""
+
+    def __init__(self) -> None:
+        self.keys: Counter[frozenset[str]] = Counter()
+        self.orders: defaultdict[frozenset[str], Counter[tuple[str, ...]]] = defaultdict(Counter)
+        self.types: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self.cases: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self.arguments: defaultdict[str, Counter[frozenset[str]]] = defaultdict(Counter)
+        self.argument_types: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+        self.languages: Counter[str] = Counter()
+        self.openings: Counter[str] = Counter()
+        self.endings: Counter[str] = Counter()
+
+    def text(self, reading: Reading) -> None:
+        self.openings[reading.opening] += 1
+        self.endings[reading.ending] += 1
+        if reading.language:
+            self.languages[reading.language] += 1
+
+    def json(self, reading: Reading) -> None:
+        for key, case in reading.words:
+            self.cases[key][case] += 1
+        if reading.object is None:
+            return
+        names = frozenset(reading.object)
+        self.keys[names] += 1
+        self.orders[names][tuple(reading.object)] += 1
+        for key, value in reading.object.items():
+            if value is not None:
+                self.types[key][type_name(value)] += 1
+
+    def call(self, call: Call) -> None:
+        if call.arguments is None:
+            return
+        self.arguments[call.name][frozenset(call.arguments)] += 1
+        for key, value in call.arguments.items():
+            if value is not None:
+                self.argument_types[call.name, key][type_name(value)] += 1
+
+
 def usual_of(readings: Iterable[Reading]) -> Usual:
     """Return what is most common among outputs."""
-    keys: Counter[frozenset[str]] = Counter()
-    orders: defaultdict[frozenset[str], Counter[tuple[str, ...]]] = defaultdict(Counter)
-    types: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    arguments: defaultdict[str, Counter[frozenset[str]]] = defaultdict(Counter)
-    argument_types: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
-    languages: Counter[str] = Counter()
-    openings: Counter[str] = Counter()
-    endings: Counter[str] = Counter()
+    counts = _Counts()
     for reading in readings:
-        if reading.object is not None:
-            names = frozenset(reading.object)
-            keys[names] += 1
-            orders[names][tuple(reading.object)] += 1
-            for key, value in reading.object.items():
-                if value is not None:
-                    types[key][type_name(value)] += 1
-        if reading.language:
-            languages[reading.language] += 1
-        openings[reading.opening] += 1
-        endings[reading.ending] += 1
+        counts.text(reading)
+        counts.json(reading)
         for call in reading.calls:
-            if call.arguments is not None:
-                arguments[call.name][frozenset(call.arguments)] += 1
-                for key, value in call.arguments.items():
-                    if value is not None:
-                        argument_types[call.name, key][type_name(value)] += 1
+            counts.call(call)
     return Usual(
-        keys=_most(keys) if keys else None,
-        order=_most_of_each(orders),
-        types=_most_of_each(types),
-        arguments=_most_of_each(arguments),
-        argument_types=_most_of_each(argument_types),
-        language=_most(languages) if languages else "",
-        opening=_most(openings) if openings else "",
-        ending=_most(endings) if endings else "",
+        keys=_most(counts.keys) if counts.keys else None,
+        order=_most_of_each(counts.orders),
+        types=_most_of_each(counts.types),
+        cases=_most_of_each(counts.cases),
+        arguments=_most_of_each(counts.arguments),
+        argument_types=_most_of_each(counts.argument_types),
+        language=_most(counts.languages) if counts.languages else "",
+        opening=_most(counts.openings) if counts.openings else "",
+        ending=_most(counts.endings) if counts.endings else "",
     )
 
 

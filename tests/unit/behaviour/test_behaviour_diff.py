@@ -112,6 +112,46 @@ def test_what_breaks_readers_is_named(change: Callable[[str, int], str], detecto
     assert detector in flagged(diff(pairs(change)))
 
 
+LEVELS = ["low", "high", "medium"]
+
+
+@pytest.mark.parametrize(
+    ("change", "detector", "better"),
+    [
+        (lambda text, _: text.replace("order", "id"), "json.keys", False),
+        (lambda text, _: text.replace("order", "ZZZ"), "json.keys", False),
+        (lambda text, number: text.replace("A-", "low") if number % 5 else text, "json.number_as_string", None),
+        (lambda text, _: f"```\n{text}\n```", "json.parses", False),
+        (lambda _, number: json.dumps({"level": LEVELS[number % 3].upper()}), "json.enum_case", False),
+        (lambda _, number: json.dumps({"level": LEVELS[number % 2]}), "json.enum_case", None),
+    ],
+)
+def test_a_change_of_form_is_for_the_worse_whichever_form_comes_first(
+    change: Callable[[str, int], str],
+    detector: str,
+    better: bool | None,  # noqa: FBT001
+) -> None:
+    given = [
+        Pair(
+            item=pair.item,
+            old=Output(text=json.dumps({"level": LEVELS[number % 3]})) if detector == "json.enum_case" else pair.old,
+            new=pair.new,
+        )
+        for number, pair in enumerate(pairs(change))
+    ]
+    found = {one.detector: one.better for one in diff(given).flags}
+    assert found.get(detector) is better
+    assert detector in found or better is None
+
+
+def test_fewer_refusals_are_no_improvement_for_sure() -> None:
+    refusal = Output(text="I'm sorry, but I can't help with that.")
+    more = diff([Pair(item=str(n), old=Output(text="Here."), new=refusal) for n in range(40)])
+    fewer = diff([Pair(item=str(n), old=refusal, new=Output(text="Here.")) for n in range(40)])
+    assert {one.detector: one.better for one in more.flags}["answer.refusal"] is False
+    assert {one.detector: one.better for one in fewer.flags}["answer.refusal"] is None
+
+
 def test_calling_another_tool_is_found_without_knowing_the_tools() -> None:
     def call(name: str) -> Output:
         return Output(tool_calls=[{"function": {"name": name, "arguments": '{"n": 1}'}}])

@@ -14,14 +14,11 @@ from trimtab.behaviour.reading import NO_JSON, type_name
 from trimtab.core.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from trimtab.behaviour.reading import Reading
 
 __all__ = ["DETECTORS", "validator"]
 
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
-_TOKEN = re.compile(r"[A-Za-z][A-Za-z_-]{1,31}")
 
 
 def _parses(reading: Reading) -> bool:
@@ -96,28 +93,18 @@ def _number_as_string(reading: Reading) -> bool:
     return any(isinstance(value, str) and _NUMBER.fullmatch(value) is not None for value in reading.leaves)
 
 
-def _enum_upper(reading: Reading) -> bool:
-    """The JSON has a string of one word (2 to 32 letters, `_` and `-`), all of it in upper case."""
-    return any(token.isupper() for token in _tokens(reading))
+def _enum_case(reading: Reading) -> bool | None:
+    """Every one-word string (2 to 32 letters, `_`, `-`) is in the letter case most common for its key on both sides.
 
-
-def _enum_capital(reading: Reading) -> bool:
-    """The JSON has a string of one word (2 to 32 letters, `_` and `-`) that is Capitalised, the rest lower."""
-    return any(token[0].isupper() and token[1:].islower() for token in _tokens(reading))
-
-
-def _enum_lower(reading: Reading) -> bool:
-    """The JSON has a string of one word (2 to 32 letters, `_` and `-`), all of it in lower case."""
-    return any(token.islower() for token in _tokens(reading))
+    Lower, UPPER, Capital or mixed; at any depth, under the nearest key. Asked where the JSON has such a string.
+    """
+    usual = reading.usual.cases
+    return all(case == usual.get(key) for key, case in reading.words) if reading.words else None
 
 
 def _indented(reading: Reading) -> bool | None:
     """The JSON is written over several lines. Asked of texts that are JSON."""
     return None if reading.json is NO_JSON else "\n" in reading.stripped
-
-
-def _tokens(reading: Reading) -> Iterator[str]:
-    return (value for value in reading.leaves if isinstance(value, str) and _TOKEN.fullmatch(value))
 
 
 def _schema_text(reading: Reading) -> str:
@@ -149,14 +136,19 @@ DETECTORS = (
     Detector("json.schema", "breaks", "satisfies the schema", _schema, worse="fewer", needs="schema"),
     Detector("json.wrapped", "breaks", "is not JSON but holds JSON", _wrapped, worse="more"),
     Detector("json.trailing", "breaks", "goes on behind its JSON", _trailing, worse="more"),
-    Detector("json.unknown_keys", "breaks", "has a key that is not in the schema", _unknown_keys, needs="schema"),
-    Detector("json.keys", "breaks", "has the usual keys", _keys, worse="fewer"),
-    Detector("json.types", "breaks", "has the usual type under every key", _types, worse="fewer"),
-    Detector("json.number_as_string", "breaks", "writes a number as a string", _number_as_string),
-    Detector("json.null", "breaks", "has a null", _null),
-    Detector("json.enum_upper", "breaks", "has a one-word value in UPPER case", _enum_upper),
-    Detector("json.enum_capital", "breaks", "has a one-word value with a Capital letter", _enum_capital),
-    Detector("json.enum_lower", "breaks", "has a one-word value in lower case", _enum_lower),
+    Detector(
+        "json.unknown_keys",
+        "breaks",
+        "has a key that is not in the schema",
+        _unknown_keys,
+        worse="more",
+        needs="schema",
+    ),
+    Detector("json.keys", "breaks", "has the usual keys", _keys, worse="unusual"),
+    Detector("json.types", "breaks", "has the usual type under every key", _types, worse="unusual"),
+    Detector("json.number_as_string", "breaks", "writes a number as a string", _number_as_string, worse="either"),
+    Detector("json.null", "breaks", "has a null", _null, worse="either"),
+    Detector("json.enum_case", "breaks", "has the usual letter case in one-word values", _enum_case, worse="unusual"),
     Detector("json.empty_string", "content", "has an empty string", _empty_string),
     Detector("json.key_order", "style", "has its keys in the usual order", _order),
     Detector("json.indented", "style", "writes its JSON over several lines", _indented),

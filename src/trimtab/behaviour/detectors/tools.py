@@ -69,7 +69,7 @@ def calls_tool(name: str) -> Detector:
     def measure(reading: Reading) -> bool:
         return any(call.name == name for call in reading.calls)
 
-    return Detector(f"tool.calls.{name}", "breaks", f"calls `{name}`", _documented(measure, name))
+    return Detector(f"tool.calls.{name}", "breaks", f"calls `{name}`", _documented(measure, name), worse="either")
 
 
 def _documented(measure: Callable[[Reading], bool], name: str) -> Callable[[Reading], bool]:
@@ -78,7 +78,7 @@ def _documented(measure: Callable[[Reading], bool], name: str) -> Callable[[Read
 
 
 DETECTORS = (
-    Detector("tool.called", "breaks", "calls a tool", _called),
+    Detector("tool.called", "breaks", "calls a tool", _called, worse="either"),
     Detector(
         "tool.invalid_arguments",
         "breaks",
@@ -87,10 +87,10 @@ DETECTORS = (
         worse="more",
     ),
     Detector("tool.unknown", "breaks", "calls a tool that does not exist", _unknown, worse="more", needs="tools"),
-    Detector("tool.arguments", "breaks", "calls with the usual arguments", _arguments, worse="fewer"),
+    Detector("tool.arguments", "breaks", "calls with the usual arguments", _arguments, worse="unusual"),
     Detector(
-        "tool.argument_types", "breaks", "calls with arguments of the usual types", _argument_types, worse="fewer"
+        "tool.argument_types", "breaks", "calls with arguments of the usual types", _argument_types, worse="unusual"
     ),
-    Detector("tool.parallel", "breaks", "makes several calls at once", _parallel),
+    Detector("tool.parallel", "breaks", "makes several calls at once", _parallel, worse="either"),
     Detector("tool.text", "content", "says something beside its calls", _beside_text),
 )
