@@ -18,6 +18,7 @@ from trimtab.behaviour import DETECTORS, BehaviourDiff, Detector
 from trimtab.behaviour.columns import SAMENESS
 from trimtab.behaviour.detectors.tools import calls_tool
 from trimtab.bootstrap import settings
+from trimtab.bootstrap.node_settings import DataPlanesSettings, RelaySettings
 from trimtab.cli.main import COMMANDS, cli
 from trimtab.evidence.tables import KINDS, SCHEMA_VERSION, schema_of
 from trimtab.providers.resilience.policy import BreakerPolicy, RetryPolicy
@@ -136,6 +137,8 @@ def _settings() -> str:
         ("gateway.breaker", BreakerPolicy),
         ("server", settings.ServerSettings),
         ("journal", JournalLimits),
+        ("server.data_planes", DataPlanesSettings),
+        ("relay", RelaySettings),
         ("evidence", settings.EvidenceSettings),
         ("metrics", settings.MetricsSettings),
         ("otel", settings.OtelSettings),

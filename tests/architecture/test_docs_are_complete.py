@@ -8,6 +8,7 @@ import pytest
 from starlette.routing import Route
 
 from trimtab.api.app import api_routes
+from trimtab.api.data_planes import data_plane_routes
 from trimtab.api.probes import probe_routes
 from trimtab.control.rollout_reports import RolloutReport
 from trimtab.rollout.spec import plan_json_schema
@@ -37,6 +38,16 @@ def test_every_probe_is_documented() -> None:
     for route in probe_routes(cast("Any", None), cast("Any", None)):
         assert isinstance(route, Route)
         assert f"`GET {route.path}" in page, route.path
+
+
+def test_every_route_of_the_door_for_data_planes_is_documented() -> None:
+    page = (DOCS / "reference" / "api.md").read_text()
+    door = page[page.index("## For data planes of other machines") :]
+    anything = cast("Any", None)
+    for route in data_plane_routes(anything, anything, anything, anything):
+        assert isinstance(route, Route)
+        verb = "POST" if "POST" in (route.methods or ()) else "GET"
+        assert f"`{verb} {route.path}" in door, f"{verb} {route.path}"
 
 
 def test_every_key_of_a_rollout_plan_is_documented() -> None:

@@ -16,6 +16,7 @@ from trimtab.bootstrap.webhooks import WebhookClient
 from trimtab.control.courier import Courier
 from trimtab.control.eval_desk import EvalDesk
 from trimtab.control.gatekeeper import Gatekeeper
+from trimtab.control.inbox import AllEvents
 from trimtab.control.outbound import Correspondent
 from trimtab.control.plane import ControlPlane
 from trimtab.control.score_journal import ScoreJournal
@@ -26,6 +27,7 @@ from trimtab.rollout.files import JournalEvents, SnapshotFiles
 if TYPE_CHECKING:
     from trimtab.bootstrap.settings import Settings
     from trimtab.control.examples import PastEvents
+    from trimtab.control.inbox import Inbox
     from trimtab.control.tracing import ColdEvents
     from trimtab.events import Event
 
@@ -76,31 +78,45 @@ def _past(settings: Settings, rollout: str, span: tuple[int, int]) -> list[Event
 class ControllerLoop:
     """A controller with what it is wired to, ticked by whoever runs the process."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, inbox: Inbox | None = None, *, address: str = "") -> None:
+        """`inbox` holds what other machines ship; `address` is where they reach this node while it leads."""
         directory = settings.data_directory
+        self._inbox = inbox
         self._store = open_store(settings)
         self._scores = ScoreJournal(directory.journals, settings.journal)
         self._events = JournalEvents(directory.journals, consumer=CONSUMER)
         ports = ControllerPorts(
             store=self._store,
-            events=self._events,
+            events=self._events if inbox is None else AllEvents(self._events, inbox),
             publisher=SnapshotFiles(directory),
             clock=SystemClock(),
             scorers=ScorerLibrary([Path(path) for path in settings.server.scorer_path]),
             scores=self._scores,
             prices=price_of,
         )
-        self._controller = Controller(ports, holder=f"{socket.gethostname()}-{os.getpid()}-{os.urandom(4).hex()}")
+        holder = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(4).hex()}"
+        self._controller = Controller(ports, holder=holder, address=address)
 
     def tick(self) -> list[str]:
         """Do all that is to be done now; returns what is worth telling."""
+        leads = False
+        try:
+            told, leads = self._tick()
+        finally:
+            if self._inbox is not None and not leads:
+                self._inbox.close()  # whoever leads now asks for it again
+        return told
+
+    def _tick(self) -> tuple[list[str], bool]:
         told = []
         while True:
             report = self._controller.tick()
             told += self._events.take_damage()
+            if self._inbox is not None:
+                told += self._inbox.take_damage()
             told += [f"{step.rollout} {step.to_state}: {step.reason}" for step in report.transitions]
             if not report.more:
-                return told
+                return told, report.leading
 
     def close(self) -> None:
         """Hand the lease back and close."""
@@ -138,9 +154,9 @@ def open_outbound(settings: Settings) -> OutboundLoop:
     return OutboundLoop(settings)
 
 
-def open_controller(settings: Settings) -> ControllerLoop:
-    """Open a controller; several may run, one leads."""
-    return ControllerLoop(settings)
+def open_controller(settings: Settings, inbox: Inbox | None = None, *, address: str = "") -> ControllerLoop:
+    """Open a controller; several may run, one leads. See `ControllerLoop`."""
+    return ControllerLoop(settings, inbox, address=address)
 
 
 def _login() -> str:

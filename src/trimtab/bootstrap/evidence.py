@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from trimtab.bootstrap.store import open_store
+from trimtab.control.score_journal import is_score_journal
 from trimtab.core.clock import SystemClock
 from trimtab.core.errors import ConflictError
 from trimtab.evidence.compactor import Compactor
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from trimtab.bootstrap.settings import Settings
 
-__all__ = ["EvidenceLoop", "open_compactor", "open_reader"]
+__all__ = ["EvidenceLoop", "Judged", "JudgedInStore", "open_compactor", "open_reader"]
 
 _HOUR_MS = 3_600_000
 _DAY_MS = 24 * _HOUR_MS
@@ -42,15 +43,43 @@ def open_compactor(settings: Settings) -> AbstractContextManager[Compactor]:
     return Compactor.open(open_objects(settings.evidence_location), settings.data_directory, SystemClock())
 
 
+class Judged(Protocol):
+    """Knows how far journals were read by the controller."""
+
+    def read(self) -> dict[str, JournalPosition]:
+        """Return, by process, the position up to which evidence is committed; raises `StorageError`."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class JudgedInStore:
+    """A `Judged` that asks the control state."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._store = open_store(settings)
+
+    def read(self) -> dict[str, JournalPosition]:
+        """See `Judged`."""
+        with self._store.read() as tx:
+            cursors = tx.cursors(CONSUMER)
+        return {one.process: JournalPosition(one.segment, one.offset, one.sequence) for one in cursors}
+
+    def close(self) -> None:
+        """Close the store."""
+        self._store.close()
+
+
 class EvidenceLoop:
     """Moves journals into files and keeps both in order, ticked by whoever runs the process.
 
     Where another process of this data directory does so already, it stands by.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, judged: Judged) -> None:
+        """`judged` says how far journals are committed evidence of rollouts: what is not is never deleted."""
         self._settings = settings
-        self._store = open_store(settings)
+        self._judged = judged
         self._held = ExitStack()
         self._compactor: Compactor | None = None
         self._kept_at = -_UPKEEP_SECONDS
@@ -78,7 +107,7 @@ class EvidenceLoop:
     def close(self) -> None:
         """Let another process compact, and close."""
         self._let_go()
-        self._store.close()
+        self._judged.close()
 
     def _let_go(self) -> None:
         self._compactor = self.compacted = None
@@ -128,11 +157,9 @@ class EvidenceLoop:
 
     def _read_by_both(self, compactor: Compactor) -> dict[str, JournalPosition]:
         """Return how far each journal is in files and was judged by the controller."""
-        with self._store.read() as tx:
-            judged = {
-                one.process: JournalPosition(one.segment, one.offset, one.sequence) for one in tx.cursors(CONSUMER)
-            }
+        judged = self._judged.read()
         moved = compactor.state.cursors
+        judged |= {name: at for name, at in moved.items() if is_score_journal(name)}  # judged before it was written
         return {process: min(moved[process], judged[process], key=_depth) for process in moved.keys() & judged.keys()}
 
 

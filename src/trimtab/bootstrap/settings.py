@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
+from trimtab.bootstrap.node_settings import DataPlanesSettings, RelaySettings
 from trimtab.core.errors import InputError, SourceError
 from trimtab.core.ids import check_name
 from trimtab.providers.resilience.policy import BreakerPolicy, RetryPolicy
@@ -86,6 +87,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """How often evidence is folded and rollouts are decided."""
     scorer_path: list[str] = []
     """Folders from which `scorer: {python: "module:function"}` may load. Their code runs in the server."""
+    data_planes: DataPlanesSettings = DataPlanesSettings()
 
 
 class EvidenceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -152,6 +154,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     evidence: EvidenceSettings = EvidenceSettings()
     metrics: MetricsSettings = MetricsSettings()
     otel: OtelSettings = OtelSettings()
+    relay: RelaySettings = RelaySettings()
     providers: dict[str, ProviderSettings] = {}
     """By the name a `model` artifact gives as its provider; `openai` and `anthropic` are there without being named."""
 
@@ -176,6 +179,9 @@ ENVIRONMENT_VARIABLES: Mapping[str, tuple[str, ...]] = {
     "TRIMTAB_GATEWAY_PORT": ("gateway", "port"),
     "TRIMTAB_SERVER_HOST": ("server", "host"),
     "TRIMTAB_SERVER_PORT": ("server", "port"),
+    "TRIMTAB_DATA_PLANES_HOST": ("server", "data_planes", "host"),
+    "TRIMTAB_DATA_PLANES_PORT": ("server", "data_planes", "port"),
+    "TRIMTAB_DATA_PLANES_ADDRESS": ("server", "data_planes", "address"),
 }
 """Environment variable -> path of the setting it overrides."""
 
@@ -263,10 +269,12 @@ def _nearest(message: str) -> str | None:
             Settings,
             GatewaySettings,
             ServerSettings,
+            DataPlanesSettings,
             EvidenceSettings,
             JournalLimits,
             MetricsSettings,
             OtelSettings,
+            RelaySettings,
             ProviderSettings,
             RetryPolicy,
             BreakerPolicy,

@@ -8,9 +8,10 @@ from trimtab.core.errors import InputError
 
 if TYPE_CHECKING:
     from trimtab.bootstrap.settings import Settings
+    from trimtab.control.feed import Notices
     from trimtab.storage.sql_store import SqlStore
 
-__all__ = ["open_database", "open_store"]
+__all__ = ["open_database", "open_notices", "open_store"]
 
 
 def open_store(settings: Settings) -> SqlStore:
@@ -23,6 +24,17 @@ def open_store(settings: Settings) -> SqlStore:
     from trimtab.storage.sqlite import open_sqlite
 
     return open_sqlite(settings.data_directory.database)
+
+
+def open_notices(settings: Settings) -> Notices:
+    """Open what tells when a snapshot was published: Postgres itself, or the snapshot files of the one machine."""
+    if settings.database:
+        from trimtab.storage.postgres_notices import PostgresNotices
+
+        return PostgresNotices(settings.database)
+    from trimtab.rollout.files import SnapshotFolderNotices
+
+    return SnapshotFolderNotices(settings.data_directory)
 
 
 def open_database(url: str) -> SqlStore:

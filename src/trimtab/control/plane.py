@@ -24,7 +24,7 @@ from trimtab.releases.reference import find_release, require_feature
 from trimtab.rollout.commands import RolloutRequest, command_rollout, start_rollout
 from trimtab.rollout.effects import Command
 from trimtab.rollout.participation import HoldoutRequest, layer_statuses, set_holdout
-from trimtab.rollout.publishing import compile_snapshot, no_prices
+from trimtab.rollout.publishing import no_prices, publish_into
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from trimtab.control.tracing import ColdEvents
     from trimtab.control.vitals import Vitals
     from trimtab.core.clock import Clock
-    from trimtab.policy.model import ApiKey
+    from trimtab.policy.model import ApiKey, KeyRole
     from trimtab.releases.eval_result import EvalResult
     from trimtab.releases.model import AuditEntry, CompiledRelease, Pointer, PointerMove, Release
     from trimtab.rollout.effects import CommandKind
@@ -148,8 +148,7 @@ class ControlPlane:
         """Compile and publish the snapshot of an environment, so that no controller need be running."""
         name = environment or self.environment
         with self._store.write() as tx:
-            revision = tx.next_snapshot_revision(name)
-            snapshot = compile_snapshot(tx, name, revision=revision, now_ms=self._clock.now_ms(), prices=self._prices)
+            snapshot = publish_into(tx, name, now_ms=self._clock.now_ms(), prices=self._prices)
         self._publisher.publish(snapshot)
 
     def _publish_everywhere(self) -> None:
@@ -259,20 +258,20 @@ class ControlPlane:
                 entries += page
             return entries, audit_fault(tx, entries)
 
-    def create_key(self, team: str) -> tuple[ApiKey, str]:
-        """Create a gateway key; returns it and the secret, once."""
+    def create_key(self, team: str, role: KeyRole = "gateway") -> tuple[ApiKey, str]:
+        """Create a key; returns it and the secret, once."""
         with self._store.write() as tx:
-            created = create_key(tx, team, actor=self.actor, now_ms=self._clock.now_ms())
+            created = create_key(tx, team, actor=self.actor, now_ms=self._clock.now_ms(), role=role)
         self._publish_everywhere()
         return created
 
     def keys(self) -> list[ApiKey]:
-        """Return all gateway keys."""
+        """Return all keys."""
         with self._store.read() as tx:
             return tx.keys()
 
     def revoke_key(self, key_id: str) -> None:
-        """Revoke a gateway key in every environment."""
+        """Revoke a key in every environment."""
         with self._store.write() as tx:
             revoke_key(tx, key_id, actor=self.actor, now_ms=self._clock.now_ms())
         self._publish_everywhere()

@@ -95,6 +95,8 @@ class ProcessRunning(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     pid: int
     host: str
+    machine: str
+    """Whose relay told of it; empty on the machine that was asked."""
     revision: int
     heartbeat_age_seconds: float
     requests: int

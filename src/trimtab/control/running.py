@@ -20,7 +20,8 @@ from trimtab.control.reports import (
     SeenRelease,
 )
 from trimtab.core.errors import NotFoundError
-from trimtab.serving.process_status import read_processes, stale_reason
+from trimtab.serving.machine_report import read_statuses
+from trimtab.serving.process_status import stale_reason
 from trimtab.serving.snapshot import Snapshot
 from trimtab.serving.snapshot_file import read_snapshot
 
@@ -46,7 +47,7 @@ def read_running(
     snapshot = read_snapshot(directory.snapshot(environment))
     if snapshot is None:
         snapshot = Snapshot(revision=0, environment=environment, published_at_ms=0)
-    statuses = read_processes(directory.processes, environment=environment, now_ms=now_ms)
+    statuses = read_statuses(directory, environment=environment, now_ms=now_ms)
     report = running_report(snapshot, statuses, window_minutes=window_minutes, now_ms=now_ms)
     if feature is None:
         return report
@@ -141,6 +142,7 @@ def _process(snapshot: Snapshot, status: ProcessStatus, since_ms: int, now_ms: i
         kind=status.kind,
         pid=status.pid,
         host=status.host,
+        machine=status.machine,
         revision=status.revision,
         heartbeat_age_seconds=max(0, now_ms - status.heartbeat_ms) / 1000,
         requests=sum(count.requests for count in status.traffic if count.minute_ms + _MINUTE_MS > since_ms),

@@ -17,14 +17,22 @@ if TYPE_CHECKING:
     from trimtab.events import Score
     from trimtab.serving.disk_budget import JournalLimits
 
-__all__ = ["ScoreJournal"]
+__all__ = ["ScoreJournal", "is_score_journal"]
+
+
+_KIND = "controller-"
+
+
+def is_score_journal(process: str) -> bool:
+    """Return whether a journal holds what a controller made of events that it had read."""
+    return process.startswith(_KIND)
 
 
 class ScoreJournal:
     """A `rollout.ports.ScoreSink`. Scores are derived: where the disk refuses them, they are dropped and counted."""
 
     def __init__(self, journals: Path, limits: JournalLimits | None = None) -> None:
-        self._writer = JournalWriter(journals / f"controller-{os.getpid()}-{os.urandom(4).hex()}", limits=limits)
+        self._writer = JournalWriter(journals / f"{_KIND}{os.getpid()}-{os.urandom(4).hex()}", limits=limits)
 
     def record(self, scores: Sequence[Score]) -> None:
         """Append scores; a repeated one has the same id and is read once."""

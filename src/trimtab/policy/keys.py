@@ -1,4 +1,4 @@
-"""Gateway keys: made, listed, revoked. The secret is returned once and only its hash is kept."""
+"""Keys: made, listed, revoked. The secret is returned once and only its hash is kept."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from trimtab.core.ids import check_name, new_id
 from trimtab.policy.model import ApiKey
 
 if TYPE_CHECKING:
+    from trimtab.policy.model import KeyRole
     from trimtab.policy.ports import AuditedKeyTransaction
 
 __all__ = ["create_key", "hash_key", "revoke_key"]
@@ -24,13 +25,22 @@ def hash_key(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-def create_key(tx: AuditedKeyTransaction, team: str, *, actor: str, now_ms: int) -> tuple[ApiKey, str]:
+def create_key(
+    tx: AuditedKeyTransaction, team: str, *, actor: str, now_ms: int, role: KeyRole = "gateway"
+) -> tuple[ApiKey, str]:
     """Store a new key of a team; returns it and the secret, which nobody can show again."""
     check_name(team, what="team")
     secret = _PREFIX + secrets.token_urlsafe(_BYTES)
-    key = ApiKey(id=new_id("key", now_ms), hash=hash_key(secret), team=team, created_at_ms=now_ms, created_by=actor)
+    key = ApiKey(
+        id=new_id("key", now_ms),
+        hash=hash_key(secret),
+        team=team,
+        created_at_ms=now_ms,
+        created_by=actor,
+        role=role,
+    )
     tx.add_key(key)
-    tx.append_audit(at_ms=now_ms, actor=actor, action="key.create", subject=key.id, detail={"team": team})
+    tx.append_audit(at_ms=now_ms, actor=actor, action="key.create", subject=key.id, detail=_detail(key))
     return key, secret
 
 
@@ -43,4 +53,8 @@ def revoke_key(tx: AuditedKeyTransaction, key_id: str, *, actor: str, now_ms: in
     if key.revoked_at_ms is not None:
         raise ConflictError("key_revoked", f"{key_id} is revoked already", param="key", hint="nothing to do")
     tx.revoke_key(key_id, now_ms)
-    tx.append_audit(at_ms=now_ms, actor=actor, action="key.revoke", subject=key_id, detail={"team": key.team})
+    tx.append_audit(at_ms=now_ms, actor=actor, action="key.revoke", subject=key_id, detail=_detail(key))
+
+
+def _detail(key: ApiKey) -> dict[str, str]:
+    return {"team": key.team} if key.role == "gateway" else {"team": key.team, "role": key.role}

@@ -1,14 +1,19 @@
-"""Gateway keys: who may call. A key is shown once; only its SHA-256 is stored."""
+"""Keys: who may call a gateway, and which machines may be data planes. Shown once; only their SHA-256 is stored."""
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
-__all__ = ["ApiKey"]
+__all__ = ["ApiKey", "KeyRole"]
+
+KeyRole = Literal["gateway", "data-plane"]
+"""What a key opens: the gateway, or the control plane's door for data planes of other machines."""
 
 
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
-    """A gateway key of a team, by its hash."""
+    """A key of a team, by its hash."""
 
     id: str
     hash: str
@@ -17,3 +22,4 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     created_at_ms: int
     created_by: str
     revoked_at_ms: int | None = None
+    role: KeyRole = "gateway"

@@ -19,7 +19,7 @@ from trimtab.rollout.commands import save_change
 from trimtab.rollout.effects import AppendTransition, Withdrawn
 from trimtab.rollout.machine import step
 from trimtab.rollout.model import Transition
-from trimtab.rollout.publishing import compile_snapshot, no_prices, routing_fingerprint
+from trimtab.rollout.publishing import no_prices, publish_into, routing_fingerprint
 from trimtab.rollout.spec import decode_plan
 
 if TYPE_CHECKING:
@@ -93,11 +93,15 @@ class TickReport(msgspec.Struct, kw_only=True):
 class Controller:
     """Drives every live rollout. :meth:`tick` is idempotent; call it every half second or so, from one thread."""
 
-    def __init__(self, ports: ControllerPorts, *, holder: str, ttl_ms: int = _TTL_MS) -> None:
-        """`holder` names this controller among all that ever were (host, process id, a random part)."""
+    def __init__(self, ports: ControllerPorts, *, holder: str, ttl_ms: int = _TTL_MS, address: str = "") -> None:
+        """`holder` names this controller among all that ever were (host, process id, a random part).
+
+        `address` is where data planes of other machines reach it while it leads.
+        """
         self._ports = ports
         self._holder = holder
         self._ttl_ms = ttl_ms
+        self._address = address
         self._lease: Lease | None = None
         self._cursors: dict[str, Cursor] | None = None
         self._cursors_saved_ms = 0
@@ -145,7 +149,9 @@ class Controller:
         lease = self._lease
         if lease is None or not now_ms < lease.expires_at_ms - self._ttl_ms // 2 <= now_ms + self._ttl_ms:
             with self._ports.store.write() as tx:
-                renewed = tx.acquire_lease(LEASE, holder=self._holder, now_ms=now_ms, ttl_ms=self._ttl_ms)
+                renewed = tx.acquire_lease(
+                    LEASE, holder=self._holder, now_ms=now_ms, ttl_ms=self._ttl_ms, address=self._address
+                )
             if lease is not None and renewed is not None and renewed.epoch != lease.epoch:
                 self._forget()  # somebody else led in between
             self._lease = renewed
@@ -261,13 +267,10 @@ class Controller:
                 continue
             with store.write() as tx:
                 tx.check_lease(lease, now_ms=now_ms)
-                revision = tx.next_snapshot_revision(environment)
                 compiled = routing_fingerprint(tx, environment)
-                snapshot = compile_snapshot(
-                    tx, environment, revision=revision, now_ms=now_ms, prices=self._ports.prices
-                )
+                snapshot = publish_into(tx, environment, now_ms=now_ms, prices=self._ports.prices)
             publisher.publish(snapshot)
-            self._published[environment] = (compiled, revision)
+            self._published[environment] = (compiled, snapshot.revision)
             report.published.append(environment)
 
     def _finish_withdrawals(self, lease: Lease, report: TickReport, now_ms: int) -> None:

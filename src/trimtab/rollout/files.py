@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     from trimtab.serving.directory import DataDirectory
     from trimtab.serving.snapshot import Snapshot
 
-__all__ = ["JournalEvents", "SnapshotFiles"]
+__all__ = ["JournalEvents", "SnapshotFiles", "SnapshotFolderNotices"]
+
+_STAT_SECONDS = 0.05
 
 
 @contextlib.contextmanager
@@ -122,3 +125,27 @@ class SnapshotFiles:
         revision = 0 if snapshot is None else snapshot.revision
         self._read[environment] = (identity, revision)
         return revision
+
+
+class SnapshotFolderNotices:
+    """Tells when a snapshot file of this machine was replaced: by a look at the folder. A `control.feed.Notices`."""
+
+    def __init__(self, directory: DataDirectory) -> None:
+        self._folder = directory.snapshot("any").parent
+        self._seen = -1
+
+    def wait(self, timeout_seconds: float) -> None:
+        """Return when something may have been published, at the latest when time is up."""
+        deadline = time.monotonic() + timeout_seconds
+        while (changed := self._changed_ns()) == self._seen and time.monotonic() < deadline:
+            time.sleep(_STAT_SECONDS)
+        self._seen = changed
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _changed_ns(self) -> int:
+        try:
+            return self._folder.stat().st_mtime_ns
+        except OSError:
+            return 0

@@ -30,6 +30,7 @@ __all__ = [
     "EventSource",
     "Lease",
     "PlanVersion",
+    "Published",
     "RolloutTransaction",
     "ScoreSink",
     "SnapshotPublisher",
@@ -43,6 +44,8 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     holder: str
     epoch: int
     expires_at_ms: int
+    address: str = ""
+    """Where data planes of other machines reach the holder; empty where it listens to none."""
 
 
 class Cursor(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +56,14 @@ class Cursor(msgspec.Struct, frozen=True, kw_only=True):
     segment: str
     offset: int
     sequence: int
+
+
+class Published(msgspec.Struct, frozen=True, kw_only=True):
+    """The snapshot in force in an environment, as JSON."""
+
+    environment: str
+    revision: int
+    body: bytes
 
 
 class PlanVersion(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,7 +106,7 @@ class RolloutTransaction(Protocol):
         """Who held it last; it may have run out."""
         ...
 
-    def acquire_lease(self, name: str, *, holder: str, now_ms: int, ttl_ms: int) -> Lease | None:
+    def acquire_lease(self, name: str, *, holder: str, now_ms: int, ttl_ms: int, address: str = "") -> Lease | None:
         """Take or renew; `None` while somebody else holds it. A new holder gets `epoch + 1`."""
         ...
 
@@ -166,6 +177,28 @@ class RolloutTransaction(Protocol):
         ...
 
     def snapshot_revision(self, environment: str) -> int: ...
+
+    def put_snapshot(self, snapshot: Published) -> None:
+        """Make it the one in force, in this transaction; every node hears of it when that commits."""
+        ...
+
+    def published(self, environment: str) -> Published | None:
+        """The snapshot in force; `None` before the first."""
+        ...
+
+    def published_revisions(self) -> dict[str, int]:
+        """Revisions in force, by environment."""
+        ...
+
+    def put_machine(self, name: str, *, seen_ms: int, body: bytes) -> None:
+        """Store or replace what a machine last said of its data planes."""
+        ...
+
+    def machines(self, *, seen_since_ms: int) -> list[bytes]:
+        """What machines said that were heard of since, by their names; older ones may be forgotten."""
+        ...
+
+    def forget_machines(self, *, seen_before_ms: int) -> None: ...
 
 
 class ControlTransaction(RegistryTransaction, KeyTransaction, RolloutTransaction, Protocol):

@@ -8,25 +8,39 @@ import msgspec
 
 from trimtab.core.canonical import canonical_digest
 from trimtab.core.errors import IntegrityError
+from trimtab.rollout.ports import Published
 from trimtab.rollout.routing import is_routed, routing
 from trimtab.rollout.spec import decode_plan
 from trimtab.serving.snapshot import Price, Route, Snapshot
+from trimtab.serving.snapshot_file import encode_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from trimtab.policy.model import ApiKey
     from trimtab.releases.model import CompiledRelease, Pointer
     from trimtab.rollout.model import Rollout
     from trimtab.rollout.ports import ControlTransaction
 
     Prices = Callable[[CompiledRelease], Price | None]
 
-__all__ = ["compile_snapshot", "no_prices", "routing_fingerprint"]
+__all__ = ["compile_snapshot", "no_prices", "publish_into", "routing_fingerprint"]
 
 
 def no_prices(_release: CompiledRelease) -> Price | None:
     """Return no price: cost is then not measured."""
     return None
+
+
+def publish_into(tx: ControlTransaction, environment: str, *, now_ms: int, prices: Prices) -> Snapshot:
+    """Compile the snapshot of an environment under its next revision and store it as the one in force.
+
+    It is true for every node once the transaction commits; whoever publishes puts it into its own files then.
+    """
+    revision = tx.next_snapshot_revision(environment)
+    snapshot = compile_snapshot(tx, environment, revision=revision, now_ms=now_ms, prices=prices)
+    tx.put_snapshot(Published(environment=environment, revision=revision, body=encode_snapshot(snapshot)))
+    return snapshot
 
 
 def compile_snapshot(
@@ -52,7 +66,7 @@ def compile_snapshot(
         prices=priced,
         fallback_prices=_fallback_prices(releases, prices),
         keys=dict(_live_keys(tx)),
-        keys_required=bool(tx.keys()),
+        keys_required=bool(_gateway_keys(tx)),
     )
 
 
@@ -99,11 +113,14 @@ def routing_fingerprint(tx: ControlTransaction, environment: str) -> str:
     ]
     pointers = [(pointer.feature, pointer.release) for pointer in tx.pointers(environment)]
     features = [(feature.name, feature.team, feature.capture_content) for feature in tx.features()]
-    return canonical_digest(
-        msgspec.to_builtins([sorted(pointers), sorted(rollouts), sorted(features), _live_keys(tx), bool(tx.keys())])
-    )
+    keys = [_live_keys(tx), bool(_gateway_keys(tx))]
+    return canonical_digest(msgspec.to_builtins([sorted(pointers), sorted(rollouts), sorted(features), *keys]))
 
 
 def _live_keys(tx: ControlTransaction) -> list[tuple[str, str]]:
+    return sorted((key.hash, key.team) for key in _gateway_keys(tx) if key.revoked_at_ms is None)
+
+
+def _gateway_keys(tx: ControlTransaction) -> list[ApiKey]:
     keys = tx.keys()
-    return sorted((key.hash, key.team) for key in keys if key.revoked_at_ms is None)
+    return [key for key in keys if key.role == "gateway"]

@@ -56,3 +56,13 @@ class DataDirectory(msgspec.Struct, frozen=True):
     def evals(self) -> Path:
         """Answers that releases gave when they were tried, and what was made of them."""
         return self.root / "evals"
+
+    @property
+    def machines(self) -> Path:
+        """On a node of the control plane: what other machines' relays last said of them."""
+        return self.root / "machines.json"
+
+    @property
+    def relay(self) -> Path:
+        """How this machine's relay fares, rewritten every second."""
+        return self.root / "relay.json"

@@ -20,7 +20,7 @@ import msgspec
 
 from trimtab.serving.hot_buffer import records_of
 
-__all__ = ["HEADER_SIZE", "MAGIC", "FrameHeader", "encode_frame", "parse_header", "payload_records"]
+__all__ = ["HEADER_SIZE", "MAGIC", "FrameHeader", "encode_frame", "is_sound", "parse_header", "payload_records"]
 
 MAGIC = b"TTJ1"
 _HEADER = struct.Struct("<4sBBHIIIQQQ")
@@ -59,7 +59,7 @@ def encode_frame(records: bytes | memoryview, *, events: int, first_sequence: in
     return head + _CRC.pack(zlib.crc32(head)) + payload
 
 
-def parse_header(data: bytes) -> FrameHeader | None:
+def parse_header(data: bytes | memoryview) -> FrameHeader | None:
     """Return the header at the start of `data`, or `None` where there is no whole and sound one."""
     if len(data) < HEADER_SIZE:
         return None
@@ -70,11 +70,16 @@ def parse_header(data: bytes) -> FrameHeader | None:
     return FrameHeader(length, crc, events, first, oldest, newest)
 
 
-def payload_records(header: FrameHeader, payload: bytes) -> list[memoryview] | None:
+def is_sound(header: FrameHeader, payload: bytes | memoryview) -> bool:
+    """Return whether a payload is what its header promises."""
+    return len(payload) == header.payload_length and zlib.crc32(payload) == header.payload_crc
+
+
+def payload_records(header: FrameHeader, payload: bytes | memoryview) -> list[memoryview] | None:
     """Return the records of a frame, or `None` where the payload is not what the header promises."""
     import zstandard
 
-    if len(payload) != header.payload_length or zlib.crc32(payload) != header.payload_crc:
+    if not is_sound(header, payload):
         return None
     try:
         return records_of(zstandard.ZstdDecompressor().decompress(payload))

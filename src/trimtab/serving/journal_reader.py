@@ -19,7 +19,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-__all__ = ["JournalPosition", "Passed", "ReadResult", "find", "pass_records", "prune", "read_journal", "salvage"]
+__all__ = [
+    "JournalPosition",
+    "Passed",
+    "ReadResult",
+    "append_decoded",
+    "find",
+    "pass_records",
+    "prune",
+    "read_journal",
+    "salvage",
+]
 
 
 class ReadResult(msgspec.Struct, frozen=True):
@@ -47,15 +57,7 @@ class Passed(msgspec.Struct, frozen=True):
 def read_journal(folder: Path, position: JournalPosition, *, limit: int = 20_000) -> ReadResult:
     """Return the events after `position`, in order, at most about `limit` (whole frames); see `pass_records`."""
     events: list[Event] = []
-
-    def take(record: memoryview) -> bool:
-        try:
-            events.append(decode_event(record))
-        except msgspec.DecodeError:
-            return False
-        return True
-
-    passed = pass_records(folder, position, take, limit=limit)
+    passed = pass_records(folder, position, lambda record: append_decoded(events, record), limit=limit)
     return ReadResult(events, passed.position, passed.damaged, passed.missing)
 
 
@@ -104,7 +106,7 @@ def find(journals: Path, generation: str) -> list[Event]:
         for records in _about(folder, at_ms):
             events: list[Event] = []
             for record in records:
-                _append_decoded(events, record)
+                append_decoded(events, record)
             found.update((event.id, event) for event in events if _is_about(event, generation))
     return sorted(found.values(), key=lambda event: event.at_ms)
 
@@ -124,13 +126,13 @@ def _about(folder: Path, at_ms: int) -> Iterator[list[memoryview]]:
             yield from frames_about(path, at_ms)
 
 
-def _append_decoded(events: list[Event], record: memoryview) -> int:
-    """Append the event in a record; returns 1 where it is of a kind that only a newer Trimtab knows, else 0."""
+def append_decoded(events: list[Event], record: memoryview) -> bool:
+    """Append the event in a record; returns whether it is of a kind that this version of Trimtab knows."""
     try:
         events.append(decode_event(record))
     except msgspec.DecodeError:
-        return 1
-    return 0
+        return False
+    return True
 
 
 def _is_about(event: Event, generation: str) -> bool:

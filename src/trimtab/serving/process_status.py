@@ -75,6 +75,8 @@ class ProcessStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Rollout attempts whose candidate it took out of service by itself."""
     mirrors: list[MirrorCount] = []
     """What became of the requests that it was to mirror."""
+    machine: str = ""
+    """Whose relay told of it; empty on its own machine."""
 
 
 def stale_reason(status: ProcessStatus, *, declared_revision: int, published_ms: int, now_ms: int) -> str:

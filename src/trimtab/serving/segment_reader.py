@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["Frame", "frames_about", "frames_backwards", "frames_from"]
+__all__ = ["Frame", "RawFrame", "frames_about", "frames_backwards", "frames_from", "raw_frames"]
 
 _SKIP = struct.Struct("<4s4xI8x8xQQ")
 """Of a header: magic, payload length, oldest and newest subject."""
@@ -33,27 +33,46 @@ class Frame(msgspec.Struct, frozen=True):
     events: int = 0
 
 
+class RawFrame(msgspec.Struct, frozen=True):
+    """A frame as it stands in the file; what is no frame has no header."""
+
+    header: FrameHeader | None
+    data: bytes
+    begin: int
+    end: int
+
+
 def frames_from(path: Path, start: int, *, growing: bool) -> Iterator[Frame]:
     """Yield the frames from `start`; damaged ones have no records. Raises `OSError`.
 
     Where the segment is `growing`, an incomplete frame at its end is still being written and is not yielded.
     """
+    for raw in raw_frames(path, start, growing=growing):
+        if raw.header is None:
+            yield Frame(None, raw.end)
+        else:
+            records = payload_records(raw.header, memoryview(raw.data)[HEADER_SIZE:])
+            yield Frame(records, raw.end, raw.header.first_sequence, raw.header.events)
+
+
+def raw_frames(path: Path, start: int, *, growing: bool) -> Iterator[RawFrame]:
+    """Yield the frames from `start` as they stand in the file; see `frames_from`. Payloads are not looked at."""
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         position = start
         while position < size:
             file.seek(position)
-            header = parse_header(file.read(HEADER_SIZE))
+            head = file.read(HEADER_SIZE)
+            header = parse_header(head)
             end = position + HEADER_SIZE + header.payload_length if header else size + 1
             if header is None or end > size:
                 following = _next_frame(file.fileno(), position + 1)
                 if following is None and growing:
                     return
-                position = size if following is None else following
-                yield Frame(None, position)
+                begin, position = position, size if following is None else following
+                yield RawFrame(None, b"", begin, position)
                 continue
-            records = payload_records(header, file.read(header.payload_length))
-            yield Frame(records, end, header.first_sequence, header.events)
+            yield RawFrame(header, head + file.read(header.payload_length), position, end)
             position = end
 
 

@@ -14,10 +14,20 @@ from trimtab.serving.snapshot import Snapshot
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["SnapshotFile", "publish", "read_snapshot", "write_atomically"]
+__all__ = ["SnapshotFile", "decode_snapshot", "encode_snapshot", "publish", "read_snapshot", "write_atomically"]
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Snapshot] = msgspec.json.Decoder(Snapshot)
+
+
+def encode_snapshot(snapshot: Snapshot) -> bytes:
+    """Return a snapshot as JSON, on one line."""
+    return _encoder.encode(snapshot)
+
+
+def decode_snapshot(data: bytes) -> Snapshot:
+    """Return the snapshot in JSON; raises `msgspec.DecodeError` or `RecursionError`."""
+    return _decoder.decode(data)
 
 
 def publish(path: Path, snapshot: Snapshot) -> None:
@@ -25,13 +35,13 @@ def publish(path: Path, snapshot: Snapshot) -> None:
 
     Raises `StorageError` where the disk refuses; the old file then stays.
     """
-    write_atomically(path, _encoder.encode(snapshot), durable=True)
+    write_atomically(path, encode_snapshot(snapshot), durable=True)
 
 
 def read_snapshot(path: Path) -> Snapshot | None:
     """Return the snapshot on disk, `None` where there is none; raises `StorageError` where it cannot be read."""
     try:
-        return _decoder.decode(path.read_bytes())
+        return decode_snapshot(path.read_bytes())
     except FileNotFoundError:
         return None
     except (OSError, msgspec.DecodeError, RecursionError) as error:

@@ -11,6 +11,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from trimtab.storage.memory_migrations import MemoryMigrations
+from trimtab.storage.memory_nodes import MemoryNodes
 from trimtab.storage.memory_registry import MemoryRegistry
 from trimtab.storage.memory_rollouts import MemoryRollouts
 from trimtab.storage.refusals import nested_write
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["MemoryStore", "MemoryTransaction"]
 
 
-class MemoryTransaction(MemoryRegistry, MemoryRollouts, MemoryMigrations):
+class MemoryTransaction(MemoryRegistry, MemoryRollouts, MemoryNodes, MemoryMigrations):
     """All control state inside one transaction (`migration.ports.PlanTransaction`)."""
 
 

@@ -83,8 +83,8 @@ class MemoryRollouts(MemoryTables):
         found: Lease | None = self.table("lease").get(name)
         return found
 
-    def acquire_lease(self, name: str, *, holder: str, now_ms: int, ttl_ms: int) -> Lease | None:
-        lease = next_lease(self.table("lease").get(name), name, holder=holder, now_ms=now_ms, ttl_ms=ttl_ms)
+    def acquire_lease(self, name: str, *, holder: str, now_ms: int, ttl_ms: int, address: str = "") -> Lease | None:
+        lease = next_lease(self.lease(name), name, holder=holder, now_ms=now_ms, ttl_ms=ttl_ms, address=address)
         if lease is not None:
             self.put("lease", name, lease)
         return lease
@@ -155,15 +155,6 @@ class MemoryRollouts(MemoryTables):
 
     def put_holdout(self, holdout: Holdout) -> None:
         self.put("holdout", (holdout.environment, holdout.feature), holdout)
-
-    def next_snapshot_revision(self, environment: str) -> int:
-        revision = self.snapshot_revision(environment) + 1
-        self.put("snapshot_revision", environment, revision)
-        return revision
-
-    def snapshot_revision(self, environment: str) -> int:
-        revision: int = self.table("snapshot_revision").get(environment, 0)
-        return revision
 
 
 def _age(message: Message) -> tuple[int, str]:

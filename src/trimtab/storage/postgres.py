@@ -21,7 +21,7 @@ from trimtab.storage.sql_store import SqlStore
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["PostgresStore", "open_postgres"]
+__all__ = ["PostgresStore", "open_postgres", "parsed_url"]
 
 _LOCK = 0x7472696D746162  # "trimtab"
 _READING = ["BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"]
@@ -52,7 +52,7 @@ class PostgresStore(SqlStore):
 
     def __init__(self, url: str) -> None:
         """Use :func:`open_postgres`."""
-        target = _parsed(url)
+        target = parsed_url(url)
         engine = sa.create_engine(
             target.set(drivername="postgresql+psycopg"),
             isolation_level="AUTOCOMMIT",
@@ -86,7 +86,8 @@ class _OneEach:
             self._mine.held = False
 
 
-def _parsed(url: str) -> sa.URL:
+def parsed_url(url: str) -> sa.URL:
+    """Return a URL in its parts; raises `InputError` (`malformed_database`), which does not repeat it."""
     try:
         target = sa.make_url(url)
     except (sqlalchemy.exc.ArgumentError, ValueError):

@@ -123,19 +123,20 @@ def migration_changed(plan: Migration, expected_version: int) -> FencedError:
     )
 
 
-def next_lease(stored: Lease | None, name: str, *, holder: str, now_ms: int, ttl_ms: int) -> Lease | None:
+def next_lease(stored: Lease | None, name: str, *, holder: str, now_ms: int, ttl_ms: int, address: str) -> Lease | None:
     """Return the lease a holder gets now, `None` while it is somebody else's. Only a change of hands is a new epoch.
 
     A lease that runs out later than any clock near ours could have said was given before the clock was set back:
     waiting for it would leave everything without a leader for as long as that. Epochs fence its holder.
     """
+    lease = Lease(name=name, holder=holder, epoch=1, expires_at_ms=now_ms + ttl_ms, address=address)
     if stored is None:
-        return Lease(name=name, holder=holder, epoch=1, expires_at_ms=now_ms + ttl_ms)
+        return lease
     if stored.holder == holder and stored.expires_at_ms > 0:
-        return msgspec.structs.replace(stored, expires_at_ms=now_ms + ttl_ms)
+        return msgspec.structs.replace(lease, epoch=stored.epoch)
     if now_ms < stored.expires_at_ms <= now_ms + ttl_ms + _CLOCK_SKEW_MS:
         return None
-    return Lease(name=name, holder=holder, epoch=stored.epoch + 1, expires_at_ms=now_ms + ttl_ms)
+    return msgspec.structs.replace(lease, epoch=stored.epoch + 1)
 
 
 def require_lease(stored: Lease | None, lease: Lease, *, now_ms: int) -> None:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 __all__ = ["APPEND_ONLY", "HEAD", "metadata"]
 
-HEAD = "0007"
+HEAD = "0008"
 """The revision this code needs; compared before alembic is imported, which costs most of a second."""
 
 APPEND_ONLY = (
@@ -135,6 +135,7 @@ lease = sa.Table(
     sa.Column("holder", sa.String(128), nullable=False),
     sa.Column("epoch", sa.Integer, nullable=False),
     sa.Column("expires_at_ms", sa.BigInteger, nullable=False),
+    sa.Column("address", sa.String(256), nullable=False, server_default=""),
 )
 
 evidence = sa.Table(
@@ -242,4 +243,20 @@ snapshot_revision = sa.Table(
     metadata,
     sa.Column("environment", sa.String(64), primary_key=True),
     sa.Column("revision", sa.Integer, nullable=False),
+)
+
+snapshot = sa.Table(
+    "snapshot",
+    metadata,
+    sa.Column("environment", sa.String(64), primary_key=True),
+    sa.Column("revision", sa.Integer, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+)
+
+machine = sa.Table(
+    "machine",
+    metadata,
+    sa.Column("name", sa.String(128), primary_key=True),
+    sa.Column("seen_ms", sa.BigInteger, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
 )

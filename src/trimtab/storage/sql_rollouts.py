@@ -104,9 +104,9 @@ class SqlRollouts(SqlTables):
         rows = self.rows(sa.select(t.lease).where(t.lease.c.name == name))
         return Lease(**rows[0]._mapping) if rows else None  # noqa: SLF001 - SQLAlchemy's public name
 
-    def acquire_lease(self, name: str, *, holder: str, now_ms: int, ttl_ms: int) -> Lease | None:
+    def acquire_lease(self, name: str, *, holder: str, now_ms: int, ttl_ms: int, address: str = "") -> Lease | None:
         stored = self.lease(name)
-        lease = next_lease(stored, name, holder=holder, now_ms=now_ms, ttl_ms=ttl_ms)
+        lease = next_lease(stored, name, holder=holder, now_ms=now_ms, ttl_ms=ttl_ms, address=address)
         if lease is not None:
             self._put_lease(lease, known=stored is not None)
         return lease
@@ -180,15 +180,3 @@ class SqlRollouts(SqlTables):
         body = msgspec.json.encode(holdout)
         if not self.run(sa.update(t.holdout).filter_by(**key).values(body=body)):
             self.run(sa.insert(t.holdout).values(**key, body=body))
-
-    def next_snapshot_revision(self, environment: str) -> int:
-        revision = self.snapshot_revision(environment) + 1
-        table = t.snapshot_revision
-        if not self.run(sa.update(table).filter_by(environment=environment).values(revision=revision)):
-            self.run(sa.insert(table).values(environment=environment, revision=revision))
-        return revision
-
-    def snapshot_revision(self, environment: str) -> int:
-        table = t.snapshot_revision
-        rows = self.rows(sa.select(table.c.revision).where(table.c.environment == environment))
-        return int(rows[0][0]) if rows else 0

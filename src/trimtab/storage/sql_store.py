@@ -12,6 +12,7 @@ from trimtab.storage.schema import HEAD
 from trimtab.storage.sql_errors import storage_error
 from trimtab.storage.sql_evals import SqlEvals
 from trimtab.storage.sql_migrations import SqlMigrations
+from trimtab.storage.sql_nodes import SqlNodes
 from trimtab.storage.sql_outbox import SqlOutbox
 from trimtab.storage.sql_registry import SqlRegistry
 from trimtab.storage.sql_rollouts import SqlRollouts
@@ -34,7 +35,7 @@ class WriteTurn(Protocol):
         ...
 
 
-class SqlTransaction(SqlRegistry, SqlEvals, SqlRollouts, SqlOutbox, SqlMigrations):
+class SqlTransaction(SqlRegistry, SqlEvals, SqlRollouts, SqlNodes, SqlOutbox, SqlMigrations):
     """All control state inside one transaction (`migration.ports.PlanTransaction`)."""
 
 

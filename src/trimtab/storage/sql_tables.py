@@ -85,17 +85,18 @@ class SqlTables:
 
     def in_order(self, *columns: sa.ColumnElement[Any]) -> list[sa.ColumnElement[Any]]:
         """Return what to order text by: its code points, as Python and SQLite do, whatever the database's locale."""
-        if self._dialect == "sqlite":
+        if self.dialect == "sqlite":
             return list(columns)
         return [sa.collate(one, "C") if isinstance(one.type, sa.String) else one for one in columns]
 
     def insert_new(self, table: sa.Table, rows: list[dict[str, Any]]) -> None:
         """Insert the rows whose key is not taken."""
-        dialect = sqlite if self._dialect == "sqlite" else postgresql
+        dialect = sqlite if self.dialect == "sqlite" else postgresql
         self.run(dialect.insert(table).on_conflict_do_nothing(), rows)
 
     @property
-    def _dialect(self) -> str:
+    def dialect(self) -> str:
+        """Name of the database's kind: `sqlite` or `postgresql`."""
         return self._connection.dialect.name
 
     def require_feature(self, feature: str) -> None:

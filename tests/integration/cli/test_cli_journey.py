@@ -193,7 +193,7 @@ def test_a_key_is_shown_once_and_its_secret_is_nowhere_on_disk(
 
 def test_key_create_as_data_holds_the_secret(data: Callable[..., Any]) -> None:
     created = data("key", "create", "search")
-    assert set(created) == {"id", "team", "secret"}
+    assert set(created) == {"id", "team", "role", "secret"}
     assert created["secret"]
 
 

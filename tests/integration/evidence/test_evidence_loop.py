@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trimtab.bootstrap.evidence import EvidenceLoop
+from trimtab.bootstrap.evidence import EvidenceLoop, JudgedInStore
 from trimtab.bootstrap.settings import Settings
 from trimtab.bootstrap.store import open_store
 from trimtab.core.ids import new_id
@@ -30,7 +30,7 @@ def test_the_server_makes_room_of_what_is_in_files_and_was_judged_and_of_nothing
         event = Generation(id=new_id("gen", at_ms), at_ms=at_ms, feature="f", environment="e", release="r")
         writer.append(encode_event(event), at_ms)
         writer.flush(5)
-    loop = EvidenceLoop(settings)
+    loop = EvidenceLoop(settings, JudgedInStore(settings))
     loop.tick()
     assert len(segments(journals / "p")) == 5  # the controller has judged none of it yet
     store = open_store(settings)

@@ -48,10 +48,18 @@ def _print(report: RunningReport) -> None:
         _print_feature(feature, report.window_minutes)
     print("\nprocesses")
     rows = [
-        (f"  {process.id}", process.kind, process.pid, process.revision, process.requests, process.stale or "live")
+        (
+            f"  {process.id}",
+            process.kind,
+            process.machine or "here",
+            process.pid,
+            process.revision,
+            process.requests,
+            process.stale or "live",
+        )
         for process in report.processes
     ]
-    print(table(("  id", "kind", "pid", "snapshot", "requests", "heartbeat"), rows, right=(2, 3, 4)))
+    print(table(("  id", "kind", "machine", "pid", "snapshot", "requests", "heartbeat"), rows, right=(3, 4, 5)))
     for process in report.processes:
         if process.problem:
             print(f"  {process.id}: {process.problem}")

@@ -18,6 +18,10 @@ from trimtab.core.errors import InputError
 if TYPE_CHECKING:
     from types import FrameType
 
+    from starlette.applications import Starlette
+
+    from trimtab.bootstrap.evidence import EvidenceLoop
+    from trimtab.bootstrap.nodes import Node
     from trimtab.bootstrap.settings import Settings
     from trimtab.cli.context import AppContext
     from trimtab.cli.loops import Loop
@@ -45,6 +49,46 @@ def command(
 ) -> None:
     """Run the control plane: the rollout controller, the API and the console."""
     import uvicorn
+
+    from trimtab.bootstrap.logs import open_log
+    from trimtab.bootstrap.nodes import open_node
+    from trimtab.cli.door import open_door
+    from trimtab.control.loop_watch import LoopWatch
+    from trimtab.core.clock import SystemClock
+
+    settings = app.settings(server__host=host, server__port=port, log_format=log_format)
+    open_log(settings)
+    if settings.server.host not in _LOOPBACK:
+        raise InputError(
+            "unauthenticated_listener",
+            "the control plane has no users yet and listens on loopback only",
+            param=f"server.host = {settings.server.host}",
+            hint="put an authenticating reverse proxy in front of 127.0.0.1",
+        )
+    stop = threading.Event()
+    node = open_node(settings)
+    loops = _Loops(settings, LoopWatch(SystemClock()), stop, node)
+    if not no_controller:
+        loops.control()
+    web = _application(settings, loops)
+    door = open_door(node, settings.server.data_planes) if node and node.listens else None
+    signal.signal(signal.SIGTERM, _leave)  # uvicorn stops at it and then gives it back to whoever had it before
+    try:
+        loops.start()
+        if door is not None:
+            door.start()
+            say(f"data planes of other machines on {door.shown}")
+        say(f"console and API on http://{settings.server.host}:{settings.server.port}")
+        uvicorn.run(web, host=settings.server.host, port=settings.server.port, log_config=None, access_log=False)
+    finally:
+        stop.set()
+        if door is not None:
+            door.stop()
+        loops.join()
+
+
+def _application(settings: Settings, loops: _Loops) -> Starlette:
+    """Return the API, the console and the probes."""
     from starlette.applications import Starlette
     from starlette.exceptions import HTTPException
     from starlette.middleware import Middleware
@@ -56,31 +100,15 @@ def command(
     from trimtab.api.request_log import RequestLog
     from trimtab.bootstrap.control import open_control
     from trimtab.bootstrap.evidence import open_reader
-    from trimtab.bootstrap.logs import open_log
     from trimtab.bootstrap.metrics import metrics_access
     from trimtab.console.app import console_routes
-    from trimtab.control.loop_watch import LoopWatch
     from trimtab.core.clock import SystemClock
     from trimtab.evidence.questions import of_rollout, trace
 
-    settings = app.settings(server__host=host, server__port=port, log_format=log_format)
-    open_log(settings)
-    if settings.server.host not in _LOOPBACK:
-        raise InputError(
-            "unauthenticated_listener",
-            "the control plane has no users yet and listens on loopback only",
-            param=f"server.host = {settings.server.host}",
-            hint="put an authenticating reverse proxy in front of 127.0.0.1",
-        )
     evidence = open_reader(settings)
     plane = open_control(settings, cold=partial(trace, evidence), past=partial(of_rollout, evidence))
-    stop = threading.Event()
-    loops = None if no_controller else _Loops(settings, LoopWatch(SystemClock()), stop)
-    watch = loops.watch if loops else LoopWatch(SystemClock())
-    condition = ServerCondition(
-        plane, settings.data_directory, SystemClock(), watch, loops.compacted if loops else lambda: None
-    )
-    web = Starlette(
+    condition = ServerCondition(plane, settings.data_directory, SystemClock(), loops.watch, loops.compacted)
+    return Starlette(
         routes=[
             *probe_routes(condition, metrics_access(settings)),
             *api_routes(plane, evidence),
@@ -92,18 +120,6 @@ def command(
         ],
         exception_handlers={HTTPException: http_error},
     )
-    workers = loops.threads if loops else []
-    signal.signal(signal.SIGTERM, _leave)  # uvicorn stops at it and then gives it back to whoever had it before
-    try:
-        for worker in workers:
-            worker.start()
-        say(f"console and API on http://{settings.server.host}:{settings.server.port}")
-        uvicorn.run(web, host=settings.server.host, port=settings.server.port, log_config=None, access_log=False)
-    finally:
-        stop.set()
-        for worker in workers:
-            if worker.ident is not None:  # a signal may have come before it was started
-                worker.join()
 
 
 def _leave(_number: int, _frame: FrameType | None) -> None:
@@ -112,34 +128,53 @@ def _leave(_number: int, _frame: FrameType | None) -> None:
 
 
 class _Loops:
-    """What a server does beside answering: each in a thread of its own."""
+    """What a server does beside answering: each in a thread of its own, until told to stop."""
 
-    def __init__(self, settings: Settings, watch: LoopWatch, stop: threading.Event) -> None:
+    def __init__(self, settings: Settings, watch: LoopWatch, stop: threading.Event, node: Node | None) -> None:
+        self.watch = watch
+        self._settings = settings
+        self._stop = stop
+        self._node = node
+        self._evidence: EvidenceLoop | None = None
+        self._threads: list[threading.Thread] = []
+        for name, (loop, seconds) in (node.loops if node else {}).items():
+            self._drive(name, loop, seconds)
+
+    def control(self) -> None:
+        """Drive rollouts, too, or stand by to; and what belongs to that."""
         from trimtab.bootstrap.control import open_controller, open_outbound
-        from trimtab.bootstrap.evidence import EvidenceLoop
+        from trimtab.bootstrap.evidence import EvidenceLoop, JudgedInStore
         from trimtab.bootstrap.metrics import TallyLoop
         from trimtab.bootstrap.otel import ExportLoop
 
-        self.watch = watch
-        self._evidence = EvidenceLoop(settings)
-        driven: dict[str, tuple[Loop, float]] = {
-            "controller": (open_controller(settings), settings.server.tick_seconds),
-            "evidence": (self._evidence, settings.evidence.compact_seconds),
-            "tally": (TallyLoop(settings), _FOLLOW_SECONDS),
-        }
+        settings, tick_seconds = self._settings, self._settings.server.tick_seconds
+        inbox, address = (self._node.inbox, self._node.address) if self._node else (None, "")
+        self._evidence = EvidenceLoop(settings, JudgedInStore(settings))
+        self._drive("controller", open_controller(settings, inbox, address=address), tick_seconds)
+        self._drive("evidence", self._evidence, settings.evidence.compact_seconds)
+        self._drive("tally", TallyLoop(settings), _FOLLOW_SECONDS)
         if settings.otel.endpoint:
-            driven["otel"] = (ExportLoop(settings), _FOLLOW_SECONDS)
-        told = (open_outbound(settings), watch, stop, settings.server.tick_seconds)
-        for name in (*driven, OUTBOUND):
-            watch.began(name)
-        self.threads = [
-            *(
-                threading.Thread(target=drive, args=(name, loop, watch, stop, seconds), name=name)
-                for name, (loop, seconds) in driven.items()
-            ),
-            threading.Thread(target=lambda: asyncio.run(speak(*told)), name=OUTBOUND),
-        ]
+            self._drive("otel", ExportLoop(settings), _FOLLOW_SECONDS)
+        told = (open_outbound(settings), self.watch, self._stop, tick_seconds)
+        self.watch.began(OUTBOUND)
+        self._threads.append(threading.Thread(target=lambda: asyncio.run(speak(*told)), name=OUTBOUND))
 
     def compacted(self) -> EvidenceState | None:
         """Return what is in files, where this process puts it there."""
-        return self._evidence.compacted
+        return self._evidence.compacted if self._evidence else None
+
+    def start(self) -> None:
+        """Begin."""
+        for thread in self._threads:
+            thread.start()
+
+    def join(self) -> None:
+        """Wait until all have heard that they are to stop."""
+        for thread in self._threads:
+            if thread.ident is not None:  # a signal may have come before it was started
+                thread.join()
+
+    def _drive(self, name: str, loop: Loop, seconds: float) -> None:
+        self.watch.began(name)
+        arguments = (name, loop, self.watch, self._stop, seconds)
+        self._threads.append(threading.Thread(target=drive, args=arguments, name=name))

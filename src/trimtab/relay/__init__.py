@@ -1,0 +1,1 @@
+"""Connects the data planes of a machine to a control plane on another one."""
