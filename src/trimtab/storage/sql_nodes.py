@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SNAPSHOT_CHANNEL", "SqlNodes"]
 
-SNAPSHOT_CHANNEL = "trimtab_snapshot"
+SNAPSHOT_CHANNEL = "snapshots_of_trimtab"
 """On which Postgres tells its listeners that a snapshot was published."""
 
 
