@@ -10,12 +10,14 @@ if TYPE_CHECKING:
     from trimtab.calls.mirror import MirrorQueue
     from trimtab.calls.plan import Plans
     from trimtab.core.clock import Clock
+    from trimtab.events import Event
     from trimtab.providers.http import Request
     from trimtab.providers.resilience import Guards
+    from trimtab.serving.routing import RoutingTable
     from trimtab.serving.runtime import DataPlane
     from trimtab.serving.shadow_budget import ShadowBudgets
 
-__all__ = ["CallContext", "CallLimits", "CallerPort"]
+__all__ = ["CallContext", "CallLimits", "CallPlane", "CallerPort", "ServingContext"]
 
 
 class CallLimits(Protocol):
@@ -32,18 +34,40 @@ class CallLimits(Protocol):
         ...
 
 
+class CallPlane(Protocol):
+    """Where a call's event goes, and what is served just now."""
+
+    @property
+    def process_id(self) -> str: ...
+    @property
+    def table(self) -> RoutingTable | None: ...
+
+    def record(self, event: Event) -> bool:
+        """Take an event; returns whether it was taken."""
+        ...
+
+
 class CallContext(Protocol):
     """The process's own: its data plane, its connections to providers and how they fare."""
 
     @property
     def config(self) -> CallLimits: ...
 
-    plane: DataPlane
+    @property
+    def plane(self) -> CallPlane: ...
+
     plans: Plans
     guards: Guards
     mirrors: MirrorQueue
     shadow_budgets: ShadowBudgets
     clock: Clock
+
+
+class ServingContext(CallContext, Protocol):
+    """The same, of a process that serves."""
+
+    @property
+    def plane(self) -> DataPlane: ...
 
 
 class CallerPort(Protocol):

@@ -8,9 +8,9 @@ if TYPE_CHECKING:
     from trimtab.artifacts.model import ModelContent
     from trimtab.calls.caller import Caller
     from trimtab.calls.formats import Format
+    from trimtab.calls.ports import CallPlane
     from trimtab.serving.generation import Answer, GenerationRecord
     from trimtab.serving.limits import TeamMeter
-    from trimtab.serving.runtime import DataPlane
     from trimtab.serving.shadow_budget import ShadowTicket
     from trimtab.serving.snapshot import Price
 
@@ -39,7 +39,7 @@ class RecordedCall:
 
     __slots__ = ("_ended", "_plane", "answered_by", "budget", "caller", "format", "messages", "record", "team")
 
-    def __init__(self, plane: DataPlane, record: GenerationRecord, caller: Caller, format: Format, team: str) -> None:  # noqa: A002 - the field's word
+    def __init__(self, plane: CallPlane, record: GenerationRecord, caller: Caller, format: Format, team: str) -> None:  # noqa: A002 - the field's word
         self._plane = plane
         self._ended = False
         self.record = record

@@ -29,7 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("demo", "Watch a bad prompt edit roll back and its mended version promote."),
     "diff": ("diff", "What a change of model or prompt does to answers."),
     "environment": ("environment", "Which release an environment points at, and its history."),
-    "eval": ("eval", "Record what test suites said of a release."),
+    "eval": ("eval", "Try releases on datasets, compare and gate them; record what suites said."),
     "evidence": ("evidence", "Ask what was recorded; keep it in order; erase what must go."),
     "gateway": ("gateway", "Run the OpenAI-compatible gateway."),
     "init": ("init", "Write an example feature folder to start from."),

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Comparison", "Flips", "MetricComparison", "compare", "pairs_of"]
 
+Shift = Literal["better", "worse", "different", "no difference shown"]
 USUAL_MARGIN = 0.05
 """Five points: for statements of power about binary metrics where nobody gave a margin."""
 _EXAMPLES = 20
@@ -50,6 +51,7 @@ class MetricComparison(msgspec.Struct, frozen=True, kw_only=True):
     metric: str
     kind: Literal["binary", "numeric"]
     lower_is_better: bool = False
+    neutral: bool = False
     method: Method
     items: int
     """Pairs."""
@@ -66,7 +68,7 @@ class MetricComparison(msgspec.Struct, frozen=True, kw_only=True):
     """That nothing changed; two-sided."""
     adjusted: float | None = None
     """The same after Benjamini-Hochberg over all metrics."""
-    better_or_worse: Literal["better", "worse", "no difference shown"]
+    better_or_worse: Shift
     """At level alpha, by the adjusted p-value."""
     clusters: int
     design_effect: float | None = None
@@ -127,7 +129,11 @@ def compare(
         items=len({row.item for row in baseline.rows} & {row.item for row in candidate.rows}),
         unanswered=candidate.unanswered,
         metrics=_adjusted(found, alpha),
-        slices=compare_slices(measured, _labels(baseline), alpha=alpha),
+        slices=compare_slices(
+            {metric: pairs for metric, pairs in measured.items() if not baseline.metrics[metric].neutral},
+            {row.item: row.slices for row in baseline.rows},
+            alpha=alpha,
+        ),
     )
 
 
@@ -156,10 +162,6 @@ def pairs_of(baseline: EvalRun, candidate: EvalRun, metric: str, *, sample: int 
     )
 
 
-def _labels(run: EvalRun) -> dict[str, dict[str, str]]:
-    return {row.item: row.slices for row in run.rows}
-
-
 def _metric(
     baseline: EvalRun, candidate: EvalRun, metric: str, pairs: Pairs, alpha: float, margin: float | None
 ) -> MetricComparison:
@@ -173,6 +175,7 @@ def _metric(
         metric=metric,
         kind=info.kind,
         lower_is_better=info.lower_is_better,
+        neutral=info.neutral,
         method=pairs.method,
         items=len(pairs.items),
         unpaired=len(before.keys() ^ after.keys()),
@@ -223,6 +226,7 @@ def _adjusted(found: Sequence[MetricComparison], alpha: float) -> list[MetricCom
         value = adjusted.get(one.metric)
         shown = value is not None and value <= alpha and not math.isclose(one.difference, 0.0, abs_tol=1e-12)
         up = (one.difference > 0) != one.lower_is_better
-        says = ("better" if up else "worse") if shown else "no difference shown"
+        way: Shift = "different" if one.neutral else "better" if up else "worse"
+        says: Shift = way if shown else "no difference shown"
         told.append(msgspec.structs.replace(one, adjusted=value, better_or_worse=says))
     return told

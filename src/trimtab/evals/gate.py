@@ -70,7 +70,7 @@ def judge_gate(
     for rule in gate.rules:
         outcomes.append(_rule(rule, gate, candidate, baseline, barred))
     if gate.no_worse_slice:
-        outcomes.append(_slices(comparison))
+        outcomes.append(_slices(comparison, {rule.metric for rule in gate.rules}))
     if not gate.rules and not gate.no_worse_slice:
         said = "the suite's gate has no rules, so nothing was asked of the release"
         outcomes.append(RuleOutcome(rule="rules", verdict="error", detail=said))
@@ -126,32 +126,32 @@ def _relative(rule: Rule, gate: GateSpec, candidate: EvalRun, baseline: EvalRun)
     return _against_baseline(rule, gate, candidate, pairs)
 
 
-def _named(rule: Rule) -> str:
+def _named(rule: Rule, unit: str = "") -> str:
     if rule.superior:
         return f"{rule.metric} is better"
     if rule.max_negative_flips is not None:
         return f"{rule.metric}: at most {rule.max_negative_flips:g} % negative flips in excess"
     if rule.non_inferior is not None:
-        unit = "" if isinstance(rule.non_inferior, str) else " points"
         margin = rule.non_inferior if isinstance(rule.non_inferior, str) else f"{rule.non_inferior:g}"
-        return f"{rule.metric} is worse by less than {margin}{unit}"
+        return f"{rule.metric} is worse by less than {margin}{' points' if unit else ''}"
     bound = f"at least {rule.at_least:g}" if rule.at_least is not None else f"at most {rule.at_most:g}"
-    return f"{rule.metric} is {bound}"
+    return f"{rule.metric} is {bound}{unit}"
 
 
 def _against_baseline(rule: Rule, gate: GateSpec, candidate: EvalRun, pairs: Pairs) -> RuleOutcome:
     binary = candidate.metrics[rule.metric].kind == "binary"
+    named = _named(rule, " %" if binary else "")
     margin = 0.0
     if rule.non_inferior is not None:
         found = margin_of(rule.non_inferior, binary=binary, mean=pairs.baseline)
         if found is None:
             detail = f"{rule.non_inferior} of {pairs.baseline:g} is no margin"
-            return RuleOutcome(rule=_named(rule), verdict="error", detail=detail)
+            return RuleOutcome(rule=named, verdict="error", detail=detail)
         margin = found
     p_value = pairs.better(margin)
     interval = pairs.interval(2 * gate.alpha)
     if p_value is None or interval is None:
-        return RuleOutcome(rule=_named(rule), verdict="inconclusive", detail="all items are of one group")
+        return RuleOutcome(rule=named, verdict="inconclusive", detail="all items are of one group")
     scale, unit = (100.0, " points") if binary else (1.0, "")
     seen = (
         f"{scale * pairs.baseline:.4g} to {scale * pairs.candidate:.4g}{' %' if binary else ''}, "
@@ -159,11 +159,11 @@ def _against_baseline(rule: Rule, gate: GateSpec, candidate: EvalRun, pairs: Pai
         f"({100 - 200 * gate.alpha:g} % interval, {len(pairs.items):,} pairs)"
     )
     if p_value <= gate.alpha:
-        return RuleOutcome(rule=_named(rule), verdict="passed", detail=seen)
+        return RuleOutcome(rule=named, verdict="passed", detail=seen)
     best = interval.high if pairs.sign > 0 else -interval.low
     if best < -margin or (not margin and best <= 0):
-        return RuleOutcome(rule=_named(rule), verdict="failed", detail=seen)
-    return RuleOutcome(rule=_named(rule), verdict="inconclusive", detail=seen + _more(pairs, margin, gate))
+        return RuleOutcome(rule=named, verdict="failed", detail=seen)
+    return RuleOutcome(rule=named, verdict="inconclusive", detail=seen + _more(pairs, margin, gate))
 
 
 def _more(pairs: Pairs, margin: float, gate: GateSpec) -> str:
@@ -178,9 +178,10 @@ def _more(pairs: Pairs, margin: float, gate: GateSpec) -> str:
 
 def _level(rule: Rule, gate: GateSpec, candidate: EvalRun) -> RuleOutcome:
     info = candidate.metrics[rule.metric]
+    named = _named(rule, " %" if info.kind == "binary" else "")
     values = candidate.values(rule.metric)
     if not values:
-        return RuleOutcome(rule=_named(rule), verdict="error", detail="no item has a value")
+        return RuleOutcome(rule=named, verdict="error", detail="no item has a value")
     means = [sum(each) / len(each) for each in values.values()]
     scale = 100.0 if info.kind == "binary" else 1.0
     mean = scale * sum(means) / len(means)
@@ -194,7 +195,7 @@ def _level(rule: Rule, gate: GateSpec, candidate: EvalRun) -> RuleOutcome:
     holds = low >= least if least is not None else high <= (most or 0.0)
     hopeless = high < least if least is not None else low > (most or 0.0)
     verdict: Verdict = "passed" if holds else "failed" if hopeless or not rule.sure else "inconclusive"
-    return RuleOutcome(rule=_named(rule), verdict=verdict, detail=seen)
+    return RuleOutcome(rule=named, verdict=verdict, detail=seen)
 
 
 def _groups(run: EvalRun, values: Collection[str]) -> list[str]:
@@ -229,12 +230,14 @@ def _negative_flips(rule: Rule, gate: GateSpec, baseline: EvalRun, candidate: Ev
     return RuleOutcome(rule=_named(rule), verdict=verdict, detail=seen)
 
 
-def _slices(comparison: Comparison | None) -> RuleOutcome:
+def _slices(comparison: Comparison | None, ruled: Collection[str]) -> RuleOutcome:
+    """Of the metrics that rules are about; of all where there are none."""
     if comparison is None:
         return RuleOutcome(rule="no slice is worse", verdict="error", detail="there is no baseline to compare with")
-    worse = comparison.worse_slices
+    looked_at = [one for one in comparison.slices if not ruled or one.metric in ruled]
+    worse = [one for one in looked_at if one.worse]
     if not worse:
-        detail = f"{len(comparison.slices):,} looked at"
+        detail = f"{len(looked_at):,} looked at"
         return RuleOutcome(rule="no slice is worse", verdict="passed", detail=detail)
     named = ", ".join(f"{one.name}={one.value} ({one.metric})" for one in worse[:5])
     return RuleOutcome(rule="no slice is worse", verdict="failed", detail=named)

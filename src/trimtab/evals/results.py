@@ -25,6 +25,8 @@ class MetricInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Digest of the scorer."""
     kind: Literal["binary", "numeric"]
     lower_is_better: bool = False
+    neutral: bool = False
+    """Neither more nor less of it is better: a change is told, and called neither."""
     judge: str = ""
     """The model that judges; empty where none does."""
 

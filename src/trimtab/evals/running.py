@@ -97,6 +97,7 @@ def _metrics(request: RunRequest) -> dict[str, MetricInfo]:
             scorer=request.scorers.get(metric, ""),
             kind=scorer.kind,
             lower_is_better=scorer.lower_is_better and scorer.threshold is None,
+            neutral=scorer.neutral and scorer.threshold is None,
             judge=scorer.model if isinstance(scorer, Judge) else "",
         )
         for metric, scorer in request.suite.metrics.items()

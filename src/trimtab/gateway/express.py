@@ -16,7 +16,7 @@ import msgspec
 
 from trimtab.calls.caller import Caller
 from trimtab.calls.headers import forwarded_headers, passed_headers
-from trimtab.calls.ports import CallContext
+from trimtab.calls.ports import ServingContext
 from trimtab.calls.short import ShortCall
 from trimtab.core.ids import new_id
 from trimtab.gateway.caller import MAX_UNIT_CHARACTERS, read_beside
@@ -50,7 +50,7 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 _encode = msgspec.json.Encoder().encode
 
 
-class Application(CallContext, Protocol):
+class Application(ServingContext, Protocol):
     """What the short way needs of the gateway."""
 
     ways: Mapping[Format, Ways]
@@ -83,7 +83,7 @@ class _Lane:
     )
 
     def __init__(self, app: Application, head: Request, ways: Ways) -> None:
-        self._context: CallContext = app
+        self._context: ServingContext = app
         self._ways = ways
         self._messages = ways.format == "messages"
         self._whole = ways.format == "embeddings"

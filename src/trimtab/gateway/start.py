@@ -13,7 +13,7 @@ from trimtab.providers.http.message import JSON_CONTENT
 
 if TYPE_CHECKING:
     from trimtab.calls import Format
-    from trimtab.calls.ports import CallContext
+    from trimtab.calls.ports import ServingContext
     from trimtab.providers.http import Exchange
     from trimtab.serving.limits import Refused, TeamLimits
 
@@ -21,7 +21,7 @@ __all__ = ["start_call"]
 
 
 def start_call(
-    context: CallContext,
+    context: ServingContext,
     limits: TeamLimits,
     exchange: Exchange,
     format: Format,  # noqa: A002 - the field's word

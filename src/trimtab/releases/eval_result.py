@@ -8,8 +8,9 @@ import msgspec
 
 __all__ = ["EvalResult", "EvalSource"]
 
-EvalSource = Literal["stated", "junit", "promptfoo", "counts", "simulation"]
-"""`stated`: somebody's word. `counts`: numbers of cases without a report."""
+EvalSource = Literal["stated", "junit", "promptfoo", "counts", "simulation", "eval"]
+"""`stated`: somebody's word. `counts`: numbers of cases without a report. `eval`: the gate of a suite that
+Trimtab ran itself."""
 
 
 class EvalResult(msgspec.Struct, frozen=True, kw_only=True):

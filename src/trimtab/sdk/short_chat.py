@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from trimtab.calls.caller import Caller
-    from trimtab.calls.ports import CallContext
+    from trimtab.calls.ports import ServingContext
     from trimtab.calls.short import Prolonged
     from trimtab.sdk.managed_port import Answered
     from trimtab.serving.routing import Decision
@@ -33,7 +33,7 @@ _encode = msgspec.json.Encoder().encode
 class ShortWays:
     """The short ways of the snapshot in force."""
 
-    def __init__(self, context: CallContext) -> None:
+    def __init__(self, context: ServingContext) -> None:
         self._context = context
         self._ways = Ways(context.plans, context.plane, "chat", most_bytes=context.config.max_answer_bytes)
 
@@ -79,7 +79,7 @@ class ShortWays:
 class ShortChat(ShortCall[WholePort], eq=False):
     """One call on the short way: what hears its upstream, and tells whoever awaits the answer."""
 
-    context: CallContext
+    context: ServingContext
     caller: Caller
     answered: asyncio.Future[Any]
     over: bool = False

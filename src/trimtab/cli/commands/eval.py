@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from trimtab.cli.commands.eval_run import compare_command, gate_command, run_command, runs_command
 from trimtab.cli.output import ago, emit_json, json_option, say, table
 from trimtab.core.clock import SystemClock
 from trimtab.core.errors import InputError, SourceError
@@ -21,7 +22,14 @@ __all__ = ["command"]
 
 @click.group("eval")
 def command() -> None:
-    """Record what test suites said of a release; rollouts wait for it with a step `offlineEval`."""
+    """Try releases on datasets, compare and gate them; record what test suites said.
+
+    Rollouts wait for the outcome of a suite with a step `offlineEval`.
+    """
+
+
+for _each in (run_command, compare_command, gate_command, runs_command):
+    command.add_command(_each)
 
 
 @command.command("record")

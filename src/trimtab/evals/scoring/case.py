@@ -69,6 +69,8 @@ class Spec(
     always_binary: ClassVar[bool] = True
     """Whether it only ever says passed or not."""
     lower_is_better: ClassVar[bool] = False
+    neutral: ClassVar[bool] = False
+    """Neither more nor less of it is better."""
 
     @property
     def metric(self) -> str:

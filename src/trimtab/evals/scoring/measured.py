@@ -1,4 +1,4 @@
-"""Scorers that read what a call took. Without a threshold they are measured; less is better."""
+"""Scorers that read what a call took. Without a threshold they are measured; less is better, but of length."""
 
 from __future__ import annotations
 
@@ -39,7 +39,9 @@ class Tokens(_Measured, frozen=True, kw_only=True, tag="tokens"):
 
 
 class Length(_Measured, frozen=True, kw_only=True, tag="length"):
-    """Characters of the answer."""
+    """Characters of the answer. Neither more nor fewer are better."""
+
+    neutral: ClassVar[bool] = True
 
     def judge(self, case: Case) -> Scored:
         return Scored(float(len(case.answer.output)))

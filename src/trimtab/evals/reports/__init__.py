@@ -1,0 +1,1 @@
+"""Comparisons and gates as people and machines read them: text, Markdown, JUnit's XML, a page with plots."""

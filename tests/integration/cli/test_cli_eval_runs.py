@@ -1,0 +1,182 @@
+"""Releases tried over HTTP: run, killed and resumed, compared, gated, and waited for by a rollout."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from trimtab.evals.report import read_report
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    Trimtab = Callable[..., subprocess.CompletedProcess[str]]
+
+BEHAVIOUR = """\
+rules:
+  - {when: {model: "slow*"}, latency: {medianMs: 100, p95Ms: 120}}
+  - {when: {model: "gone*"}, errorRate: 0.2, errorStatus: 400, latency: {medianMs: 0, p95Ms: 0}}
+  - {when: {model: "judge*"}, answer: '{"reason": "as asked", "grade": 4}', latency: {medianMs: 0, p95Ms: 0}}
+  - {when: {systemContains: "Explain your"}, fenceRate: 0.1, preambleRate: 0.1, latency: {medianMs: 0, p95Ms: 0}}
+  - {latency: {medianMs: 0, p95Ms: 0}}
+"""
+SUITE = """\
+name: smoke
+scorers:
+  - {type: json, name: schema, ofRelease: true}
+  - {type: jsonPath, name: order, path: $.order_id, ofExpected: true}
+  - {type: judge, name: kind, model: openai/judge-1, rubric: Is it kind?}
+  - {type: embedding, model: openai/embed, against: expected}
+gate:
+  rules:
+    - {metric: schema, nonInferior: 5}
+    - {metric: order, atLeast: 95}
+"""
+ITEMS = 120
+OVER = ("--dataset", "orders", "--suite", "smoke.yaml")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _served(shop: Path, trimtab: Trimtab) -> Iterator[None]:
+    (shop / "sim.yaml").write_text(BEHAVIOUR)
+    command = [sys.executable, "-m", "trimtab", "sim", "--port", "0", "--behaviour", "sim.yaml"]
+    upstream = subprocess.Popen(command, cwd=shop, stderr=subprocess.PIPE, text=True)
+    assert upstream.stderr is not None
+    url = upstream.stderr.readline().split()[-1]
+    assert trimtab("init", "support-reply").returncode == 0
+    (shop / "trimtab.toml").write_text(f'[providers.openai]\nbase_url = "{url}"\napi_key_env = ""\n')
+    (shop / "smoke.yaml").write_text(SUITE)
+    lines = [
+        {
+            "variables": {"shop": "Acme"},
+            "messages": [{"role": "user", "content": f"Where is order A-{1000 + n}?"}],
+            "expected": {"order_id": f"A-{1000 + n}"},
+            "slices": {"lang": ("de", "en")[n % 2]},
+        }
+        for n in range(ITEMS)
+    ]
+    (shop / "orders.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert trimtab("push", "support-reply").returncode == 0
+    tone = shop / "support-reply/partials/tone.md"
+    for words in ("Explain your reasoning.", "Be brief, but do not rush."):
+        tone.write_text(words + "\n")
+        assert trimtab("push", "support-reply").returncode == 0
+    assert trimtab("dataset", "create", "support-reply", "orders", "--from", "orders.jsonl").returncode == 0
+    yield
+    upstream.terminate()
+    upstream.wait()
+    upstream.stderr.close()
+
+
+def test_a_bad_release_fails_the_gate_and_the_reports_say_why(trimtab: Trimtab, shop: Path) -> None:
+    written = ("--junit", "gate.xml", "--markdown", "gate.md", "--html", "gate.html")
+    done = trimtab("eval", "gate", "support-reply", "#2", "--baseline", "#1", *OVER, *written)
+    assert done.returncode == 1, done.stderr
+    assert done.stdout.startswith("gate FAILED\n")
+    assert "schema is worse by less than 5 points: failed: 100 to " in done.stdout
+    tally = read_report((shop / "gate.xml").read_bytes()).tally
+    assert (tally.ran, tally.passed, tally.failed) == (2, 0, 2)
+    assert "| schema | 100.0 % |" in (shop / "gate.md").read_text()
+    page = (shop / "gate.html").read_text()
+    for part in ("<svg", "Gate failed", "it is not JSON", "```json", "prefers-color-scheme:dark"):
+        assert part in page
+    for foreign in ("http://", "https://", "<script"):
+        assert foreign not in page
+    listed = trimtab("eval", "list", "support-reply", "#2").stdout
+    assert "FAILED" in listed
+    assert "schema is worse by less than 5 points" in listed
+
+
+def test_a_good_release_passes_and_is_not_asked_again(trimtab: Trimtab) -> None:
+    done = trimtab("eval", "gate", "support-reply", "#3", "--baseline", "#1", *OVER, "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = json.loads(done.stdout)
+    assert (told["gate"]["verdict"], told["recorded"]) == ("passed", True)
+    run = json.loads(trimtab("eval", "run", "support-reply", "#3", *OVER, "--json").stdout)
+    assert (run["cached"], run["spent_usd"]) == (ITEMS, 0.0)
+    assert run["rows"][0]["scores"]["kind"] == 0.75
+    assert 0 < run["rows"][0]["scores"]["embedding"] <= 1
+    assert '"source": "eval"' in trimtab("eval", "list", "support-reply", "#3", "--json").stdout
+    assert trimtab("audit", "verify").returncode == 0
+    compared = trimtab("eval", "compare", "support-reply", "#1", "#3", *OVER)
+    assert compared.returncode == 0
+    assert "support-reply#1 → support-reply#3 on orders@v1: 120 items" in compared.stdout
+    assert "no difference shown" in compared.stdout
+    assert "need" in compared.stdout
+    listed = trimtab("eval", "runs", "support-reply").stdout
+    assert listed.count("complete") >= 4
+
+
+def test_a_killed_run_goes_on_where_it_was(shop: Path, trimtab: Trimtab) -> None:
+    which = ("eval", "run", "support-reply", "#1=openai/slow-model", *OVER)
+    before = set((shop / ".trimtab/evals/answers").glob("*.jsonl"))
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("TRIMTAB_")}
+    command = [sys.executable, "-m", "trimtab", *which, "--concurrency", "4"]
+    process = subprocess.Popen(command, cwd=shop, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 30
+    kept = 0
+    while kept < 8 and time.monotonic() < deadline:
+        new = set((shop / ".trimtab/evals/answers").glob("*.jsonl")) - before
+        kept = sum(path.read_bytes().count(b"\n") for path in new)
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert 8 <= kept < ITEMS
+    done = trimtab(*which, "--concurrency", "64", "--json")
+    assert done.returncode == 0, done.stderr
+    run: dict[str, Any] = json.loads(done.stdout)
+    assert kept <= run["cached"] < ITEMS
+    assert len(run["rows"]) == ITEMS
+    assert run["tried"]["label"] == "support-reply#1=openai/slow-model"
+
+
+def test_money_ends_before_it_is_overspent(trimtab: Trimtab, shop: Path) -> None:
+    which = ("eval", "run", "support-reply", "#1=openai/gpt-4o", "--dataset", "orders", "--suite", "cheap.yaml")
+    (shop / "cheap.yaml").write_text("name: cheap\nscorers: [{type: json}]\n")
+    run = json.loads(trimtab(*which, "--budget", "0.02", "--json").stdout)
+    assert 0 < run["spent_usd"] <= 0.02
+    assert "the budget of $0.02 does not suffice" in run["stopped"]
+    again = trimtab(*which, "--json")
+    assert again.returncode == 0
+    assert json.loads(again.stdout)["cached"] == len(run["rows"])
+
+
+def test_failures_are_told_and_a_gate_that_lacks_answers_cannot_say(trimtab: Trimtab) -> None:
+    done = trimtab("eval", "run", "support-reply", "#1=openai/gone-model", *OVER)
+    assert done.returncode == 1
+    assert "simulated failure" in done.stderr
+    gated = trimtab("eval", "gate", "support-reply", "#1=openai/gone-model", "--baseline", "#1", *OVER)
+    assert gated.returncode == 2
+    assert "have no answer" in gated.stdout
+
+
+def test_repeating_tells_how_much_a_release_differs_from_itself(trimtab: Trimtab) -> None:
+    done = trimtab("eval", "run", "support-reply", "#1", *OVER, "--repeat", "2", "--concurrency", "32")
+    assert done.returncode == 0, done.stderr
+    assert "flips 0.0%" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("run", "support-reply", "#9", *OVER), "has no release #9"),
+        (("run", "support-reply", "#1", "--dataset", "none", "--suite", "smoke.yaml"), "has no dataset `none`"),
+        (("run", "support-reply", "#1=gpt", *OVER), "`gpt` names no model"),
+        (("run", "support-reply", "#1", "--dataset", "orders", "--suite", "bad.yaml"), "bad.yaml:2"),
+        (("compare", "support-reply", "#1=openai/never", "#1", *OVER), "was not run on orders@v1"),
+        (("run", "support-reply", "#1=openai/unknown-price", *OVER, "--budget", "1"), "nobody knows what"),
+    ],
+)
+def test_what_cannot_be_run_is_refused(trimtab: Trimtab, shop: Path, arguments: tuple[str, ...], said: str) -> None:
+    (shop / "bad.yaml").write_text("name: x\nscorers: [{type: nothing}]\n")
+    done = trimtab("eval", *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
