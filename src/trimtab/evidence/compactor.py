@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, TypedDict
 import msgspec
 
 from trimtab.core.errors import ConflictError, StorageError
-from trimtab.evidence.erasure import Erasure, erased
-from trimtab.evidence.layout import Partition, data_key, partition_of
+from trimtab.evidence.erasure import Erasure, Forgetter
+from trimtab.evidence.gathering import Gathering, without_known
+from trimtab.evidence.layout import Partition, data_key, summary_key
 from trimtab.evidence.log import Commit, EvidenceLog, LiveFile
 from trimtab.evidence.parquet import ParquetBuffer
-from trimtab.evidence.tables import kind_of, schema_of, table_of
+from trimtab.evidence.tables import schema_of
 from trimtab.serving.journal_folder import process_folders
 from trimtab.serving.journal_reader import JournalPosition, read_journal, salvage
 from trimtab.serving.snapshot_file import write_atomically
@@ -28,15 +29,18 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Unpack
 
+    import pyarrow as pa
+
     from trimtab.core.clock import Clock
-    from trimtab.events import Event
     from trimtab.evidence.objects import Objects
     from trimtab.serving.directory import DataDirectory
 
-__all__ = ["Compacted", "Compactor"]
+__all__ = ["Compacted", "Compactor", "stored"]
 
 _EVENTS_PER_COMMIT = 50_000
 """Bounds memory: some 200 MB where each event carries a few kilobytes of text."""
+_EVENTS_AT_ONCE = 2_000
+"""As objects, before they are columns."""
 
 
 class Changes(TypedDict, total=False):
@@ -71,6 +75,7 @@ class Compactor:
         self.state = self.log.read()
         self.log.recover(self.state)
         self._journals = directory.journals
+        self._forgetter = Forgetter()
         self._clock = clock
 
     @classmethod
@@ -86,25 +91,27 @@ class Compactor:
     def run(self) -> Compacted:
         """Move what is in the journals into files, up to a bound; raises `StorageError`, and nothing has changed."""
         salvage(self._journals)
-        events: list[Event] = []
+        gathered = Gathering()
         cursors: dict[str, JournalPosition] = {}
-        damaged = 0
+        damaged = read = 0
         folders = process_folders(self._journals)
         for folder in folders:
             position = self.state.cursors.get(folder.name, JournalPosition())
-            result = read_journal(folder, position, limit=_EVENTS_PER_COMMIT - len(events))
-            damaged += result.damaged
-            events += result.events
-            if result.position != position:
-                cursors[folder.name] = result.position
-            if len(events) >= _EVENTS_PER_COMMIT:
-                break
+            while read < _EVENTS_PER_COMMIT:
+                result = read_journal(folder, position, limit=_EVENTS_AT_ONCE)
+                damaged += result.damaged
+                if result.position != position:
+                    cursors[folder.name] = position = result.position
+                if not result.events:
+                    break
+                read += len(result.events)
+                gathered.take(self._forgetter.left(result.events, self.state.erasures))
         gone = sorted(self.state.cursors.keys() - {folder.name for folder in folders})
         if not cursors and not gone:
             return Compacted(damaged=damaged)
-        files = self._write(erased(events, self.state.erasures))
+        files = self._write(gathered)
         self.commit(add=files, cursors=cursors, forget=gone)
-        return Compacted(events=len(events), files=len(files), more=len(events) >= _EVENTS_PER_COMMIT, damaged=damaged)
+        return Compacted(events=read, files=len(files), more=read >= _EVENTS_PER_COMMIT, damaged=damaged)
 
     def replace(self, old: Sequence[LiveFile], buffer: ParquetBuffer, *, level: int) -> None:
         """Put one file, or none where it has no rows, in the place of some files of one partition."""
@@ -112,41 +119,29 @@ class Compactor:
         added = []
         if buffer.rows:
             key = data_key(partition, self.writer, self.state.number + 1, level)
-            self.log.prepare([key])
-            added = [self._store(key, partition, buffer, level)]
+            self.log.prepare([key, summary_key(key)])
+            added = [stored(self.objects, key, partition, buffer, level)]
         self.commit(add=added, remove=[file.key for file in old])
 
-    def _write(self, events: Sequence[Event]) -> list[LiveFile]:
-        by_partition: dict[Partition, dict[str, Event]] = {}
-        for event in events:
-            by_partition.setdefault(partition_of(kind_of(event), event), {})[event.id] = event
-        number = self.state.number + 1
-        keys = {partition: data_key(partition, self.writer, number, 0) for partition in sorted(by_partition)}
-        self.log.prepare(list(keys.values()))
+    def _write(self, gathered: Gathering) -> list[LiveFile]:
+        fresh: list[tuple[Partition, str, pa.Table]] = []
+        there = self.state.by_partition()
+        for partition, table in gathered.partitions():
+            left = without_known(self.objects, there.get(partition, []), table)
+            if left.num_rows:
+                fresh.append((partition, data_key(partition, self.writer, self.state.number + 1, 0), left))
+        self.log.prepare([key for _, key, _ in fresh])
         files = []
-        for partition, key in keys.items():
-            buffer = ParquetBuffer(schema_of(partition.kind))
-            found = sorted(by_partition[partition].values(), key=lambda event: (event.at_ms, event.id))
-            buffer.write(table_of(partition.kind, found))
-            files.append(self._store(key, partition, buffer, 0))
+        for partition, key, table in fresh:
+            buffer = ParquetBuffer(partition.kind, final=False)
+            buffer.write(table)
+            files.append(stored(self.objects, key, partition, buffer, 0))
         return files
-
-    def _store(self, key: str, partition: Partition, buffer: ParquetBuffer, level: int) -> LiveFile:
-        data = buffer.finish()
-        self.objects.put(key, memoryview(data))
-        return LiveFile(
-            key=key,
-            kind=partition.kind,
-            hour_ms=partition.hour_ms,
-            level=level,
-            rows=buffer.rows,
-            size=data.size,
-            oldest_ms=buffer.oldest_ms,
-            newest_ms=buffer.newest_ms,
-        )
 
     def commit(self, **changes: Unpack[Changes]) -> None:
         """Make changes true, all or none; raises `StorageError`."""
+        if "remove" in changes:
+            changes["remove"] = self.state.belonging(changes["remove"])
         number, at_ms = self.state.number + 1, self._clock.now_ms()
         self.log.commit(self.state, Commit(number=number, at_ms=at_ms, **changes))
 
@@ -154,6 +149,28 @@ class Compactor:
     def now_ms(self) -> int:
         """The clock's time, milliseconds since the Unix epoch."""
         return self._clock.now_ms()
+
+
+def stored(objects: Objects, key: str, partition: Partition, buffer: ParquetBuffer, level: int) -> LiveFile:
+    """Write a file that has rows, and its summary; return what the log says of it."""
+    data, summary = buffer.finish(), buffer.summary()
+    objects.put(key, memoryview(data))
+    if summary is not None:
+        objects.put(summary_key(key), memoryview(summary))
+    return LiveFile(
+        key=key,
+        kind=partition.kind,
+        hour_ms=partition.hour_ms,
+        level=level,
+        rows=buffer.rows,
+        size=data.size,
+        oldest_ms=buffer.oldest_ms,
+        newest_ms=buffer.newest_ms,
+        first_id=buffer.first_id,
+        last_id=buffer.last_id,
+        columns=len(schema_of(partition.kind)),
+        summary="" if summary is None else summary_key(key),
+    )
 
 
 @contextlib.contextmanager

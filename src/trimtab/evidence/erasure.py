@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from trimtab.events import Event
 
-__all__ = ["Erasure", "erased", "unit_key"]
+__all__ = ["Erasure", "Forgetter", "unit_key"]
 
 
 class Erasure(msgspec.Struct, frozen=True):
@@ -28,15 +28,24 @@ def unit_key(unit: str) -> str:
     return hashlib.blake2b(unit.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
-def erased(events: Sequence[Event], erasures: Sequence[Erasure]) -> list[Event]:
-    """Return the events without those of erased users, and without what was said about their generations."""
-    if not erasures:
-        return list(events)
-    before = {erasure.key: erasure.before_ms for erasure in erasures}
+class Forgetter:
+    """Leaves out what is erased users', and what is said about their generations later than it met those."""
 
-    def is_theirs(event: Event) -> bool:
-        unit = getattr(event, "unit", "")
-        return bool(unit) and event.at_ms < before.get(unit_key(unit), 0)
+    def __init__(self) -> None:
+        self._theirs: set[str] = set()
 
-    theirs = {event.id for event in events if is_theirs(event)}
-    return [event for event in events if event.id not in theirs and getattr(event, "generation", "") not in theirs]
+    def left(self, events: Sequence[Event], erasures: Sequence[Erasure]) -> Sequence[Event]:
+        """Return the events without those of erased users, and without what was said about their generations."""
+        if not erasures:
+            return events
+        before = {erasure.key: erasure.before_ms for erasure in erasures}
+
+        def is_theirs(event: Event) -> bool:
+            unit = getattr(event, "unit", "")
+            return bool(unit) and event.at_ms < before.get(unit_key(unit), 0)
+
+        theirs = {event.id for event in events if is_theirs(event)}
+        self._theirs |= theirs
+        return [
+            event for event in events if event.id not in theirs and getattr(event, "generation", "") not in self._theirs
+        ]

@@ -9,6 +9,7 @@ everything that was ever said about it, and the two are joined without leaving i
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -18,7 +19,7 @@ from trimtab.events.model import subject_time_ms
 if TYPE_CHECKING:
     from trimtab.events import Event
 
-__all__ = ["Partition", "Span", "data_key", "partition_at", "partition_of"]
+__all__ = ["Partition", "Span", "data_key", "partition_at", "partition_of", "summary_key"]
 
 _HOUR_MS = 3_600_000
 Span = tuple[int, int]
@@ -49,7 +50,10 @@ class Partition(msgspec.Struct, frozen=True, order=True):
 def partition_at(kind: str, at_ms: int) -> Partition:
     """Return the partition that a moment falls into; moments that no calendar has fall into the first or last hour."""
     bounded = min(max(at_ms, 0), 253_402_300_799_000)
-    return Partition(kind, bounded - bounded % _HOUR_MS)
+    return _partition(kind, bounded - bounded % _HOUR_MS)
+
+
+_partition = lru_cache(1024)(Partition)
 
 
 def partition_of(kind: str, event: Event) -> Partition:
@@ -61,3 +65,8 @@ def partition_of(kind: str, event: Event) -> Partition:
 def data_key(partition: Partition, writer: str, commit: int, level: int) -> str:
     """Return the key of the file that a commit writes into a partition: level 0 from journals, others by merging."""
     return f"{partition.path}/{writer}-{commit:010d}-{level}.parquet"
+
+
+def summary_key(key: str) -> str:
+    """Return the key of the summary of a data file."""
+    return f"summaries/{key.partition('/')[2]}"

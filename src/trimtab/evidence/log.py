@@ -48,6 +48,13 @@ class LiveFile(msgspec.Struct, frozen=True, kw_only=True):
     oldest_ms: int
     """Of its events' own times."""
     newest_ms: int
+    first_id: str = ""
+    """Of its events, in the order of text; empty in logs of earlier versions, as is `last_id`."""
+    last_id: str = ""
+    columns: int = 0
+    """As they are only ever added, their number says which there are; 0 in logs of earlier versions."""
+    summary: str = ""
+    """Key of the file that sums its generations up; empty where there is none."""
 
     @property
     def partition(self) -> Partition:
@@ -92,13 +99,17 @@ class LogState(msgspec.Struct, kw_only=True):
             self.cursors.pop(process, None)
         self.erasures = [one for one in (*self.erasures, *commit.erase) if one not in commit.settled]
 
-    def of(self, kind: str, *, since_ms: int = 0, until_ms: int = 1 << 62) -> list[LiveFile]:
-        """Return the files of a kind whose hours overlap [since, until), oldest first."""
-        found = (file for file in self.files.values() if file.kind == kind)
-        return sorted(
-            (file for file in found if file.partition.end_ms > since_ms and file.hour_ms < until_ms),
-            key=lambda file: (file.hour_ms, file.key),
-        )
+    def belonging(self, keys: Iterable[str]) -> list[str]:
+        """Return keys of data files and those of their summaries."""
+        summaries = (self.files[key].summary for key in keys if key in self.files)
+        return [*keys, *filter(None, summaries)]
+
+    def by_partition(self) -> dict[Partition, list[LiveFile]]:
+        """Return the files of each partition."""
+        found: dict[Partition, list[LiveFile]] = {}
+        for file in self.files.values():
+            found.setdefault(file.partition, []).append(file)
+        return found
 
 
 class EvidenceLog:
@@ -109,23 +120,28 @@ class EvidenceLog:
         self._folder = f"{LOG_FOLDER}/{writer}"
         self._prepared = f"{self._folder}/prepared.json"
 
-    def read(self) -> LogState:
-        """Return what counts now; raises `StorageError`, and `IntegrityError` for a log that cannot be read."""
+    def read(self, known: LogState | None = None) -> LogState:
+        """Return what counts now; raises `StorageError`, and `IntegrityError` for a log that cannot be read.
+
+        `known` is what was read before: it is brought up to date and returned, which costs as little as has changed.
+        """
         for _ in range(_TRIES):
             try:
-                return self._read()
+                return self._read(known)
             except NotFoundError:
                 continue  # folded into a checkpoint between listing and reading
         raise StorageError("log_busy", "the evidence log changes faster than it can be read", param=self._folder)
 
-    def _read(self) -> LogState:
-        names = sorted(key.rpartition("/")[2] for key in self._objects.keys(self._folder))
+    def _read(self, known: LogState | None) -> LogState:
+        names = sorted(
+            name for key in self._objects.keys(self._folder) if (name := key.rpartition("/")[2])[:10].isdigit()
+        )
         checkpoints = [name for name in names if name.endswith(".checkpoint.json")]
-        state = LogState()
-        if checkpoints:
+        state = known if known and names and _number(names[-1]) >= known.number else LogState()
+        if checkpoints and _number(checkpoints[-1]) > state.number:
             state = _decode(self._objects.get(f"{self._folder}/{checkpoints[-1]}"), LogState, checkpoints[-1])
         for name in names:
-            if name.endswith(".commit.json") and int(name[:10]) > state.number:
+            if name.endswith(".commit.json") and _number(name) > state.number:
                 commit = _decode(self._objects.get(f"{self._folder}/{name}"), Commit, name)
                 if commit.number != state.number + 1:
                     raise IntegrityError(
@@ -155,7 +171,8 @@ class EvidenceLog:
             self._delete(_decode(self._objects.get(self._commit_key(state.number)), Commit, "the last commit").remove)
         with contextlib.suppress(NotFoundError):
             noted = _decode(self._objects.get(self._prepared), list[str], "prepared.json")
-            self._delete(key for key in noted if key not in state.files)
+            live = set(state.belonging(state.files))
+            self._delete(key for key in noted if key not in live)
             self._objects.delete(self._prepared)
 
     def _commit_key(self, number: int) -> str:
@@ -174,10 +191,17 @@ class EvidenceLog:
                 self._objects.delete(key)
 
 
-def read_everything(objects: Objects) -> list[LogState]:
-    """Return what every writer's log says now, by the writers' names; raises as `EvidenceLog.read`."""
+def read_everything(objects: Objects, known: dict[str, LogState]) -> dict[str, LogState]:
+    """Return what every writer's log says now, by the writers' names; raises as `EvidenceLog.read`.
+
+    `known` is what this returned before, empty at first; it must not be used again.
+    """
     writers = sorted({key.split("/")[1] for key in objects.keys(LOG_FOLDER)})
-    return [EvidenceLog(objects, writer).read() for writer in writers]
+    return {writer: EvidenceLog(objects, writer).read(known.get(writer)) for writer in writers}
+
+
+def _number(name: str) -> int:
+    return int(name[:10])
 
 
 def _decode(data: bytes, kind: type[_T], name: str) -> _T:

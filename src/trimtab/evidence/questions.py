@@ -13,14 +13,19 @@ from trimtab.core.errors import InputError
 from trimtab.core.ids import id_time_ms
 from trimtab.events import Generation
 from trimtab.evidence.layout import Span, partition_at
+from trimtab.evidence.reader import run
 from trimtab.evidence.rows import event_from_row
+from trimtab.evidence.summaries import LATENCY_OF_BUCKET, summary_query
 from trimtab.evidence.tables import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from duckdb import DuckDBPyConnection
+
     from trimtab.events import Event
     from trimtab.evidence.reader import EvidenceReader
+    from trimtab.evidence.snapshot import Snapshot
 
 __all__ = [
     "Bucket",
@@ -40,6 +45,9 @@ __all__ = [
 
 Bucket = Literal["minute", "hour", "day"]
 _BATCH = 1_000
+_MIRRORED_WITHIN_MS = 10 * 60_000
+"""How much later than the generation it mirrors a shadow begins, at most."""
+_JUDGED = ("generations", "scores", "feedback")
 
 
 class SignalMean(msgspec.Struct, frozen=True):
@@ -81,6 +89,7 @@ class TrendPoint(msgspec.Struct, frozen=True, kw_only=True):
     requests: int
     error_rate: float
     latency_p95_ms: float | None
+    """Of answers that were complete, within 1 %."""
     cost_usd: float
 
 
@@ -106,24 +115,29 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
 
     def where(self) -> tuple[str, dict[str, Any]]:
         """Return the condition over `g` and its parameters."""
-        parameters: dict[str, Any] = {"since": self.span[0], "until": self.span[1]}
         terms = [
             "g.began_at >= make_timestamptz($since::BIGINT * 1000)",
             "g.began_at < make_timestamptz($until::BIGINT * 1000)",
         ]
-        for name in ("feature", "environment", "release_number", "arm", "status", "served_model", "unit"):
-            value = getattr(self, name)
-            if value not in {"", None}:
-                terms.append(f"g.{name} = ${name}")
-                parameters[name] = value
-        return " AND ".join(terms), parameters
+        which, parameters = self.which()
+        return " AND ".join([*terms, which]), {"since": self.span[0], "until": self.span[1], **parameters}
+
+    def which(self) -> tuple[str, dict[str, Any]]:
+        """Return the condition without the time, and its parameters."""
+        names = ("feature", "environment", "release_number", "arm", "status", "served_model", "unit")
+        asked = {name: value for name in names if (value := getattr(self, name)) not in {"", None}}
+        return " AND ".join(f"g.{name} = ${name}" for name in asked) or "true", asked
 
 
 def release_metrics(reader: EvidenceReader, which: Filter) -> list[ReleaseMetrics]:
     """Return what each release did, in each arm, newest release first."""
     where, parameters = which.where()
-    rows = reader.query(_METRICS.format(where=where), parameters, hours=which.span).to_pylist()
-    signals = reader.query(_SIGNALS.format(where=where), parameters, hours=which.span).to_pylist()
+    rows, signals = (
+        found.to_pylist()
+        for found in reader.queries(
+            [_METRICS.format(where=where), _SIGNALS.format(where=where)], parameters, span=which.span, kinds=_JUDGED
+        )
+    )
     means: dict[tuple[str, str, str], dict[str, SignalMean]] = {}
     for row in signals:
         by_name = means.setdefault((row["kind"], row["digest"], row["arm"]), {})
@@ -139,22 +153,57 @@ def release_metrics(reader: EvidenceReader, which: Filter) -> list[ReleaseMetric
 
 
 def trends(reader: EvidenceReader, which: Filter, *, bucket: Bucket = "hour") -> list[TrendPoint]:
-    """Return how each release did over time, oldest first."""
+    """Return how each release did over time, oldest first.
+
+    Hours that were merged are answered from their summaries, others from their calls, to the same result.
+    """
     where, parameters = which.where()
-    rows = reader.query(_TRENDS.format(where=where, bucket=bucket), parameters, hours=which.span).to_pylist()
-    return [TrendPoint(**row) for row in rows]
+    summed = bucket != "minute" and not which.unit
+    stretch = "hour" if summed else bucket
+
+    def ask(snapshot: Snapshot, cursor: DuckDBPyConnection) -> list[dict[str, Any]]:
+        files = snapshot.files("generations", which.span)
+        since_ms, until_ms = which.span
+        whole = {
+            file.key: file.summary
+            for file in files
+            if summed and file.summary and since_ms <= file.oldest_ms and file.newest_ms < until_ms
+        }
+        left = [file for file in files if file.key not in whole]
+        reader.define(cursor, "generations", left, snapshot.hot.get("generations"))
+        parts = [summary_query("generations", where=where, stretch=stretch)]
+        if whole:
+            reader.define_summaries(cursor, list(whole.values()))
+            parts.append(f"SELECT * FROM summaries g WHERE {which.which()[0]}")  # noqa: S608 - a condition of ours
+        counted = " UNION ALL ".join(parts)
+        rows: list[dict[str, Any]] = run(cursor, _TRENDS.format(counted=counted, bucket=bucket), parameters).to_pylist()
+        return rows
+
+    return [TrendPoint(**row) for row in reader.at_one_moment(ask)]
 
 
 def trace(reader: EvidenceReader, generation: str) -> list[Event]:
     """Return a generation, what mirrors it, and all that was said about it; raises `InputError` for what is no id."""
-    hour = partition_at("", id_time_ms(generation))
-    found: list[Event] = []
-    for kind in KINDS:
-        names = [name for name in ("id", "mirrors", "generation") if name in KINDS[kind].__struct_fields__]
-        sql = f"SELECT * FROM {kind} WHERE {' OR '.join(f'{name} = $id' for name in names)} ORDER BY began_at"  # noqa: S608 - names of ours
-        rows = reader.query(sql, {"id": generation}, hours=(hour.hour_ms, hour.end_ms)).to_pylist()
-        found += [event_from_row(kind, row) for row in rows]
-    return found
+    at_ms = id_time_ms(generation)
+    hour = partition_at("", at_ms)
+    span = (hour.hour_ms, max(hour.end_ms, at_ms + _MIRRORED_WITHIN_MS))
+    asked = [
+        (kind, f"SELECT * FROM {kind} WHERE {name} = $id ORDER BY began_at")  # noqa: S608 - names of ours
+        for kind in KINDS
+        for name in ("id", "mirrors", "generation")
+        if name in KINDS[kind].__struct_fields__ and (name == "id") != ("generation" in KINDS[kind].__struct_fields__)
+    ]
+
+    def ask(snapshot: Snapshot, cursor: DuckDBPyConnection) -> list[Event]:
+        found: list[Event] = []
+        for kind, sql in asked:
+            files, hot = snapshot.files(kind, span), snapshot.hot.get(kind)
+            if files or hot is not None:
+                reader.define(cursor, kind, files, hot)
+                found += [event_from_row(kind, row) for row in run(cursor, sql, {"id": generation}).to_pylist()]
+        return found
+
+    return reader.at_one_moment(ask)
 
 
 def of_rollout(reader: EvidenceReader, rollout: str, span: Span, *, limit: int = 2_500) -> list[Event]:
@@ -241,9 +290,9 @@ GROUP BY g.feature, g.release_number, g.release, g.arm ORDER BY g.feature, g.rel
 """
 _SIGNALS = """
 WITH said AS (
-    SELECT 'feedback' AS kind, generation, name, arg_max(value, began_at) AS value FROM feedback GROUP BY ALL
+    SELECT 'feedback' AS kind, generation, name, arg_max(value, (began_at, id)) AS value FROM feedback GROUP BY ALL
     UNION ALL
-    SELECT 'scores' AS kind, generation, name, arg_max(value, began_at) AS value FROM scores GROUP BY ALL
+    SELECT 'scores' AS kind, generation, name, arg_max(value, (began_at, id)) AS value FROM scores GROUP BY ALL
 )
 SELECT said.kind, g.release AS digest, g.arm, said.name, avg(said.value) AS mean, count(*) AS generations
 FROM said JOIN generations g ON g.id = said.generation WHERE {where}
@@ -251,30 +300,38 @@ GROUP BY ALL
 """
 _SIGNAL = """
 WITH said AS (
-    SELECT generation, value, began_at FROM scores WHERE name = $name
-    UNION ALL SELECT generation, value, began_at FROM feedback WHERE name = $name
+    SELECT id, generation, value, began_at FROM scores WHERE name = $name
+    UNION ALL SELECT id, generation, value, began_at FROM feedback WHERE name = $name
 )
-SELECT said.generation, arg_max(said.value, said.began_at) AS value
+SELECT said.generation, arg_max(said.value, (said.began_at, said.id)) AS value
 FROM said JOIN generations g ON g.id = said.generation WHERE {where} GROUP BY said.generation
 """
-_TRENDS = """
-SELECT epoch_ms(date_trunc('{bucket}', g.began_at)) AS at_ms, g.feature || '#' || g.release_number AS release,
-       count(*) AS requests,
-       coalesce(avg(CASE WHEN g.status <> 'aborted' THEN (g.status = 'error')::INT END), 0) AS error_rate,
-       approx_quantile(g.latency_ms, 0.95) FILTER (g.status = 'ok') AS latency_p95_ms,
-       sum(g.cost_usd) AS cost_usd
-FROM generations g WHERE {where}
-GROUP BY at_ms, g.feature, g.release_number ORDER BY at_ms, g.feature, g.release_number
-"""
+_TRENDS = f"""
+WITH counted AS ({{counted}}),
+calls AS (
+    SELECT date_trunc('{{bucket}}', began_at) AS began_at, feature, release_number, status, latency_bucket,
+           sum(calls) AS calls, sum(cost_usd) AS cost_usd
+    FROM counted GROUP BY ALL
+), ranked AS (
+    SELECT *, sum(calls) FILTER (status = 'ok') OVER (alike ORDER BY latency_bucket) AS so_far,
+           sum(calls) FILTER (status = 'ok') OVER alike AS answered
+    FROM calls WINDOW alike AS (PARTITION BY began_at, feature, release_number)
+)
+SELECT epoch_ms(began_at) AS at_ms, feature || '#' || release_number AS release, sum(calls)::BIGINT AS requests,
+       coalesce(sum(calls) FILTER (status = 'error') / sum(calls) FILTER (status <> 'aborted'), 0) AS error_rate,
+       min({LATENCY_OF_BUCKET}) FILTER (status = 'ok' AND so_far >= 0.95 * answered) AS latency_p95_ms,
+       sum(cost_usd) AS cost_usd
+FROM ranked GROUP BY began_at, feature, release_number ORDER BY began_at, feature, release_number
+"""  # noqa: S608 - parts of ours
 _FAILED = """
 SELECT g.id, 'error ' || g.error_code AS why FROM generations g
-WHERE {where} AND g.status = 'error' ORDER BY g.began_at DESC LIMIT $limit
+WHERE {where} AND g.status = 'error' ORDER BY g.began_at DESC, g.id LIMIT $limit
 """
 _POOR = """
 WITH said AS (
-    SELECT generation, name, value, began_at FROM scores WHERE name = $name
-    UNION ALL SELECT generation, name, value, began_at FROM feedback WHERE name = $name
-), newest AS (SELECT generation, arg_max(value, began_at) AS value FROM said GROUP BY generation)
+    SELECT id, generation, name, value, began_at FROM scores WHERE name = $name
+    UNION ALL SELECT id, generation, name, value, began_at FROM feedback WHERE name = $name
+), newest AS (SELECT generation, arg_max(value, (began_at, id)) AS value FROM said GROUP BY generation)
 SELECT g.id, $name || ' ' || round(newest.value, 3) AS why FROM newest JOIN generations g ON g.id = newest.generation
-WHERE {where} AND newest.value < 0.5 ORDER BY newest.value, g.began_at DESC LIMIT $limit
+WHERE {where} AND newest.value < 0.5 ORDER BY newest.value, g.began_at DESC, g.id LIMIT $limit
 """

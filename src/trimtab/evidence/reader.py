@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from contextlib import closing
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import duckdb
-import pyarrow as pa
 import pyarrow.dataset as pads
 
 from trimtab.core.errors import InputError, StorageError
-from trimtab.evidence.log import read_everything
 from trimtab.evidence.objects import LocalObjects
+from trimtab.evidence.snapshot import SnapshotSource
+from trimtab.evidence.summaries import SUMMARY_SCHEMA
 from trimtab.evidence.tables import KINDS, empty_table, schema_of
-from trimtab.evidence.tail import JournalTail
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
-    from trimtab.evidence.layout import Span
-    from trimtab.evidence.log import LiveFile, LogState
-    from trimtab.evidence.objects import Objects
+    import pyarrow as pa
 
-__all__ = ["EvidenceReader"]
+    from trimtab.evidence.layout import Span
+    from trimtab.evidence.log import LiveFile
+    from trimtab.evidence.objects import Objects
+    from trimtab.evidence.snapshot import Snapshot
+
+__all__ = ["EvidenceReader", "run"]
 
 _TRIES = 4
 _ALWAYS = (0, 1 << 62)
+_T = TypeVar("_T")
 
 
 class EvidenceReader:
@@ -37,23 +42,53 @@ class EvidenceReader:
 
     def __init__(self, objects: Objects, journals: Path | None = None) -> None:
         """`journals` are read beside the files; without them only what was compacted is seen."""
-        self._objects = objects
-        self._journals = journals
+        self.objects = objects
         self._lock = threading.Lock()
+        self._source = SnapshotSource(objects, journals)
         self._connection = duckdb.connect(":memory:")
-        self._connection.execute("SET parquet_metadata_cache = true; SET TimeZone = 'UTC'")
-        self._tail = JournalTail()
+        self._connection.execute("SET GLOBAL parquet_metadata_cache = true; SET GLOBAL TimeZone = 'UTC'")
+        for kind in KINDS:
+            self._connection.register("_empty", empty_table(kind))
+            self._connection.execute(f"CREATE TABLE _no_{kind} AS FROM _empty")
+            self._connection.unregister("_empty")
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None, *, hours: Span = _ALWAYS) -> pa.Table:
         """Return the rows of a query. `hours` says when the generations began that it is about: less is opened.
 
         Raises `InputError` (`invalid_query`) for what DuckDB refuses, `StorageError` where files cannot be read.
         """
+        (found,) = self.queries([sql], parameters, span=hours)
+        return found
+
+    def queries(
+        self,
+        questions: Sequence[str],
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        span: Span,
+        kinds: Collection[str] = tuple(KINDS),
+    ) -> list[pa.Table]:
+        """Return the rows of several queries, of one and the same moment. `kinds` are the tables that they name."""
+
+        def ask(snapshot: Snapshot, cursor: duckdb.DuckDBPyConnection) -> list[pa.Table]:
+            for kind in kinds:
+                self.define(cursor, kind, snapshot.files(kind, span), snapshot.hot.get(kind))
+            return [run(cursor, sql, parameters) for sql in questions]
+
+        return self.at_one_moment(ask)
+
+    def at_one_moment(self, ask: Callable[[Snapshot, duckdb.DuckDBPyConnection], _T]) -> _T:
+        """Return what a function makes of the evidence as it is now; it is asked again where files were merged away.
+
+        Raises as `query`.
+        """
         for left in reversed(range(_TRIES)):
             try:
                 with self._lock:
-                    return self._query(sql, parameters or {}, hours)
-            except (duckdb.IOException, FileNotFoundError) as error:  # merged into another file meanwhile
+                    snapshot, cursor = self._source.take(), self._connection.cursor()
+                with closing(cursor):
+                    return ask(snapshot, cursor)
+            except (duckdb.IOException, FileNotFoundError) as error:
                 if not left:
                     raise StorageError("read_failed", f"evidence cannot be read: {error}", param="evidence") from error
             except duckdb.Error as error:
@@ -64,47 +99,46 @@ class EvidenceReader:
         """Let go of the memory."""
         self._connection.close()
 
-    def _query(self, sql: str, parameters: Mapping[str, Any], hours: Span) -> pa.Table:
-        states = read_everything(self._objects)
-        hot = self._hot(states)
-        cursor = self._connection.cursor()
-        try:
-            for kind in KINDS:
-                files = [file for state in states for file in state.of(kind, since_ms=hours[0], until_ms=hours[1])]
-                self._define(cursor, kind, files, hot.get(kind))
-            return cursor.sql(_one_select(sql), params=dict(parameters)).to_arrow_table()
-        finally:
-            cursor.close()
-
-    def _define(
+    def define(
         self, cursor: duckdb.DuckDBPyConnection, kind: str, files: Sequence[LiveFile], hot: pa.Table | None
     ) -> None:
-        cursor.register(f"_hot_{kind}", empty_table(kind) if hot is None else hot)
-        parts = [f"FROM _hot_{kind}"]  # first: its columns are those of this version
-        if files and isinstance(self._objects, LocalObjects):
-            paths = ", ".join(_quoted(f"{self._objects.root}/{file.key}") for file in files)
-            parts.append(f"FROM read_parquet([{paths}], union_by_name = true, hive_partitioning = false)")
-        elif files:
-            cursor.register(f"_cold_{kind}", self._dataset(kind, files))
-            parts.append(f"FROM _cold_{kind}")
+        """Make a table of files and journals known to a cursor under its name."""
+        parts = [f"FROM _no_{kind}"]  # first: its columns are those of this version
+        if hot is not None:
+            cursor.register(f"_hot_{kind}", hot)
+            parts.append(f"FROM _hot_{kind}")
+        for columns, same in groupby(sorted(files, key=_columns), key=_columns):
+            name = f"_cold_{kind}_{columns}"
+            parts.append(self._scan(cursor, name, [file.key for file in same], schema_of(kind), alike=bool(columns)))
         cursor.execute(f"CREATE OR REPLACE TEMP VIEW {kind} AS {' UNION ALL BY NAME '.join(parts)}")
 
-    def _dataset(self, kind: str, files: Sequence[LiveFile]) -> pads.Dataset:
-        paths = [f"{self._objects.root}/{file.key}" for file in files]
-        return pads.dataset(paths, schema=schema_of(kind), format="parquet", filesystem=self._objects.filesystem)
+    def define_summaries(self, cursor: duckdb.DuckDBPyConnection, keys: Sequence[str]) -> None:
+        """Make summaries known to a cursor as the table `summaries`."""
+        scan = self._scan(cursor, "_cold_summaries", keys, SUMMARY_SCHEMA, alike=True)
+        cursor.execute(f"CREATE OR REPLACE TEMP VIEW summaries AS {scan}")
 
-    def _hot(self, states: Sequence[LogState]) -> dict[str, pa.Table]:
-        if self._journals is None:
-            return {}
-        cursors = {process: position for state in states for process, position in state.cursors.items()}
-        return self._tail.read(self._journals, cursors)
+    def _scan(
+        self, cursor: duckdb.DuckDBPyConnection, name: str, keys: Sequence[str], schema: pa.Schema, *, alike: bool
+    ) -> str:
+        """Return a scan of files. Where they are alike in their columns, opening the first is enough to know them."""
+        paths = [f"{self.objects.root}/{key}" for key in keys]
+        if isinstance(self.objects, LocalObjects):
+            listed = ", ".join(map(_quoted, paths))
+            return f"FROM read_parquet([{listed}], union_by_name = {not alike}, hive_partitioning = false)"
+        cursor.register(name, pads.dataset(paths, schema=schema, format="parquet", filesystem=self.objects.filesystem))
+        return f"FROM {name}"
 
 
-def _one_select(sql: str) -> duckdb.Statement:
+def run(cursor: duckdb.DuckDBPyConnection, sql: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
+    """Return the rows of one SELECT; raises `InputError` (`not_a_question`) for anything else."""
     statements = duckdb.extract_statements(sql)
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
         raise InputError("not_a_question", "this is not one SELECT", param="sql", hint="evidence is read only")
-    return statements[0]
+    return cursor.sql(statements[0], params=dict(parameters or {})).to_arrow_table()
+
+
+def _columns(file: LiveFile) -> int:
+    return file.columns
 
 
 def _quoted(text: str) -> str:

@@ -7,11 +7,11 @@ of it. `at_ms` becomes `began_at`, a UTC timestamp; whatever nests (messages, va
 from __future__ import annotations
 
 from functools import cache
-from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import pyarrow as pa
+from msgspec.structs import astuple
 
 from trimtab.events import Exposure, Feedback, Generation, Score, Withdrawal
 
@@ -61,11 +61,11 @@ def schema_of(kind: str) -> pa.Schema:
 
 def table_of(kind: str, events: Sequence[Event]) -> pa.Table:
     """Return events of one kind as a table, in their order."""
+    if not events:
+        return empty_table(kind)
     columns = [
-        pa.array([_converted(value) for value in map(attrgetter(field.name), events)], type=_type(field))
-        if is_json(field)
-        else pa.array(list(map(attrgetter(field.name), events)), type=_type(field))
-        for field in msgspec.structs.fields(KINDS[kind])
+        pa.array([_to_json(value) if value else b"" for value in values] if nests else values, type=column)
+        for (column, nests), values in zip(_layout(kind), zip(*map(astuple, events), strict=True), strict=True)
     ]
     return pa.Table.from_arrays(columns, schema=schema_of(kind))
 
@@ -91,5 +91,7 @@ def is_json(field: msgspec.structs.FieldInfo) -> bool:
     return isinstance(msgspec.inspect.type_info(field.type), msgspec.inspect.DictType | msgspec.inspect.ListType)
 
 
-def _converted(value: Any) -> str:  # noqa: ANN401 - any JSON value
-    return _to_json(value).decode() if value else ""
+@cache
+def _layout(kind: str) -> list[tuple[pa.DataType, bool]]:
+    """Return the types of a kind's columns, and whether each nests."""
+    return [(_type(field), is_json(field)) for field in msgspec.structs.fields(KINDS[kind])]

@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 __all__ = ["JournalTail"]
 
 
-class _Stretch(msgspec.Struct, frozen=True):
+_EVENTS_AT_ONCE = 2_000
+"""As objects, before they are columns."""
+
+
+class _Stretch(msgspec.Struct, frozen=True, eq=False):
     """Some events of one process that follow each other."""
 
     begin: JournalPosition
@@ -37,20 +41,26 @@ class JournalTail:
 
     def __init__(self) -> None:
         self._known: dict[str, list[_Stretch]] = {}
+        self._tables: dict[str, pa.Table] = {}
 
     def read(self, journals: Path, cursors: Mapping[str, JournalPosition]) -> dict[str, pa.Table]:
-        """Return the events after the cursors as tables by kind; kinds without events are absent."""
+        """Return the events after the cursors as tables by kind; kinds without events are absent.
+
+        The very same object is returned for as long as nothing changes.
+        """
         known = {
             folder.name: self._follow(folder, cursors.get(folder.name, JournalPosition()))
             for folder in process_folders(journals)
         }
-        self._known = known
-        found: dict[str, list[pa.Table]] = {}
-        for stretches in known.values():
-            for stretch in stretches:
-                for kind, table in stretch.tables.items():
-                    found.setdefault(kind, []).append(table)
-        return {kind: pa.concat_tables(tables) for kind, tables in found.items()}
+        if known != self._known:
+            found: dict[str, list[pa.Table]] = {}
+            for stretches in known.values():
+                for stretch in stretches:
+                    for kind, table in stretch.tables.items():
+                        found.setdefault(kind, []).append(table)
+            self._known = known
+            self._tables = {kind: pa.concat_tables(tables) for kind, tables in found.items()}
+        return self._tables
 
     def _follow(self, folder: Path, cursor: JournalPosition) -> list[_Stretch]:
         stretches = [one for one in self._known.get(folder.name, []) if one.begin.sequence >= cursor.sequence]
@@ -58,7 +68,7 @@ class JournalTail:
             stretches = []  # the compactor stopped inside of one: read again from where it stands
         position = stretches[-1].end if stretches else cursor
         while True:
-            result = read_journal(folder, position)
+            result = read_journal(folder, position, limit=_EVENTS_AT_ONCE)
             if not result.events:
                 return stretches
             stretches.append(_Stretch(position, result.position, _tables(result.events)))

@@ -5,14 +5,13 @@ Each step is one commit of the log, so that it is done or not; killed between tw
 
 from __future__ import annotations
 
-from itertools import groupby
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from trimtab.evidence.erasure import Erasure, unit_key
-from trimtab.evidence.parquet import ROW_GROUP, ParquetBuffer, open_file
+from trimtab.evidence.parquet import ParquetBuffer, in_order, open_file, row_group
 from trimtab.evidence.tables import KINDS, schema_of
 
 if TYPE_CHECKING:
@@ -21,14 +20,15 @@ if TYPE_CHECKING:
     from trimtab.evidence.compactor import Compactor
     from trimtab.evidence.log import LiveFile
 
-__all__ = ["erase", "merge", "retain"]
+__all__ = ["FINAL_LEVEL", "erase", "merge", "retain"]
 
-_FAN_IN = 8
-"""Files of one level that become one of the next while their hour fills: each row is written three or four times."""
-_LARGEST_BYTES = 128 * 1024 * 1024
+_FAN_IN = 16
+"""Files of one level that become one of the next while their hour fills: each row is written four times."""
+_LARGEST_BYTES = 64 * 1024 * 1024
+"""What is merged is put in order in memory, some five times as large."""
 _SETTLED_MS = 10 * 60_000
 """How long after its end an hour is merged for good: stragglers have come by then."""
-_FINAL_LEVEL = 9
+FINAL_LEVEL = 9
 _ERASURES_KEPT_MS = 90 * 24 * 3_600_000
 
 
@@ -56,9 +56,9 @@ def erase(compactor: Compactor, unit: str) -> int:
     file; a killed erasure is taken up by asking again.
     """
     before_ms = compactor.now_ms
-    compactor.commit(erase=[Erasure(unit_key(unit), before_ms)])
-    while compactor.run().more:
+    while compactor.run().more:  # into files, where what was said about a generation is found however late it came
         pass
+    compactor.commit(erase=[Erasure(unit_key(unit), before_ms)])
     return sum(_erase_hour(compactor, hour_ms, unit, before_ms) for hour_ms in _hours(compactor))
 
 
@@ -107,18 +107,15 @@ def _erase_hour(compactor: Compactor, hour_ms: int, unit: str, before_ms: int) -
 
 def _groups(compactor: Compactor) -> list[list[LiveFile]]:
     """Return what is to be merged: closed hours whole, open ones level by level, as far as files stay small."""
-    by_partition = groupby(
-        sorted(compactor.state.files.values(), key=lambda file: (file.kind, file.hour_ms, file.oldest_ms, file.key)),
-        key=lambda file: file.partition,
-    )
     found: list[list[LiveFile]] = []
-    for partition, files in by_partition:
-        small = [file for file in files if file.size < _LARGEST_BYTES // 2]
+    for partition, unordered in sorted(compactor.state.by_partition().items()):
+        files = sorted(unordered, key=lambda file: (file.oldest_ms, file.key))
         if partition.end_ms + _SETTLED_MS <= compactor.now_ms:
-            found += [group for group in _batches(small) if len(group) > 1]
+            rough = [file for file in files if file.level < FINAL_LEVEL or file.size < _LARGEST_BYTES // 2]
+            found += [group for group in _batches(rough) if len(group) > 1 or group[0].level < FINAL_LEVEL]
         else:
-            for level in range(_FINAL_LEVEL):
-                same = [file for file in small if file.level == level]
+            for level in range(FINAL_LEVEL):
+                same = [file for file in files if file.level == level]
                 found += [group for group in _batches(same) if len(group) >= _FAN_IN]
     return found
 
@@ -136,7 +133,7 @@ def _batches(files: Sequence[LiveFile]) -> Iterator[list[LiveFile]]:
 
 def _level_after(group: Sequence[LiveFile], now_ms: int) -> int:
     closed = group[0].partition.end_ms + _SETTLED_MS <= now_ms
-    return _FINAL_LEVEL if closed else max(file.level for file in group) + 1
+    return FINAL_LEVEL if closed else max(file.level for file in group) + 1
 
 
 def _rewrite(
@@ -146,15 +143,27 @@ def _rewrite(
     level: int,
     drop: Callable[[pa.Table], pa.Array] | None = None,
 ) -> None:
-    """Write the rows of some files of one partition into one, row group by row group: memory stays bounded."""
+    """Write the rows of some files of one partition into one. Those of an hour that is over are put in order."""
+    kind = files[0].kind
+    buffer = ParquetBuffer(kind, final=level == FINAL_LEVEL)
+    rows = _rows(compactor, files, drop)
+    if any(file.level < level == FINAL_LEVEL for file in files):
+        rows = in_order(kind, pa.concat_tables(rows).combine_chunks())
+    for table in rows:
+        buffer.write(table)
+    compactor.replace(files, buffer, level=level)
+
+
+def _rows(
+    compactor: Compactor, files: Sequence[LiveFile], drop: Callable[[pa.Table], pa.Array] | None
+) -> Iterator[pa.Table]:
+    """Yield the rows of files of one partition, row group by row group: memory stays bounded."""
     schema = schema_of(files[0].kind)
-    buffer = ParquetBuffer(schema)
     for file in files:
         with open_file(compactor.objects, file.key) as opened:
-            for batch in opened.iter_batches(batch_size=ROW_GROUP):
+            for batch in opened.iter_batches(batch_size=row_group(file.kind)):
                 table = _widened(pa.Table.from_batches([batch]), schema)
-                buffer.write(table if drop is None else table.filter(pc.invert(drop(table))))
-    compactor.replace(files, buffer, level=level)
+                yield table if drop is None else table.filter(pc.invert(drop(table)))
 
 
 def _widened(table: pa.Table, schema: pa.Schema) -> pa.Table:

@@ -16,7 +16,7 @@ from trimtab.events import Event, Exposure, Feedback, Generation, Score, Withdra
 from trimtab.evidence.layout import partition_at, partition_of
 from trimtab.evidence.parquet import ParquetBuffer
 from trimtab.evidence.rows import event_from_row
-from trimtab.evidence.tables import KINDS, kind_of, schema_of, table_of
+from trimtab.evidence.tables import KINDS, kind_of, table_of
 
 HOUR_MS = 3_600_000
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -52,7 +52,7 @@ def generations(draw: st.DrawFn) -> Generation:
 
 @given(st.lists(generations(), max_size=5))
 def test_generations_come_back_from_parquet_as_they_were(events: list[Generation]) -> None:
-    buffer = ParquetBuffer(schema_of("generations"))
+    buffer = ParquetBuffer("generations")
     buffer.write(table_of("generations", events))
     rows = pq.read_table(pa.BufferReader(buffer.finish())).to_pylist()
     assert [event_from_row("generations", row) for row in rows] == events
