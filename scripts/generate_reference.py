@@ -142,6 +142,7 @@ def _settings() -> str:
         ("evidence", settings.EvidenceSettings),
         ("metrics", settings.MetricsSettings),
         ("otel", settings.OtelSettings),
+        ("intake", settings.IntakeSettings),
         ("providers.NAME", settings.ProviderSettings),
     ]
     for prefix, struct in sections:

@@ -9,6 +9,7 @@ from starlette.routing import Route
 
 from trimtab.api.app import api_routes
 from trimtab.api.data_planes import data_plane_routes
+from trimtab.api.otlp import otlp_routes
 from trimtab.api.probes import probe_routes
 from trimtab.control.rollout_reports import RolloutReport
 from trimtab.rollout.spec import plan_json_schema
@@ -33,11 +34,12 @@ def test_every_figure_for_prometheus_is_documented() -> None:
     assert {name for name in named if f"`{name}`" not in page} == set()
 
 
-def test_every_probe_is_documented() -> None:
+def test_every_route_of_other_peoples_tools_is_documented() -> None:
     page = (DOCS / "reference" / "api.md").read_text()
-    for route in probe_routes(cast("Any", None), cast("Any", None)):
+    for route in (*probe_routes(cast("Any", None), cast("Any", None)), *otlp_routes(cast("Any", None))):
         assert isinstance(route, Route)
-        assert f"`GET {route.path}" in page, route.path
+        verb = "POST" if "POST" in (route.methods or ()) else "GET"
+        assert f"`{verb} {route.path}" in page, route.path
 
 
 def test_every_route_of_the_door_for_data_planes_is_documented() -> None:

@@ -56,10 +56,12 @@ class ServerCondition:
         clock: Clock,
         watch: LoopWatch,
         compacted: Callable[[], EvidenceState | None],
+        intake: Callable[[], dict[str, int]] = dict,
     ) -> None:
-        """`compacted` tells what is in files, where this process puts it there."""
+        """`compacted` tells what is in files, where this process puts it there; `intake` what became of spans."""
         self.directory = directory
         self.compacted = compacted
+        self.intake = intake
         self._plane = plane
         self._clock = clock
         self._watch = watch

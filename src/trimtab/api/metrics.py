@@ -11,7 +11,7 @@ from trimtab.telemetry.tally_file import refresh_tally
 from trimtab.telemetry.traffic_families import traffic_families
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from trimtab.api.condition import ServerCondition
     from trimtab.control.loop_watch import LoopState
@@ -32,13 +32,20 @@ def metrics_page(condition: ServerCondition) -> bytes:
     vitals = condition.vitals()
     up = Family("trimtab_store_up", "gauge", "Whether the store of control state answers.")
     up.add(int(vitals is not None))
-    families += [up, *_loops(condition.loops())]
+    families += [up, _intake(condition.intake()), *_loops(condition.loops())]
     if vitals is not None:
         families += _control(vitals, now_ms)
     evidence = condition.compacted()
     if evidence is not None:
         families += _evidence(evidence, directory)
     return render(families)
+
+
+def _intake(counts: Mapping[str, int]) -> Family:
+    spans = Family("trimtab_intake_spans_total", "counter", "Spans that this server was sent, by what became of them.")
+    for outcome, count in sorted(counts.items()):
+        spans.add(count, outcome=outcome)
+    return spans
 
 
 def _control(vitals: Vitals, now_ms: int) -> list[Family]:

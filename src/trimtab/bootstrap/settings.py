@@ -29,6 +29,7 @@ __all__ = [
     "ENVIRONMENT_VARIABLES",
     "EvidenceSettings",
     "GatewaySettings",
+    "IntakeSettings",
     "MetricsSettings",
     "OtelSettings",
     "ProviderSettings",
@@ -134,6 +135,15 @@ class OtelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Attributes of the resource, beside `service.name = "trimtab"`."""
 
 
+class IntakeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Traces that applications send to `trimtab server` (OTLP over HTTP): their model calls become generations."""
+
+    feature_attributes: tuple[str, ...] = ("trimtab.feature", "service.name")
+    """Where a span, or its resource, names the feature; the first that is there. Spans without one are refused."""
+    content: bool = True
+    """Whether prompts and answers are kept, as far as they are sent and `gateway.redact` leaves them."""
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything a Trimtab process can be told."""
 
@@ -155,6 +165,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     metrics: MetricsSettings = MetricsSettings()
     otel: OtelSettings = OtelSettings()
     relay: RelaySettings = RelaySettings()
+    intake: IntakeSettings = IntakeSettings()
     providers: dict[str, ProviderSettings] = {}
     """By the name a `model` artifact gives as its provider; `openai` and `anthropic` are there without being named."""
 
@@ -275,6 +286,7 @@ def _nearest(message: str) -> str | None:
             MetricsSettings,
             OtelSettings,
             RelaySettings,
+            IntakeSettings,
             ProviderSettings,
             RetryPolicy,
             BreakerPolicy,

@@ -42,6 +42,8 @@ Signal = Literal["traces", "logs"]
 Post = Callable[[Signal, bytes, dict[str, str]], "Sent"]
 """Sends one body with headers; raises `UpstreamError` where nothing was answered in time."""
 _OK = range(200, 300)
+_TAKEN_IN = "otlp-"
+"""Begins the names of processes that take in what others trace: sent on, it would come back for ever."""
 _TOO_LARGE = 413
 _UNREADABLE = frozenset({400, 422})
 _PER_REQUEST = 512
@@ -124,9 +126,11 @@ class Exporter:
 
         def take(record: memoryview) -> bool:
             try:
-                events.append(decode_event(record))
+                event = decode_event(record)
             except msgspec.DecodeError:
                 return False
+            if not event.process.startswith(_TAKEN_IN):
+                events.append(event)
             return True
 
         followed = follow(self._journals, self.state.cursors, take, limit=_AT_ONCE)

@@ -21,11 +21,14 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
     from trimtab.bootstrap.evidence import EvidenceLoop
+    from trimtab.bootstrap.intake import Intake
     from trimtab.bootstrap.nodes import Node
     from trimtab.bootstrap.settings import Settings
     from trimtab.cli.context import AppContext
     from trimtab.cli.loops import Loop
     from trimtab.control.loop_watch import LoopWatch
+    from trimtab.control.plane import ControlPlane
+    from trimtab.evidence.reader import EvidenceReader
     from trimtab.evidence.state import EvidenceState
 
 __all__ = ["command"]
@@ -50,6 +53,7 @@ def command(
     """Run the control plane: the rollout controller, the API and the console."""
     import uvicorn
 
+    from trimtab.bootstrap.intake import Intake
     from trimtab.bootstrap.logs import open_log
     from trimtab.bootstrap.nodes import open_node
     from trimtab.cli.door import open_door
@@ -70,7 +74,9 @@ def command(
     loops = _Loops(settings, LoopWatch(SystemClock()), stop, node)
     if not no_controller:
         loops.control()
-    web = _application(settings, loops)
+    plane, evidence = _open(settings)
+    intake = Intake(settings, plane)
+    web = _application(settings, loops, plane, evidence, intake)
     door = open_door(node, settings.server.data_planes) if node and node.listens else None
     signal.signal(signal.SIGTERM, _leave)  # uvicorn stops at it and then gives it back to whoever had it before
     try:
@@ -85,10 +91,23 @@ def command(
         if door is not None:
             door.stop()
         loops.join()
+        intake.close()
 
 
-def _application(settings: Settings, loops: _Loops) -> Starlette:
-    """Return the API, the console and the probes."""
+def _open(settings: Settings) -> tuple[ControlPlane, EvidenceReader]:
+    """Open what is asked over HTTP."""
+    from trimtab.bootstrap.control import open_control
+    from trimtab.bootstrap.evidence import open_reader
+    from trimtab.evidence.questions import of_rollout, trace
+
+    evidence = open_reader(settings)
+    return open_control(settings, cold=partial(trace, evidence), past=partial(of_rollout, evidence)), evidence
+
+
+def _application(
+    settings: Settings, loops: _Loops, plane: ControlPlane, evidence: EvidenceReader, intake: Intake
+) -> Starlette:
+    """Return the API, the console, the probes, and where traces come in."""
     from starlette.applications import Starlette
     from starlette.exceptions import HTTPException
     from starlette.middleware import Middleware
@@ -96,21 +115,20 @@ def _application(settings: Settings, loops: _Loops) -> Starlette:
 
     from trimtab.api.app import api_routes, http_error
     from trimtab.api.condition import ServerCondition
+    from trimtab.api.otlp import otlp_routes
     from trimtab.api.probes import probe_routes
     from trimtab.api.request_log import RequestLog
-    from trimtab.bootstrap.control import open_control
-    from trimtab.bootstrap.evidence import open_reader
     from trimtab.bootstrap.metrics import metrics_access
     from trimtab.console.app import console_routes
     from trimtab.core.clock import SystemClock
-    from trimtab.evidence.questions import of_rollout, trace
 
-    evidence = open_reader(settings)
-    plane = open_control(settings, cold=partial(trace, evidence), past=partial(of_rollout, evidence))
-    condition = ServerCondition(plane, settings.data_directory, SystemClock(), loops.watch, loops.compacted)
+    condition = ServerCondition(
+        plane, settings.data_directory, SystemClock(), loops.watch, loops.compacted, intake.counts
+    )
     return Starlette(
         routes=[
             *probe_routes(condition, metrics_access(settings)),
+            *otlp_routes(intake),
             *api_routes(plane, evidence),
             *console_routes(plane),
         ],
