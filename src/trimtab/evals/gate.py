@@ -12,7 +12,7 @@ from trimtab.evals.suite import margin_of
 from trimtab.stats import clopper_pearson, clustered_mean, items_needed
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from trimtab.evals.comparison import Comparison
     from trimtab.evals.pairs import Pairs
@@ -59,16 +59,16 @@ def judge_gate(
     *,
     baseline: EvalRun | None = None,
     comparison: Comparison | None = None,
-    barred: Collection[str] = (),
+    barred: Mapping[str, str] | None = None,
 ) -> GateReport:
     """Return whether a candidate passes.
 
     `failed`: shown to be worse than allowed. `inconclusive`: neither shown; more items may show it. `error`: it cannot
-    be said. `barred` are metrics of judges that may not gate.
+    be said. `barred` tells of metrics whose judges may not gate why.
     """
     outcomes = _whole(gate, candidate)
     for rule in gate.rules:
-        outcomes.append(_rule(rule, gate, candidate, baseline, barred))
+        outcomes.append(_rule(rule, gate, candidate, baseline, barred or {}))
     if gate.no_worse_slice:
         outcomes.append(_slices(comparison, {rule.metric for rule in gate.rules}))
     if not gate.rules and not gate.no_worse_slice:
@@ -101,13 +101,12 @@ def _at_most(what: str, gate: GateSpec) -> str:
 
 
 def _rule(
-    rule: Rule, gate: GateSpec, candidate: EvalRun, baseline: EvalRun | None, barred: Collection[str]
+    rule: Rule, gate: GateSpec, candidate: EvalRun, baseline: EvalRun | None, barred: Mapping[str, str]
 ) -> RuleOutcome:
     if rule.metric not in candidate.metrics:
         return RuleOutcome(rule=rule.metric, verdict="error", detail="the run has no such metric")
     if rule.metric in barred:
-        said = "its judge may not gate: it is not known to agree with people on this model as on the one before"
-        return RuleOutcome(rule=rule.metric, verdict="error", detail=said)
+        return RuleOutcome(rule=_named(rule), verdict="error", detail=f"its judge may not gate: {barred[rule.metric]}")
     if rule.at_least is not None or rule.at_most is not None:
         return _level(rule, gate, candidate)
     if baseline is None or rule.metric not in baseline.metrics:

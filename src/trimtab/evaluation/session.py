@@ -15,9 +15,12 @@ from trimtab.control.evals import EvalOutcome
 from trimtab.core.errors import InputError
 from trimtab.evals.answers import Answer, AnswerBook
 from trimtab.evals.budget import Budget
+from trimtab.evals.calibration import Calibration, calibrate, family_of, gate_problem
+from trimtab.evals.calibration_files import CalibrationFiles
 from trimtab.evals.comparison import compare
 from trimtab.evals.datasets import in_split
 from trimtab.evals.gate import judge_gate
+from trimtab.evals.labels import judgements
 from trimtab.evals.reports.html import Example
 from trimtab.evals.results import RunFiles, Tried
 from trimtab.evals.running import RunPorts, RunRequest, run_eval
@@ -26,18 +29,21 @@ from trimtab.evals.suite import margin_of, read_suite, suite_digest
 from trimtab.evaluation.models import CalledModels, with_model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from trimtab.bootstrap.settings import Settings
     from trimtab.control.eval_desk import Dataset, EvalDesk
+    from trimtab.evals.calibration import Judgement
     from trimtab.evals.comparison import Comparison
     from trimtab.evals.datasets import Item
     from trimtab.evals.datasets.shaping import Split
     from trimtab.evals.gate import GateReport
+    from trimtab.evals.labels import Label
     from trimtab.evals.results import EvalRun
     from trimtab.evals.suite import Suite
     from trimtab.releases.model import CompiledRelease
+    from trimtab.stats import Level
 
 __all__ = ["EvalSession", "Wishes"]
 
@@ -81,6 +87,7 @@ class EvalSession:
             item for item in self.dataset.items if in_split(item, split, heldout=self.dataset.heldout)
         ]
         self.runs = RunFiles(settings.data_directory.evals / "runs")
+        self.calibrations = CalibrationFiles(settings.data_directory.evals / "calibrations")
 
     def __enter__(self) -> Self:
         return self
@@ -187,7 +194,52 @@ class EvalSession:
 
     def gate(self, candidate: EvalRun, baseline: EvalRun | None, comparison: Comparison | None) -> GateReport:
         """Return whether a candidate passes the suite's gate."""
-        return judge_gate(self.suite.gate, candidate, baseline=baseline, comparison=comparison)
+        barred = self._barred(candidate, baseline or candidate)
+        return judge_gate(self.suite.gate, candidate, baseline=baseline, comparison=comparison, barred=barred)
+
+    def _barred(self, candidate: EvalRun, baseline: EvalRun) -> dict[str, str]:
+        """Return the metrics of judges that may not gate this change, and why."""
+        found = {}
+        uncalibrated = self.suite.gate.uncalibrated_judges == "allow"
+        for metric, info in candidate.metrics.items():
+            if info.judge:
+                known = self.calibrations.get(info.scorer)
+                models = baseline.tried.model, candidate.tried.model
+                problem = gate_problem(known, *models, uncalibrated=uncalibrated)
+                if problem:
+                    found[metric] = problem
+        return found
+
+    def calibrate(self, metric: str, references: Sequence[str], labels: Sequence[Label]) -> Calibration:
+        """Hold a judge against people on the newest runs of some releases, keep what came of it, and return it.
+
+        Raises `InputError` where the metric is no judge's, or no label is about these releases.
+        """
+        scorer = self.suite.metrics.get(metric)
+        if not isinstance(scorer, Judge):
+            judges = ", ".join(name for name, one in self.suite.metrics.items() if isinstance(one, Judge)) or "none"
+            raise InputError(
+                "no_judge", f"`{metric}` is no judge's metric", param="metric", hint=f"there are: {judges}"
+            )
+        judged: dict[str, list[Judgement]] = {}
+        for reference in references:
+            run = self.find(reference)
+            judged.setdefault(family_of(run.tried.model), []).extend(judgements(run, metric, labels))
+        if not any(one.people for each in judged.values() for one in each):
+            runs = ", ".join(references)
+            raise InputError("no_labels", f"no label is about an answer of {runs}", param="labels")
+        scale: Level = "interval" if scorer.kind == "numeric" and scorer.mode == "grade" else "nominal"
+        tolerance = 0.5 / (scorer.grades - 1) if scale == "interval" else 0.0  # half a grade
+        return self.calibrations.put(
+            Calibration(
+                metric=metric,
+                scorer=self._scorers[metric],
+                judge=scorer.model,
+                tolerance=tolerance,
+                at_ms=self.desk.clock.now_ms(),
+                families=calibrate(judged, tolerance=tolerance, level=scale),
+            )
+        )
 
     def record(self, candidate: EvalRun, report: GateReport) -> bool:
         """Keep the outcome on the release's record, under the suite's name; false where it is no stored release.

@@ -158,6 +158,27 @@ def test_failures_are_told_and_a_gate_that_lacks_answers_cannot_say(trimtab: Tri
     assert "have no answer" in gated.stdout
 
 
+def test_a_judge_gates_once_people_agree_with_it(trimtab: Trimtab, shop: Path) -> None:
+    suite = SUITE.partition("gate:")[0] + "gate:\n  rules: [{metric: kind, nonInferior: 0.2}]\n"
+    (shop / "kind.yaml").write_text(suite)
+    over = ("--dataset", "orders", "--suite", "kind.yaml")
+    gate = ("eval", "gate", "support-reply", "#3", "--baseline", "#1", *over, "--no-record")
+    refused = trimtab(*gate)
+    assert refused.returncode == 2
+    assert "its judge may not gate: it was held against people on 0 answers of openai/gpt-4o-mini" in refused.stdout
+    items = [
+        json.loads(line)["id"] for line in trimtab("dataset", "split", "support-reply", "orders").stdout.splitlines()
+    ]
+    labels = [{"item": item, "release": "#1", "label": 0.75 if n % 10 else 0.0} for n, item in enumerate(items[:40])]
+    (shop / "labels.jsonl").write_text("".join(json.dumps(label) + "\n" for label in labels))
+    held = trimtab("eval", "calibrate", "support-reply", "#1", *over, "--metric", "kind", "--labels", "labels.jsonl")
+    assert held.returncode == 0, held.stderr
+    assert "90.0% [" in held.stdout
+    passed = trimtab(*gate)
+    assert passed.returncode == 0, passed.stdout + passed.stderr
+    assert "gate passed" in passed.stdout
+
+
 def test_repeating_tells_how_much_a_release_differs_from_itself(trimtab: Trimtab) -> None:
     done = trimtab("eval", "run", "support-reply", "#1", *OVER, "--repeat", "2", "--concurrency", "32")
     assert done.returncode == 0, done.stderr

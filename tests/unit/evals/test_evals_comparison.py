@@ -245,9 +245,9 @@ def test_a_gate_is_an_error_where_it_cannot_be_judged() -> None:
     assert judge_gate(GateSpec(rules=rules), other).verdict == "error"
     stopped = msgspec.structs.replace(other, stopped="the budget ended")
     assert "the budget ended" in judge_gate(GateSpec(rules=rules), stopped, baseline=one).text
-    barred = judge_gate(GateSpec(rules=rules), other, baseline=one, barred={"ok"})
+    barred = judge_gate(GateSpec(rules=rules), other, baseline=one, barred={"ok": "it agrees with nobody"})
     assert barred.verdict == "error"
-    assert "may not gate" in barred.text
+    assert "may not gate: it agrees with nobody" in barred.text
     silent = msgspec.structs.replace(other, rows=[*other.rows[:-1], Row(item="i49", error="upstream_timeout: late")])
     assert "1 of 50 have no answer (the first: upstream_timeout: late)" in (
         judge_gate(GateSpec(rules=rules), silent, baseline=one).text

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from trimtab.cli.commands.eval_run import compare_command, gate_command, run_command, runs_command
+from trimtab.cli.commands.eval_run import calibrate_command, compare_command, gate_command, run_command, runs_command
 from trimtab.cli.output import ago, emit_json, json_option, say, table
 from trimtab.core.clock import SystemClock
 from trimtab.core.errors import InputError, SourceError
@@ -28,7 +28,7 @@ def command() -> None:
     """
 
 
-for _each in (run_command, compare_command, gate_command, runs_command):
+for _each in (run_command, compare_command, gate_command, runs_command, calibrate_command):
     command.add_command(_each)
 
 

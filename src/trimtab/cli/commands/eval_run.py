@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from trimtab.cli.eval_view import print_calibration, print_comparison, print_gate, print_run
 from trimtab.cli.output import ago, emit_json, json_option, say, table
 from trimtab.core.clock import SystemClock
 from trimtab.core.errors import SourceError
@@ -23,10 +24,9 @@ if TYPE_CHECKING:
     from trimtab.evals.results import EvalRun
     from trimtab.evaluation.session import EvalSession, Wishes
 
-__all__ = ["compare_command", "gate_command", "run_command", "runs_command"]
+__all__ = ["calibrate_command", "compare_command", "gate_command", "run_command", "runs_command"]
 
 _EXIT_NO, _EXIT_CANNOT_SAY = 1, 2
-_SLICES = 5
 
 
 def _over(inner: Callable[..., Any]) -> Callable[..., Any]:
@@ -100,7 +100,7 @@ def run_command(app: AppContext, /, *, as_json: bool, junit: Path | None, **give
     if as_json:
         emit_json(run)
     else:
-        _print_run(run)
+        print_run(run)
     if run.stopped or run.unanswered:
         sys.exit(_EXIT_NO)
 
@@ -124,7 +124,7 @@ def compare_command(app: AppContext, /, *, as_json: bool, **given: Any) -> None:
     if as_json:
         emit_json(found)
     else:
-        _print_comparison(found)
+        print_comparison(found)
 
 
 @click.command("gate")
@@ -161,9 +161,9 @@ def gate_command(app: AppContext, /, *, as_json: bool, no_record: bool, junit: P
     if as_json:
         emit_json({"gate": report, "comparison": comparison, "recorded": recorded})
     else:
-        _print_gate(report)
+        print_gate(report)
         if comparison is not None:
-            _print_comparison(comparison)
+            print_comparison(comparison)
     if not report.passed:
         sys.exit(_EXIT_CANNOT_SAY if report.verdict == "error" else _EXIT_NO)
 
@@ -197,6 +197,34 @@ def runs_command(app: AppContext, feature: str, as_json: bool) -> None:  # noqa:
         print(table(("release", "dataset", "suite", "answers", "spent", "when", "ended"), rows, right=(3, 4)))
     else:
         say(f"none yet; make one: trimtab eval run {feature} '#1' --dataset NAME --suite FILE")
+
+
+@click.command("calibrate")
+@click.argument("feature")
+@click.argument("references", nargs=-1, required=True, metavar="REFERENCE...")
+@_over
+@click.option("--metric", required=True, help="The judge's metric in the suite.")
+@click.option(
+    "--labels", required=True, type=click.Path(path_type=Path), help="JSON Lines or CSV: item, release, label, who."
+)
+@json_option
+@click.pass_obj
+def calibrate_command(app: AppContext, /, *, as_json: bool, **given: Any) -> None:  # noqa: ANN401 - click's options
+    """Hold a judge against what people said of the answers of some releases, which were run before.
+
+    What comes of it is kept: a judge gates a change from one model to another only where it is known to agree with
+    people on both, and on the new one by at most 5 points less.
+    """
+    from trimtab.artifacts.files import read_text
+    from trimtab.evals.labels import read_labels
+
+    labels = read_labels(read_text(given["labels"]), str(given["labels"]))
+    with _session(app, given) as session:
+        found = session.calibrate(given["metric"], given["references"], labels)
+    if as_json:
+        emit_json(found)
+    else:
+        print_calibration(found)
 
 
 # --- making and showing -------------------------------------------------------------------------------------------
@@ -240,68 +268,6 @@ def _progress(session: EvalSession, reference: str, given: dict[str, Any]) -> It
             on_answer=lambda more: bar.advance(answers, more),
             on_score=lambda more: bar.advance(scores, more),
         )
-
-
-def _print_run(run: EvalRun) -> None:
-    from trimtab.evals.noise import noise_floor
-    from trimtab.evals.reports import words
-
-    tried = run.tried
-    split = "" if tried.split == "all" else f" ({tried.split})"
-    print(f"{tried.label} ({tried.model}) on {tried.dataset}{split} by `{tried.suite}`: {len(run.rows):,} answers")
-    print(f"  {run.cached:,} were there already, ${run.spent_usd:,.4f} spent, {run.unanswered:,} failed")
-    rows = []
-    for metric, info in run.metrics.items():
-        values = run.values(metric)
-        means = [sum(each) / len(each) for each in values.values()]
-        noise = noise_floor(values, binary=info.kind == "binary")
-        floor = "-"
-        if noise is not None:
-            floor = f"flips {noise.flip_rate:.1%}" if noise.flip_rate is not None else f"± {noise.spread:.3g}"
-        mean = words.level(sum(means) / len(means), info.kind) if means else "-"
-        failed = sum(metric in row.failures for row in run.rows)
-        rows.append((f"  {metric}", f"{len(means):,}", mean, floor, f"{failed:,}" if failed else ""))
-    print(table(("  metric", "items", "mean", "against itself", "unjudged"), rows, right=(1, 2)))
-    first = next((row.error for row in run.rows if row.error), "")
-    if first:
-        say(f"the first failure: {first}")
-
-
-def _print_comparison(found: Comparison) -> None:
-    from trimtab.evals.reports import words
-
-    print(words.headline(found))
-    rows = [
-        (
-            f"  {one.metric}",
-            words.level(one.baseline, one.kind),
-            words.level(one.candidate, one.kind),
-            words.difference(one.difference, one.kind),
-            words.interval(one.interval, one.kind),
-            words.p_value(one.adjusted),
-            one.better_or_worse,
-        )
-        for one in found.metrics
-    ]
-    header = ("  metric", "baseline", "candidate", "change", f"{100 * (1 - found.alpha):g} % interval", "p (BH)", "")
-    print(table(header, rows, right=(1, 2, 3, 5)))
-    for one in found.metrics:
-        for text in (words.flips(one), words.power(one)):
-            if text:
-                print(f"  {one.metric}: {text}")
-    kinds = {one.metric: one.kind for one in found.metrics}
-    worst = found.worse_slices or found.slices[:_SLICES]
-    if worst:
-        shown = "worse slices" if found.worse_slices else "worst slices, none shown to be worse"
-        print(f"  {shown}, of {len(found.slices):,} looked at:")
-        for each in worst:
-            print(f"    {words.slice_line(each, kinds[each.metric])}")
-
-
-def _print_gate(report: GateReport) -> None:
-    print(f"gate {report.verdict.upper() if not report.passed else report.verdict}")
-    for one in report.rules:
-        print(f"  [{'x' if one.verdict == 'passed' else ' '}] {one.rule}: {one.verdict}: {one.detail}")
 
 
 def _write_reports(

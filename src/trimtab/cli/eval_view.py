@@ -1,0 +1,107 @@
+"""What `trimtab eval` prints for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trimtab.cli.output import say, table
+
+if TYPE_CHECKING:
+    from trimtab.evals.calibration import Calibration
+    from trimtab.evals.comparison import Comparison
+    from trimtab.evals.gate import GateReport
+    from trimtab.evals.results import EvalRun
+
+__all__ = ["print_calibration", "print_comparison", "print_gate", "print_run"]
+
+_SLICES = 5
+
+
+def print_run(run: EvalRun) -> None:
+    """Print a run."""
+    from trimtab.evals.noise import noise_floor
+    from trimtab.evals.reports import words
+
+    tried = run.tried
+    split = "" if tried.split == "all" else f" ({tried.split})"
+    print(f"{tried.label} ({tried.model}) on {tried.dataset}{split} by `{tried.suite}`: {len(run.rows):,} answers")
+    print(f"  {run.cached:,} were there already, ${run.spent_usd:,.4f} spent, {run.unanswered:,} failed")
+    rows = []
+    for metric, info in run.metrics.items():
+        values = run.values(metric)
+        means = [sum(each) / len(each) for each in values.values()]
+        noise = noise_floor(values, binary=info.kind == "binary")
+        floor = "-"
+        if noise is not None:
+            floor = f"flips {noise.flip_rate:.1%}" if noise.flip_rate is not None else f"± {noise.spread:.3g}"
+        mean = words.level(sum(means) / len(means), info.kind) if means else "-"
+        failed = sum(metric in row.failures for row in run.rows)
+        rows.append((f"  {metric}", f"{len(means):,}", mean, floor, f"{failed:,}" if failed else ""))
+    print(table(("  metric", "items", "mean", "against itself", "unjudged"), rows, right=(1, 2)))
+    first = next((row.error for row in run.rows if row.error), "")
+    if first:
+        say(f"the first failure: {first}")
+
+
+def print_comparison(found: Comparison) -> None:
+    """Print a comparison."""
+    from trimtab.evals.reports import words
+
+    print(words.headline(found))
+    rows = [
+        (
+            f"  {one.metric}",
+            words.level(one.baseline, one.kind),
+            words.level(one.candidate, one.kind),
+            words.difference(one.difference, one.kind),
+            words.interval(one.interval, one.kind),
+            words.p_value(one.adjusted),
+            one.better_or_worse,
+        )
+        for one in found.metrics
+    ]
+    header = ("  metric", "baseline", "candidate", "change", f"{100 * (1 - found.alpha):g} % interval", "p (BH)", "")
+    print(table(header, rows, right=(1, 2, 3, 5)))
+    for one in found.metrics:
+        for text in (words.flips(one), words.power(one)):
+            if text:
+                print(f"  {one.metric}: {text}")
+    kinds = {one.metric: one.kind for one in found.metrics}
+    worst = found.worse_slices or found.slices[:_SLICES]
+    if worst:
+        shown = "worse slices" if found.worse_slices else "worst slices, none shown to be worse"
+        print(f"  {shown}, of {len(found.slices):,} looked at:")
+        for each in worst:
+            print(f"    {words.slice_line(each, kinds[each.metric])}")
+
+
+def print_gate(report: GateReport) -> None:
+    """Print how a gate ended."""
+    print(f"gate {report.verdict.upper() if not report.passed else report.verdict}")
+    for one in report.rules:
+        print(f"  [{'x' if one.verdict == 'passed' else ' '}] {one.rule}: {one.verdict}: {one.detail}")
+
+
+def print_calibration(found: Calibration) -> None:
+    """Print how a judge agrees with people."""
+    print(f"`{found.metric}` by {found.judge}, held against people")
+    rows = [
+        (
+            f"  {one.family}",
+            f"{one.labelled:,}",
+            "-" if one.agreement is None else f"{one.agreement:.1%} [{one.interval.low:.1%}, {one.interval.high:.1%}]",
+            _number(one.alpha),
+            _number(one.people_alpha),
+            "-" if one.bias is None else f"{one.bias:+.3f}",
+            "-" if one.flip_rate is None else f"{one.flip_rate:.1%}",
+            f"{one.judged_mean:.3f}",
+            _number(one.corrected_mean),
+        )
+        for one in found.families.values()
+    ]
+    header = ("  model", "labels", "agrees", "alpha", "people", "bias", "order", "its mean", "corrected")
+    print(table(header, rows, right=(1, 3, 4, 5, 6, 7, 8)))
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
