@@ -143,7 +143,11 @@ class Link:
             )
         else:
             connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=_CONNECT_SECONDS)
-        connection.connect()
+        try:
+            connection.connect()
+        except BaseException:
+            connection.close()  # a handshake that failed leaves a socket behind
+            raise
         connection.sock.settimeout(self._read_seconds)
         self._connection = connection
         return connection
