@@ -21,6 +21,7 @@ from trimtab.bootstrap import settings
 from trimtab.bootstrap.node_settings import DataPlanesSettings, RelaySettings
 from trimtab.cli.main import COMMANDS, cli
 from trimtab.evidence.tables import KINDS, SCHEMA_VERSION, schema_of
+from trimtab.migration.capabilities import ParameterRule, built_in_capabilities
 from trimtab.providers.resilience.policy import BreakerPolicy, RetryPolicy
 from trimtab.rollout.spec import plan_json_schema
 from trimtab.serving.disk_budget import JournalLimits
@@ -35,6 +36,7 @@ def pages() -> dict[Path, str]:
         REFERENCE / "commands.md": _commands(),
         REFERENCE / "settings.md": _settings(),
         REFERENCE / "detectors.md": _detectors(),
+        REFERENCE / "capabilities.md": _capabilities(),
         REFERENCE / "evidence-columns.md": _columns(),
         REFERENCE / "schemas" / "diff.schema.json": _json(msgspec.json.schema(BehaviourDiff)),
         REFERENCE / "schemas" / "settings.schema.json": _json(msgspec.json.schema(settings.Settings)),
@@ -141,6 +143,7 @@ def _settings() -> str:
         ("relay", RelaySettings),
         ("evidence", settings.EvidenceSettings),
         ("metrics", settings.MetricsSettings),
+        ("migration", settings.MigrationSettings),
         ("otel", settings.OtelSettings),
         ("intake", settings.IntakeSettings),
         ("providers.NAME", settings.ProviderSettings),
@@ -151,6 +154,93 @@ def _settings() -> str:
         parts.extend(_rows(prefix, struct))
         parts.append("\n")
     return "".join(parts)
+
+
+def _capabilities() -> str:
+    parts = [
+        _GENERATED,
+        "# What models take\n\n",
+        (
+            "The table that a [migration's](migration.md) parameter lint goes by. It holds documented facts only,\n"
+            "each with where and when it was read; what no row is about is told as unknown, never guessed.\n"
+            "Sizes of context windows come from `genai-prices` where no row tells them.\n\n"
+            "Rows of your own go into a TOML file that `migration.capabilities` in `trimtab.toml` names. It is read\n"
+            "after this table, and its rows win:\n\n"
+        ),
+        _OVERLAY,
+        (
+            "\n`rule` is one of `rejected`, `ignored`, `limited` (`minimum`, `maximum`, or `only` some values),\n"
+            "`renamed` (`use`), `required` (`satisfied_by`) and `default` (what applies where nothing is pinned). `when` and\n"
+            "`with` restrict a rule to values of other parameters, or to their presence. Models are globs.\n\n"
+        ),
+    ]
+    table = built_in_capabilities()
+    parts.append("## Parameters and features\n\n| provider | models | what | fact | source | seen |\n")
+    parts.append("|---|---|---|---|---|---|\n")
+    for family in table.family:
+        models = ", ".join(f"`{one}`" for one in family.models)
+        for rule in family.parameter:
+            words = f"{rule.rule}{_rule_words(rule)}"
+            source = rule.source or family.source
+            parts.append(_fact(family.provider, models, rule.name, words, source, family.seen))
+        for fact in family.feature:
+            words = ("supported" if fact.supported else "not supported") + (f": {fact.says}" if fact.says else "")
+            source = fact.source or family.source
+            parts.append(_fact(family.provider, models, fact.name, words, source, family.seen))
+    parts.append(
+        "\n## Shutdowns\n\n| provider | models | deprecated | shut down | source | seen |\n|---|---|---|---|---|---|\n"
+    )
+    for row in table.lifecycle:
+        models = ", ".join(f"`{one}`" for one in row.models)
+        parts.append(
+            f"| {row.provider} | {models} | {row.deprecated or '-'} | {row.shutdown or row.says} | "
+            f"[read]({row.source}) | {row.seen} |\n"
+        )
+    parts.append("\n## Aliases\n\n| provider | alias | stands for | source | seen |\n|---|---|---|---|---|\n")
+    parts.extend(
+        f"| {row.provider} | `{row.name}` | `{row.snapshot}` | [read]({row.source}) | {row.seen} |\n"
+        for row in table.alias
+    )
+    return "".join(parts)
+
+
+_OVERLAY = """```toml
+[[family]]
+name = "ours"
+provider = "openai"
+models = ["house-model-*"]
+context_tokens = 32000
+source = "https://wiki.example/models"
+seen = "2026-11-26"
+
+    [[family.parameter]]
+    name = "temperature"
+    rule = "rejected"
+
+[[lifecycle]]
+provider = "openai"
+models = ["house-model-1"]
+shutdown = "2027-06-30"
+source = "https://wiki.example/models"
+seen = "2026-11-26"
+```
+"""
+
+
+def _rule_words(rule: ParameterRule) -> str:
+    words = {
+        "limited": f" to {rule.limits}" if rule.only is None else f": {rule.limits}",
+        "renamed": f" to `{rule.use}`",
+        "default": f" is `{rule.default}`",
+    }.get(rule.rule, "")
+    beside = f", beside `{rule.with_}`" if rule.with_ else ""
+    beside += "".join(f", with `{name}` of {', '.join(map(str, values))}" for name, values in rule.when.items())
+    return words + beside + (f" ({rule.says})" if rule.says else "")
+
+
+def _fact(*cells: str) -> str:
+    provider, models, what, words, source, seen = cells
+    return f"| {provider} | {models} | `{what}` | {words.replace('|', '&#124;')} | [read]({source}) | {seen} |\n"
 
 
 def _columns() -> str:

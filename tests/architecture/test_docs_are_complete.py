@@ -10,8 +10,10 @@ from starlette.routing import Route
 from trimtab.api.app import api_routes
 from trimtab.api.data_planes import data_plane_routes
 from trimtab.api.otlp import otlp_routes
+from trimtab.api.migrations import migration_routes
 from trimtab.api.probes import probe_routes
 from trimtab.control.rollout_reports import RolloutReport
+from trimtab.migration.states import STATES
 from trimtab.rollout.spec import plan_json_schema
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -20,10 +22,18 @@ PAGES = sorted([*DOCS.rglob("*.md"), DOCS.parent / "README.md"])
 
 def test_every_api_route_is_documented() -> None:
     page = (DOCS / "reference" / "api.md").read_text()
-    for route in api_routes(cast("Any", None), cast("Any", None)):
+    nothing = cast("Any", None)
+    for route in (*api_routes(nothing, nothing), *migration_routes(nothing, nothing)):
         assert isinstance(route, Route)
         verb = "POST" if "POST" in (route.methods or ()) else "GET"
         assert f"`{verb} {route.path}" in page, f"{verb} {route.path}"
+
+
+def test_every_state_of_a_migration_is_documented_as_it_is() -> None:
+    page = (DOCS / "reference" / "migration.md").read_text()
+    for state in STATES:
+        assert f"`{state.name}` {state.title} | {state.artefact} | {state.gate}" in page, state.name
+        assert state.rollback in page, state.name
 
 
 def test_every_figure_for_prometheus_is_documented() -> None:

@@ -31,7 +31,15 @@ if TYPE_CHECKING:
     from trimtab.control.tracing import ColdEvents
     from trimtab.events import Event
 
-__all__ = ["ControllerLoop", "OutboundLoop", "open_control", "open_controller", "open_eval_desk", "open_outbound"]
+__all__ = [
+    "ControllerLoop",
+    "OutboundLoop",
+    "actor_of",
+    "open_control",
+    "open_controller",
+    "open_eval_desk",
+    "open_outbound",
+]
 
 
 def open_control(settings: Settings, *, cold: ColdEvents | None = None, past: PastEvents | None = None) -> ControlPlane:
@@ -46,7 +54,7 @@ def open_control(settings: Settings, *, cold: ColdEvents | None = None, past: Pa
         directory=directory,
         clock=SystemClock(),
         environment=settings.environment,
-        actor=settings.actor or _login(),
+        actor=actor_of(settings),
         prices=price_of,
         cold=cold,
         past=past or partial(_past, settings),
@@ -59,7 +67,7 @@ def open_eval_desk(settings: Settings) -> EvalDesk:
         store=open_store(settings),
         directory=settings.data_directory,
         clock=SystemClock(),
-        actor=settings.actor or _login(),
+        actor=actor_of(settings),
     )
 
 
@@ -157,6 +165,11 @@ def open_outbound(settings: Settings) -> OutboundLoop:
 def open_controller(settings: Settings, inbox: Inbox | None = None, *, address: str = "") -> ControllerLoop:
     """Open a controller; several may run, one leads. See `ControllerLoop`."""
     return ControllerLoop(settings, inbox, address=address)
+
+
+def actor_of(settings: Settings) -> str:
+    """Return whom changes are booked to."""
+    return settings.actor or _login()
 
 
 def _login() -> str:

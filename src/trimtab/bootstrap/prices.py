@@ -1,4 +1,4 @@
-"""Prices of models, compiled into snapshots so that data planes only multiply."""
+"""Prices of models, compiled into snapshots so that data planes only multiply, and the sizes of their windows."""
 
 from __future__ import annotations
 
@@ -10,9 +10,19 @@ from trimtab.serving.snapshot import Price
 if TYPE_CHECKING:
     from trimtab.releases.model import CompiledRelease
 
-__all__ = ["price_of"]
+__all__ = ["context_tokens", "price_of"]
 
 _MILLION = 1_000_000
+
+
+def context_tokens(provider: str, model: str) -> int | None:
+    """Return how many tokens a provider's model takes, prompt and answer together; `None` where nobody knows."""
+    from genai_prices import Usage, calc_price
+
+    try:
+        return calc_price(Usage(input_tokens=1), model_ref=model, provider_id=provider).model.context_window
+    except LookupError:
+        return None
 
 
 def price_of(release: CompiledRelease) -> Price | None:

@@ -31,6 +31,7 @@ __all__ = [
     "GatewaySettings",
     "IntakeSettings",
     "MetricsSettings",
+    "MigrationSettings",
     "OtelSettings",
     "ProviderSettings",
     "ServerSettings",
@@ -144,6 +145,35 @@ class IntakeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Whether prompts and answers are kept, as far as they are sent and `gateway.redact` leaves them."""
 
 
+class MigrationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What new model migrations go by; a plan keeps what it was begun with."""
+
+    capabilities: str = ""
+    """A TOML file of what models take, read after the built-in table: its rows win."""
+    lead_days: float = 30.0
+    """How long a migration takes: an alarm is raised when the old model's shutdown is nearer than this."""
+    traffic_days: float = 30.0
+    """How far back recorded calls are looked at."""
+    golden_items: int = 400
+    """Recorded calls of each feature that both models are asked again, at most."""
+    min_items: int = 30
+    """Of each feature, for the golden set to pass."""
+    heldout_share: float = 0.5
+    """Share of them that adapting never sees."""
+    max_noise: float = 0.2
+    """Share of items, at most, in which two answers of the old model differ in what programs read."""
+    max_errors: float = 0.02
+    """Share of calls of the golden set, at most, that may fail."""
+    soak_hours: float = 24.0
+    """How long the new release must be in force before the cutover counts."""
+    zero_call_hours: float = 168.0
+    """How long nobody may have called the old model before it counts as retired."""
+    approve_before: list[Literal["golden", "lint", "diff", "adapt", "judges", "shadow", "retire"]] = msgspec.field(
+        default_factory=lambda: ["shadow"]
+    )
+    """States that a person lets each feature into (`trimtab migration approve`)."""
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything a Trimtab process can be told."""
 
@@ -166,6 +196,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     otel: OtelSettings = OtelSettings()
     relay: RelaySettings = RelaySettings()
     intake: IntakeSettings = IntakeSettings()
+    migration: MigrationSettings = MigrationSettings()
     providers: dict[str, ProviderSettings] = {}
     """By the name a `model` artifact gives as its provider; `openai` and `anthropic` are there without being named."""
 
@@ -282,6 +313,7 @@ def _nearest(message: str) -> str | None:
             ServerSettings,
             DataPlanesSettings,
             EvidenceSettings,
+            MigrationSettings,
             JournalLimits,
             MetricsSettings,
             OtelSettings,

@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("init", "Write an example feature folder to start from."),
     "key": ("key", "Create, list and revoke keys of gateways and data-plane machines."),
     "migrate-store": ("migrate_store", "Move control state from SQLite to Postgres."),
+    "migration": ("migration", "Replace a model: plan it, watch it, decide at its gates, go back."),
     "prompt": ("prompt", "Import prompts from other tools' formats."),
     "push": ("push", "Store a feature folder: new artifacts, a new release, or nothing."),
     "rehearse": ("rehearse", "What to expect of a rollout plan before anybody meets it."),

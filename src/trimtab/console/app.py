@@ -17,6 +17,7 @@ from starlette.staticfiles import StaticFiles
 from trimtab.analysis.words import odds
 from trimtab.core.errors import TrimtabError
 from trimtab.core.ids import short_digest
+from trimtab.migration.states import STATES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.routing import BaseRoute
 
+    from trimtab.control.migrations import MigrationDesk
     from trimtab.control.plane import ControlPlane
     from trimtab.control.rollout_reports import MetricStatus
 
@@ -95,6 +97,7 @@ def _templates() -> minijinja.Environment:
             "odds": odds,
             "prose": _prose,
             "count": "{:,}".format,
+            "money": "${:,.2f}".format,
             "points": _points,
             "short_id": _short_id,
             "score": _score,
@@ -107,14 +110,15 @@ def _templates() -> minijinja.Environment:
     )
 
 
-def console_routes(plane: ControlPlane) -> list[BaseRoute]:
+def console_routes(plane: ControlPlane, migrations: MigrationDesk) -> list[BaseRoute]:
     """Return the routes of the console over a control plane."""
-    return _Console(plane).routes()
+    return _Console(plane, migrations).routes()
 
 
 class _Console:
-    def __init__(self, plane: ControlPlane) -> None:
+    def __init__(self, plane: ControlPlane, migrations: MigrationDesk) -> None:
         self._plane = plane
+        self._migrations = migrations
         self._templates = _templates()
 
     def routes(self) -> list[BaseRoute]:
@@ -122,6 +126,8 @@ class _Console:
             Route("/", self._handler(self._running)),
             Route("/rollouts", self._handler(self._rollouts)),
             Route("/rollouts/{rollout}", self._handler(self._rollout)),
+            Route("/migrations", self._handler(self._all_migrations)),
+            Route("/migrations/{migration}", self._handler(self._migration)),
             Route("/trace", self._handler(self._find_trace)),
             Route("/trace/{generation:path}", self._handler(self._trace)),
             Route("/audit", self._handler(self._audit)),
@@ -151,6 +157,14 @@ class _Console:
     def _rollout(self, request: Request) -> Response:
         report = self._plane.explain(request.path_params["rollout"])
         return self._page("rollout.html", live=report.rollout.ended_at_ms is None, report=report)
+
+    def _all_migrations(self, _request: Request) -> Response:
+        return self._page("migrations.html", live=True, migrations=self._migrations.migrations())
+
+    def _migration(self, request: Request) -> Response:
+        story = self._migrations.story(request.path_params["migration"])
+        live = story.status.migration.status == "live"
+        return self._page("migration.html", live=live, story=story, states=STATES)
 
     def _find_trace(self, request: Request) -> Response:
         return RedirectResponse(f"/trace/{quote(request.query_params.get('id', '').strip(), safe='')}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from trimtab.events import Generation
 from trimtab.evidence.rows import event_from_row
-from trimtab.migration.traffic import TrafficRow
+from trimtab.migration.traffic import JudgedAnswer, TrafficRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,6 +51,19 @@ class EvidenceCalls:
             if isinstance(event, Generation):
                 yield event
 
+    def judged(self, feature: str, model: str, names: tuple[str, str], span: tuple[int, int]) -> list[JudgedAnswer]:
+        """Answers of a model, in any environment, that have a judge's score and a person's label of these names."""
+        parameters = {
+            "feature": feature,
+            "model": model,
+            "score": names[0],
+            "label": names[1],
+            "since": span[0],
+            "until": span[1],
+        }
+        rows = self._reader.query(_JUDGED, parameters, hours=span).to_pylist()
+        return [JudgedAnswer(**row) for row in rows]
+
 
 _SPAN = (
     "began_at >= make_timestamptz($since::BIGINT * 1000) AND began_at < make_timestamptz($until::BIGINT * 1000) "
@@ -72,3 +85,19 @@ SELECT * FROM generations
 WHERE {_SPAN} AND release = $release AND status = 'ok' AND arm <> 'shadow' AND fallback = 0 AND messages <> ''
 ORDER BY sha256(id) LIMIT $limit
 """  # noqa: S608 - parts of ours
+_JUDGED = """
+WITH said AS (
+    SELECT generation, name, arg_max(value, began_at) AS value, arg_max(source, began_at) AS source
+    FROM (
+        SELECT generation, name, value, source, began_at FROM scores
+        UNION ALL SELECT generation, name, value, '' AS source, began_at FROM feedback
+    ) GROUP BY ALL
+)
+SELECT g.id AS generation, judge.source AS judge, judge.value AS score, person.value AS label
+FROM generations g
+JOIN said judge ON judge.generation = g.id AND judge.name = $score
+JOIN said person ON person.generation = g.id AND person.name = $label
+WHERE g.began_at >= make_timestamptz($since::BIGINT * 1000) AND g.began_at < make_timestamptz($until::BIGINT * 1000)
+    AND g.feature = $feature AND g.requested_model = $model
+ORDER BY g.id
+"""

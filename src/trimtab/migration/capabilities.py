@@ -26,10 +26,13 @@ __all__ = [
     "Alias",
     "Capabilities",
     "CapabilityTable",
+    "Family",
     "FeatureFact",
     "Lifecycle",
     "ParameterRule",
     "RuleKind",
+    "Table",
+    "built_in_capabilities",
     "load_capabilities",
 ]
 
@@ -99,7 +102,9 @@ class FeatureFact(_Row, frozen=True, kw_only=True):
     seen: str = ""
 
 
-class _Family(_Row, frozen=True, kw_only=True):
+class Family(_Row, frozen=True, kw_only=True):
+    """Models that take parameters alike."""
+
     name: str
     provider: str
     models: list[str]
@@ -141,8 +146,10 @@ class Alias(_Row, frozen=True, kw_only=True):
     seen: str
 
 
-class _Table(_Row, frozen=True, kw_only=True):
-    family: list[_Family] = []
+class Table(_Row, frozen=True, kw_only=True):
+    """A file of rows, in their order."""
+
+    family: list[Family] = []
     lifecycle: list[Lifecycle] = []
     alias: list[Alias] = []
 
@@ -176,7 +183,7 @@ _R = TypeVar("_R", ParameterRule, FeatureFact)
 class CapabilityTable:
     """Rows in their order; later ones win."""
 
-    def __init__(self, tables: Iterable[_Table]) -> None:
+    def __init__(self, tables: Iterable[Table]) -> None:
         self._tables = list(tables)
 
     def of(self, model: ModelContent) -> Capabilities:
@@ -210,7 +217,7 @@ class CapabilityTable:
             max_output_tokens=sizes[-1].max_output_tokens if sizes else None,
         )
 
-    def _families(self, provider: str) -> list[_Family]:
+    def _families(self, provider: str) -> list[Family]:
         return [one for table in self._tables for one in table.family if one.provider == provider]
 
     def _alias(self, provider: str, name: str) -> Alias | None:
@@ -232,21 +239,22 @@ def load_capabilities(overlay: str = "") -> CapabilityTable:
 
     Raises `SourceError` that names the file for one that cannot be read or holds anything else.
     """
-    tables = [_built_in()]
+    tables = [built_in_capabilities()]
     if overlay:
         tables.append(_read(Path(overlay)))
     return CapabilityTable(tables)
 
 
 @cache
-def _built_in() -> _Table:
+def built_in_capabilities() -> Table:
+    """Return the rows that come with Trimtab."""
     return _read(_BUILT_IN)
 
 
-def _read(path: Path) -> _Table:
+def _read(path: Path) -> Table:
     try:
         tree = tomllib.loads(path.read_bytes().decode())
-        return msgspec.convert(tree, _Table)
+        return msgspec.convert(tree, Table)
     except OSError as error:
         raise SourceError("unreadable_file", f"cannot read capabilities: {error.strerror}", path=str(path)) from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -257,7 +265,7 @@ def _read(path: Path) -> _Table:
         ) from error
 
 
-def _sourced(row: _R, family: _Family) -> _R:
+def _sourced(row: _R, family: Family) -> _R:
     return msgspec.structs.replace(row, source=row.source or family.source, seen=row.seen or family.seen)
 
 

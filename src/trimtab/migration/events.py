@@ -57,6 +57,8 @@ class Worked(msgspec.Struct, frozen=True, kw_only=True):
     """Of the lint: ids that must be acknowledged."""
     candidate: str = ""
     """Of state `adapt`: digest of the release it chose."""
+    skipped_by: str = ""
+    """Of states that follow a rollout: the person who promoted it past its evidence, for `reasons`."""
 
 
 class RolloutStarted(msgspec.Struct, frozen=True, kw_only=True):

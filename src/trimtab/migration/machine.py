@@ -97,7 +97,11 @@ def _worked(plan: Migration, event: Worked, now_ms: int) -> Change:
         until_ms=event.until_ms,
     )
     if event.gate == "passed" and not changed.open_findings:
-        return _pass(plan, changed, now_ms, actor=ENGINE, reason="; ".join(event.reasons))
+        why = "; ".join(event.reasons)
+        if not event.skipped_by:
+            return _pass(plan, changed, now_ms, actor=ENGINE, reason=why)
+        skipped = Override(actor=event.skipped_by, reason=why, at_ms=now_ms, despite=fork.reasons)
+        return _pass(plan, changed, now_ms, actor=event.skipped_by, reason=why, override=skipped)
     standing = "waiting" if event.gate == "waiting" else "blocked"
     changed = _replace(changed, standing=standing)
     if changed == fork:

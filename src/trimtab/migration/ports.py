@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Protocol
 from trimtab.rollout.ports import ControlTransaction
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
+    from trimtab.evals.answers import Answer, Ask
     from trimtab.events import Generation
     from trimtab.migration.model import Migration, MigrationArtifact
-    from trimtab.migration.traffic import TrafficRow
+    from trimtab.migration.traffic import JudgedAnswer, TrafficRow
+    from trimtab.releases.model import CompiledRelease
 
-__all__ = ["MigrationTransaction", "PlanStore", "PlanTransaction", "RecordedCalls"]
+__all__ = ["Asker", "MigrationTransaction", "PlanStore", "PlanTransaction", "RecordedCalls"]
 
 
 class RecordedCalls(Protocol):
@@ -26,6 +28,20 @@ class RecordedCalls(Protocol):
 
     def calls(self, environment: str, release: str, span: tuple[int, int], *, limit: int) -> Iterator[Generation]:
         """Complete answers of a release that users met, with their text, spread over the span."""
+        ...
+
+    def judged(self, feature: str, model: str, names: tuple[str, str], span: tuple[int, int]) -> list[JudgedAnswer]:
+        """Answers of a model, in any environment, that have a judge's score and a person's label of these names."""
+        ...
+
+
+class Asker(Protocol):
+    """Releases that can be asked."""
+
+    def ask(
+        self, release: CompiledRelease, asks: Sequence[Ask], *, progress: Callable[[int, int], None]
+    ) -> dict[tuple[str, int], Answer]:
+        """Return the answers by key and sample, failures among them. What was answered before is not asked again."""
         ...
 
 

@@ -1,10 +1,10 @@
-"""Recorded calls to one model, summed by who made them."""
+"""What recorded calls tell: who called a model, and what judges and people said of its answers."""
 
 from __future__ import annotations
 
 import msgspec
 
-__all__ = ["TrafficRow"]
+__all__ = ["JudgedAnswer", "TrafficRow"]
 
 
 class TrafficRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,3 +25,13 @@ class TrafficRow(msgspec.Struct, frozen=True, kw_only=True):
     output_tokens: int
     cost_usd: float
     last_ms: int
+
+
+class JudgedAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer that a judge and a person scored, both in [0, 1]."""
+
+    generation: str
+    judge: str
+    """Who judged, `judge:MODEL` where the score says so; empty where nobody said."""
+    score: float
+    label: float

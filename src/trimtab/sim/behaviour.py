@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import minijinja
 import msgspec
@@ -13,7 +13,10 @@ from trimtab.sim.config import DEFAULT_RULES, Rule, SimConfig
 from trimtab.sim.draw import latency_ms, uniform
 from trimtab.sim.schema_example import example
 
-__all__ = ["ChatRequest", "SimAnswer", "answer"]
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+__all__ = ["REJECTED", "ChatRequest", "SimAnswer", "answer"]
 
 _ORDER = re.compile(r"\b[A-Z]{1,3}-?\d{2,}\b")
 _FILLER = (
@@ -23,6 +26,8 @@ _FILLER = (
     "Please keep this message for your records.",
 )
 _environment = minijinja.Environment()
+REJECTED = "unsupported_parameter"
+"""Code of the error for a field that a model does not take."""
 
 
 class ChatRequest(msgspec.Struct, frozen=True):
@@ -64,10 +69,13 @@ class SimAnswer(msgspec.Struct, frozen=True, kw_only=True):
     rule: str = ""
 
 
-def answer(config: SimConfig, request: ChatRequest) -> SimAnswer:
-    """Return the answer that seed, request and user decide."""
+def answer(config: SimConfig, request: ChatRequest, *, fields: Collection[str] = ()) -> SimAnswer:
+    """Return the answer that seed, request and user decide; `fields` are all that the request has."""
     holding = [rule for rule in (*config.rules, *DEFAULT_RULES) if _holds(rule, request)]
     rule = holding[0]
+    rejected = next((name for name in rule.rejects if name in fields), None)
+    if rejected is not None:
+        return _rejection(rule, rejected)
     seed = str(config.seed)
     unit = request.user or request.safety_identifier
     request_key = msgspec.json.encode([request.model, unit, request.messages]).decode()
@@ -106,6 +114,15 @@ def answer(config: SimConfig, request: ChatRequest) -> SimAnswer:
     if happens("preamble", rule.preamble_rate):
         text = rule.preamble + text
     return SimAnswer(text=text, latency_ms=delay, rule=rule.name)
+
+
+def _rejection(rule: Rule, name: str) -> SimAnswer:
+    return SimAnswer(
+        error_status=400,
+        error_code=REJECTED,
+        error_message=f"Unsupported parameter: '{name}' is not supported with this model.",
+        rule=rule.name,
+    )
 
 
 _ERROR_CODES = {

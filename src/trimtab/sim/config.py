@@ -70,6 +70,8 @@ class Rule(_Part, frozen=True, kw_only=True, rename="camel"):
     error_rate: float = 0.0
     """Answered with `error_status` and an error in the shape of the API that was called."""
     error_status: int = 500
+    rejects: tuple[str, ...] = ()
+    """Fields of a request that are answered with 400, as models do that do not take a parameter."""
     latency: Latency = Latency()
 
 

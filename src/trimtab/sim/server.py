@@ -15,7 +15,7 @@ from trimtab.providers.http import HttpServer, ServerLimits
 from trimtab.providers.http.message import JSON_CONTENT, Refusal, header
 from trimtab.providers.openai import UNREADABLE
 from trimtab.sim.apis import CHAT, MODEL_APIS
-from trimtab.sim.behaviour import SimAnswer, answer
+from trimtab.sim.behaviour import REJECTED, SimAnswer, answer
 from trimtab.sim.embedding import as_base64, embed
 from trimtab.sim.wire import count_tokens, error_body, usage_of
 
@@ -107,7 +107,7 @@ class SimApplication:
             refuse(400, error.message, error.code, param=error.param)
             return
         try:
-            said = self._recorded(request) if self._replay is not None else answer(self._config, request)
+            said = self._recorded(request) if self._replay is not None else self._ruled(request, exchange.request.body)
         except NotFoundError as error:
             refuse(404, str(error), error.code, param=error.param)
             return
@@ -127,6 +127,11 @@ class SimApplication:
 
         return aborted
 
+    def _ruled(self, request: ChatRequest, body: bytes) -> SimAnswer:
+        picky = any(rule.rejects for rule in self._config.rules)
+        fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw]) if picky else ()
+        return answer(self._config, request, fields=fields)
+
     def _recorded(self, request: ChatRequest) -> SimAnswer:
         assert self._replay is not None  # noqa: S101 - the caller checked
         one = self._replay.find(request.model, request.question, unit=request.user or request.safety_identifier)
@@ -140,7 +145,8 @@ class SimApplication:
         status = said.error_status
         if status:
             again = b"retry-after: 1\r\n" if status == _RETRY_STATUS else b""
-            body = api.error_body(said.error_message, status=status, code=said.error_code, kind="server_error")
+            kind = "invalid_request_error" if said.error_code == REJECTED else "server_error"
+            body = api.error_body(said.error_message, status=status, code=said.error_code, kind=kind)
             exchange.respond(status, body, JSON_CONTENT + lines + again)
             return
         spoken = said.tool_call[1] if said.tool_call else said.text

@@ -149,3 +149,14 @@ def test_latency_has_the_median_and_the_95th_percentile_it_was_given() -> None:
     assert latency_ms(0.5, median_ms=100, p95_ms=300) == pytest.approx(100)
     assert latency_ms(0.95, median_ms=100, p95_ms=300) == pytest.approx(300)
     assert latency_ms(0.99, median_ms=100, p95_ms=50) == 100
+
+
+def test_a_model_can_reject_a_field_of_the_request() -> None:
+    config = SimConfig(rules=[Rule(when=When(model="picky-*"), rejects=("temperature",))])
+    request = ChatRequest(model="picky-1", messages=[{"role": "user", "content": "hi"}])
+    refused = answer(config, request, fields={"model", "messages", "temperature"})
+    assert (refused.error_status, refused.error_code) == (400, "unsupported_parameter")
+    assert "'temperature'" in refused.error_message
+    assert answer(config, request, fields={"model", "messages"}).error_status == 0
+    other = ChatRequest(model="easy", messages=request.messages)
+    assert answer(config, other, fields={"temperature"}).error_status == 0

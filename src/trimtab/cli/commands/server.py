@@ -115,13 +115,16 @@ def _application(
 
     from trimtab.api.app import api_routes, http_error
     from trimtab.api.condition import ServerCondition
+    from trimtab.api.migrations import migration_routes
     from trimtab.api.otlp import otlp_routes
     from trimtab.api.probes import probe_routes
     from trimtab.api.request_log import RequestLog
     from trimtab.bootstrap.metrics import metrics_access
+    from trimtab.bootstrap.migrations import migration_options, open_migrations
     from trimtab.console.app import console_routes
     from trimtab.core.clock import SystemClock
 
+    migrations = open_migrations(settings, evidence=evidence)
     condition = ServerCondition(
         plane, settings.data_directory, SystemClock(), loops.watch, loops.compacted, intake.counts
     )
@@ -130,7 +133,8 @@ def _application(
             *probe_routes(condition, metrics_access(settings)),
             *otlp_routes(intake),
             *api_routes(plane, evidence),
-            *console_routes(plane),
+            *migration_routes(migrations, partial(migration_options, settings)),
+            *console_routes(plane, migrations),
         ],
         middleware=[
             Middleware(RequestLog),
