@@ -170,8 +170,9 @@ def _capabilities() -> str:
         _OVERLAY,
         (
             "\n`rule` is one of `rejected`, `ignored`, `limited` (`minimum`, `maximum`, or `only` some values),\n"
-            "`renamed` (`use`), `required` (`satisfied_by`) and `default` (what applies where nothing is pinned). `when` and\n"
-            "`with` restrict a rule to values of other parameters, or to their presence. Models are globs.\n\n"
+            "`renamed` (`use`), `required` (`satisfied_by`) and `default` (what applies otherwise).\n"
+            "`when` and `with` restrict a rule to values of other parameters, or to their presence. Models are\n"
+            "globs.\n\n"
         ),
     ]
     table = built_in_capabilities()

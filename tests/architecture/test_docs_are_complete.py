@@ -9,8 +9,8 @@ from starlette.routing import Route
 
 from trimtab.api.app import api_routes
 from trimtab.api.data_planes import data_plane_routes
-from trimtab.api.otlp import otlp_routes
 from trimtab.api.migrations import migration_routes
+from trimtab.api.otlp import otlp_routes
 from trimtab.api.probes import probe_routes
 from trimtab.control.rollout_reports import RolloutReport
 from trimtab.migration.states import STATES

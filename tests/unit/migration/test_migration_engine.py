@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
+from tests.unit.migration.driving import (
+    acknowledged,
+    approved,
+    finished,
+    fork,
+    states_of,
+    to_shadow,
+)
 from tests.unit.migration.world import (
     FEATURES,
     NEW,
@@ -21,125 +29,22 @@ from tests.unit.migration.world import (
 
 from trimtab.analysis.model import MetricSpec
 from trimtab.core.errors import ConflictError, FencedError
-from trimtab.migration.events import Acknowledged, Approved, RolledBack
+from trimtab.migration.events import Approved, RolledBack
 from trimtab.migration.traffic import JudgedAnswer
 from trimtab.releases.audit import chain_fault
-from trimtab.rollout.commands import command_rollout
-from trimtab.rollout.effects import Command
-from trimtab.rollout.model import Transition
 from trimtab.rollout.ports import PlanVersion
-from trimtab.rollout.spec import decode_plan, default_plan, encode_plan
+from trimtab.rollout.spec import default_plan, encode_plan
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from trimtab.evals.answers import Answer
-    from trimtab.migration.model import Fork, Migration
-    from trimtab.migration.states import StateName
-    from trimtab.rollout.model import RolloutState
+    from trimtab.migration.model import Migration
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     return World(tmp_path)
-
-
-def fork(plan: Migration, name: str = "support") -> Fork:
-    found = plan.fork(name)
-    assert found is not None
-    return found
-
-
-def acknowledged(world: World, plan: Migration) -> Migration:
-    for one in plan.forks:
-        if one.open_findings:
-            plan = world.engine.apply(plan.id, Acknowledged(fork=one.name, findings=[], actor="ana", reason="seen"))
-    return plan
-
-
-def approved(world: World, plan: Migration) -> Migration:
-    for one in plan.forks:
-        if one.standing == "held":
-            plan = world.engine.apply(plan.id, Approved(fork=one.name, actor="ana", reason="go"))
-    return plan
-
-
-def to_shadow(world: World, **options: Any) -> Migration:
-    plan = world.engine.run(world.start(**options).id)
-    plan = world.engine.run(acknowledged(world, plan).id)
-    assert {one.state for one in plan.forks} == {"shadow"}, [one.reasons for one in plan.forks]
-    return world.engine.run(approved(world, plan).id)
-
-
-def drive(world: World, rollout_id: str, state: RolloutState, *, stage: int | None = None, **fields: Any) -> None:
-    """Do what the controller would."""
-    with world.store.write() as tx:
-        rollout = tx.rollout(rollout_id)
-        assert rollout is not None
-        actor = fields.pop("actor", "controller")
-        moved = msgspec.structs.replace(
-            rollout,
-            state=state,
-            stage=rollout.stage if stage is None else stage,
-            version=rollout.version + 1,
-            ended_at_ms=world.clock.now_ms() if state in {"promoted", "rolled_back", "expired"} else None,
-            **fields,
-        )
-        tx.save_rollout(moved, expected_version=rollout.version)
-        tx.add_transition(
-            Transition(
-                rollout=rollout_id,
-                at_ms=world.clock.now_ms(),
-                from_state=rollout.state,
-                to_state=state,
-                stage=moved.stage,
-                actor=actor,
-                reason=moved.reason,
-            )
-        )
-    if state == "promoted":
-        with world.store.read() as tx:
-            release = tx.release(moved.candidate)
-        assert release is not None
-        world.point(moved.feature, release)
-
-
-def stages(world: World, rollout_id: str) -> dict[str, int]:
-    with world.store.read() as tx:
-        rollout = tx.rollout(rollout_id)
-        assert rollout is not None
-        steps = decode_plan(rollout.plan).steps
-    return {
-        "shadow": next(i for i, step in enumerate(steps) if step.shadow is not None),
-        "weight": next(i for i, step in enumerate(steps) if step.set_weight is not None),
-        "bake": len(steps) - 1,
-    }
-
-
-def to_promotion(world: World, plan: Migration, name: str) -> None:
-    rollout = fork(plan, name).rollout
-    at = stages(world, rollout)
-    drive(world, rollout, "shadowing", stage=at["shadow"])
-    drive(world, rollout, "progressing", stage=at["weight"])
-    drive(world, rollout, "baking", stage=at["bake"])
-    drive(world, rollout, "promoted", reason="proven no worse")
-
-
-def finished(world: World, plan: Migration) -> Migration:
-    for name in world.features:
-        to_promotion(world, plan, name)
-    plan = world.engine.run(plan.id)
-    assert {one.state for one in plan.forks} == {"cutover"}, [one.reasons for one in plan.forks]
-    world.old_calls_until_ms = world.clock.now_ms()
-    world.clock.advance(3600)
-    plan = world.engine.run(plan.id)
-    assert {(one.state, one.standing) for one in plan.forks} == {("retire", "waiting")}
-    world.clock.advance(2 * 3600 + 1)
-    return world.engine.run(plan.id)
-
-
-def states_of(plan: Migration) -> list[tuple[str, str, str]]:
-    return [(one.name, one.state, one.standing) for one in plan.forks]
 
 
 def test_two_features_go_all_the_way_to_the_proof_that_nobody_calls_the_old_model(world: World) -> None:
@@ -255,119 +160,6 @@ def test_an_old_model_that_contradicts_itself_is_too_noisy_to_compare_with(world
 def test_too_few_recorded_calls_are_no_golden_set(world: World) -> None:
     plan = world.engine.run(world.start(min_items=500).id)
     assert "500 are needed" in fork(plan).reasons[0]
-
-
-def test_a_harmful_rollout_goes_back_to_adapting_with_the_reason_and_its_release_is_not_tried_again(
-    world: World,
-) -> None:
-    plan = to_shadow(world)
-    candidate, rollout = fork(plan).candidate, fork(plan).rollout
-    at = stages(world, rollout)
-    drive(world, rollout, "progressing", stage=at["weight"])
-    plan = world.engine.run(plan.id)
-    assert fork(plan).state == "canary"
-    drive(world, rollout, "rolling_back", reason="schema: worse", verdict={"status": "failed"})
-    plan = world.engine.run(plan.id)
-    assert (fork(plan).state, fork(plan).standing) == ("canary", "waiting")
-    drive(world, rollout, "rolled_back", reason="schema: worse")
-    plan = world.engine.run(plan.id)
-    assert (fork(plan).state, fork(plan).standing) == ("adapt", "blocked")
-    assert "schema: worse" in fork(plan).reasons[0]
-    plan = world.engine.run(plan.id)
-    assert fork(plan).candidate != candidate
-    assert fork(plan).state == "adapt"
-    assert any("schema: worse" in one for one in fork(plan).reasons)
-    assert fork(plan, "billing").state == "shadow"  # the other fork goes on by itself
-    world.push(source("support", model=NEW, text="Better."), by="ben")
-    plan = world.engine.run(plan.id)
-    assert (fork(plan).state, fork(plan).standing) == ("shadow", "held")
-
-
-def test_a_rollout_that_a_person_aborted_may_be_tried_again(world: World) -> None:
-    plan = to_shadow(world)
-    rollout = fork(plan).rollout
-    drive(world, rollout, "rolling_back", reason="holiday", actor="ben")
-    drive(world, rollout, "rolled_back", reason="holiday")
-    plan = world.engine.run(plan.id)
-    assert (fork(plan).state, fork(plan).standing) == ("shadow", "held")
-    plan = world.engine.run(world.engine.apply(plan.id, Approved(fork="support", actor="ana", reason="back")).id)
-    assert fork(plan).rollout not in {"", rollout}
-
-
-def test_a_person_who_promotes_past_the_evidence_is_named_in_the_states_that_were_skipped(world: World) -> None:
-    plan = to_shadow(world)
-    rollout = fork(plan).rollout
-    drive(world, rollout, "shadowing", stage=stages(world, rollout)["shadow"])
-    with world.store.write() as tx:
-        command_rollout(
-            tx,
-            rollout,
-            Command(kind="promote", actor="ben", reason="the old one dies tonight"),
-            now_ms=world.clock.now_ms(),
-        )
-    plan = world.engine.run(plan.id)
-    assert fork(plan).state == "cutover"
-    for state in ("shadow", "canary"):
-        override = fork(plan).passed[state].override
-        assert override is not None
-        assert (override.actor, "dies tonight" in override.reason) == ("ben", True)
-
-
-@pytest.mark.parametrize("state", ["shadow", "canary", "cutover", "retire"])
-def test_going_back_brings_users_back_to_the_old_release(world: World, state: StateName) -> None:
-    plan = to_shadow(world)
-    rollout = fork(plan).rollout
-    at = stages(world, rollout)
-    drive(world, rollout, "shadowing", stage=at["shadow"])
-    if state != "shadow":
-        drive(world, rollout, "progressing", stage=at["weight"])
-    if state in {"cutover", "retire"}:
-        drive(world, rollout, "baking", stage=at["bake"])
-        drive(world, rollout, "promoted", reason="proven")
-    plan = world.engine.run(plan.id)
-    if state == "retire":
-        world.clock.advance(3601)
-        plan = world.engine.run(plan.id)
-    assert fork(plan).state == state
-    plan = world.engine.apply(plan.id, RolledBack(fork="support", actor="ana", reason="odd"))
-    assert fork(plan).standing == "held"
-    assert world.published == ["production"]
-    with world.store.read() as tx:
-        pointer = tx.pointer("support", "production")
-        live = tx.rollout(rollout)
-    assert pointer is not None
-    assert live is not None
-    assert pointer.release == world.releases["support"].digest
-    assert live.state == ("promoted" if state in {"cutover", "retire"} else "rolling_back")
-
-
-def test_a_cutover_that_fails_more_often_does_not_pass_its_soak(world: World) -> None:
-    plan = to_shadow(world)
-    for name in FEATURES:
-        to_promotion(world, plan, name)
-    world.engine.run(plan.id)
-    world.new_errors = 30
-    world.clock.advance(3601)
-    plan = world.engine.run(plan.id)
-    assert (fork(plan).state, fork(plan).standing) == ("cutover", "blocked")
-    assert "30 of 100 calls of the new release failed" in fork(plan).reasons[0]
-
-
-def test_whoever_still_calls_the_old_model_is_named(world: World) -> None:
-    plan = to_shadow(world)
-    for name in FEATURES:
-        to_promotion(world, plan, name)
-    world.engine.run(plan.id)
-    world.clock.advance(3601)
-    plan = world.engine.run(plan.id)
-    assert (fork(plan).state, fork(plan).standing) == ("retire", "waiting")
-    assert "100 calls by billing#1 (stable; team web, process gw-1)" in fork(plan).reasons[0]
-    assert fork(plan).until_ms is not None
-    world.old_calls_until_ms = world.clock.now_ms()
-    world.new_calls = 0
-    world.clock.advance(3 * 3600)
-    plan = world.engine.run(plan.id)
-    assert "is evidence being kept?" in fork(plan).reasons[0]
 
 
 def test_a_judge_that_agrees_less_with_people_on_the_new_model_may_not_gate(world: World) -> None:
