@@ -58,7 +58,7 @@ def _apology(reading: Reading) -> bool:
 
 def _as_an_ai(reading: Reading) -> bool:
     """The text says "as an AI", "as a language model" or "as an assistant"."""
-    return _AS_AN_AI.search(reading.lower) is not None
+    return "as a" in reading.lower and _AS_AN_AI.search(reading.lower) is not None
 
 
 def _reasons(reading: Reading) -> bool:

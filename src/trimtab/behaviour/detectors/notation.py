@@ -12,13 +12,16 @@ if TYPE_CHECKING:
 
 __all__ = ["DETECTORS"]
 
-_MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_MONTH = rf"(?:{'|'.join(_MONTHS)})[a-z]*\.?"
 _ISO = re.compile(r"\b\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])\b")
 _SLASHES = re.compile(r"\b\d{1,2}/\d{1,2}/(?:\d{4}|\d{2})\b")
 _DOTS = re.compile(r"\b\d{1,2}\.\d{1,2}\.(?:\d{4}|\d{2})\b")
 _NAMED = re.compile(
     rf"\b(?:{_MONTH} \d{{1,2}}(?:st|nd|rd|th)?,? \d{{4}}|\d{{1,2}}(?:st|nd|rd|th)? {_MONTH},? \d{{4}})\b"
 )
+_DOTTED, _BEHIND_COMMA = re.compile(r"\.\d{1,2}\.\d\d"), re.compile(r",\d")
+"""What has to be there for the slower patterns to find anything: these begin with one character and are quick."""
 _GROUPED = re.compile(r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?![\d,])")
 _DECIMAL_COMMA = re.compile(r"(?<![\d.,])\d+,\d{1,2}(?![\d,])")
 _CURRENCY = re.compile(r"[€£¥] ?\d|\d ?[€£¥]")
@@ -41,22 +44,22 @@ def _slashes(reading: Reading) -> bool:
 
 def _dots(reading: Reading) -> bool:
     """The text has a date such as 9.3.2026."""
-    return _DOTS.search(reading.text) is not None
+    return _DOTTED.search(reading.text) is not None and _DOTS.search(reading.text) is not None
 
 
 def _named(reading: Reading) -> bool:
     """The text has a date with an English month, such as March 9, 2026 or 9 Mar 2026."""
-    return _NAMED.search(reading.lower) is not None
+    return any(month in reading.lower for month in _MONTHS) and _NAMED.search(reading.lower) is not None
 
 
 def _grouped(reading: Reading) -> bool:
     """The text has a number whose thousands are set apart by commas, such as 12,500."""
-    return "," in reading.text and _GROUPED.search(reading.text) is not None
+    return _BEHIND_COMMA.search(reading.text) is not None and _GROUPED.search(reading.text) is not None
 
 
 def _decimal_comma(reading: Reading) -> bool:
     """The text has a number with one or two digits behind a comma, such as 12,5."""
-    return "," in reading.text and _DECIMAL_COMMA.search(reading.text) is not None
+    return _BEHIND_COMMA.search(reading.text) is not None and _DECIMAL_COMMA.search(reading.text) is not None
 
 
 def _currency(reading: Reading) -> bool:

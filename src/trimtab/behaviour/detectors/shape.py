@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from trimtab.behaviour.detector import Detector
@@ -11,9 +10,6 @@ if TYPE_CHECKING:
     from trimtab.behaviour.reading import Reading
 
 __all__ = ["DETECTORS"]
-
-_WORD = re.compile(r"\S+")
-_LONGEST_WORDS = 20_000
 
 
 def _characters(reading: Reading) -> int | None:
@@ -29,7 +25,7 @@ def _lines(reading: Reading) -> int | None:
 def _words_per_line(reading: Reading) -> float | None:
     """Words (runs without white space) in each line that is not blank, on average. Not asked of empty texts."""
     full = sum(1 for line in reading.lines if line.strip())
-    return len(_WORD.findall(reading.text[:_LONGEST_WORDS])) / full if full else None
+    return len(reading.text.split()) / full if full else None
 
 
 def _questions(reading: Reading) -> int:
