@@ -53,7 +53,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     high: float
     p_value: float
     adjusted_p: float
-    """After Benjamini and Hochberg, over every test of the diff that could have said something."""
+    """Over every test of the diff that could have said something: the larger of Bonferroni's smallest and Benjamini and
+    Hochberg's own."""
     flagged: bool
     better: bool | None = None
     """Whether the change is for the better; `None` where that cannot be said."""
@@ -66,6 +67,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 def findings_of(columns: Sequence[Column], pairs: Sequence[Pair], *, alpha: float) -> list[Finding]:
     """Test every column over all pairs: the chance that anything is flagged where nothing changed is at most `alpha`.
 
+    First whether anything changed at all (Bonferroni, valid however the tests depend on each other), then what did
+    (Benjamini and Hochberg): detectors that ask nearly the same take no power from each other.
     Columns in which so few pairs moved that no outcome could be flagged are left out of the count first (Tarone,
     Biometrics 46, 1990; with false discovery rates, Gilbert, Applied Statistics 54, 2005): how many moved does not
     depend on which output is called the new one. The most harmful come first.
@@ -117,7 +120,9 @@ def slices_of(pairs: Sequence[Pair]) -> list[tuple[str, list[int]]]:
 
 def _judged(tested: Iterable[tuple[Contrast, str]], pairs: Sequence[Pair], alpha: float) -> list[Finding]:
     able = [one for one in tested if one[0].pairs >= _FEWEST_PAIRS and one[0].smallest_p <= alpha]
-    adjusted = benjamini_hochberg([one.p_value for one, _ in able])
+    p_values = [one.p_value for one, _ in able]
+    anything = min(1.0, len(able) * min(p_values, default=1.0))
+    adjusted = [max(anything, one) for one in benjamini_hochberg(p_values)]
     found = [_finding(one, name, p, pairs, alpha) for (one, name), p in zip(able, adjusted, strict=True)]
     return sorted(found, key=_harm)
 
