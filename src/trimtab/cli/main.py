@@ -26,6 +26,7 @@ __all__ = ["COMMANDS", "cli", "main"]
 COMMANDS: dict[str, tuple[str, str]] = {
     "audit": ("audit", "Read and verify the audit log."),
     "dataset": ("dataset", "What releases are tried on: from files, traffic and feedback."),
+    "backup": ("backup", "Back up the data directory while everything runs."),
     "demo": ("demo", "Watch a bad prompt edit roll back and its mended version promote."),
     "diff": ("diff", "What a change of model or prompt does to answers."),
     "environment": ("environment", "Which release an environment points at, and its history."),
@@ -41,6 +42,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "rehearse": ("rehearse", "What to expect of a rollout plan before anybody meets it."),
     "relay": ("relay", "Connect this machine's data planes to a control plane on another one."),
     "release": ("release", "List, show and compare releases."),
+    "restore": ("restore", "Restore a backup where nothing is yet, and verify it."),
     "rollout": ("rollout", "Start, watch and steer rollouts."),
     "running": ("running", "Which version is running right now: declared, and as traffic saw it."),
     "server": ("server", "Run the control plane: controller, API and console."),

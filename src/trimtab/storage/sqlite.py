@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -13,7 +15,7 @@ from trimtab.storage.write_lock import WriteLock
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["SqliteStore", "open_sqlite"]
+__all__ = ["SqliteStore", "copy_sqlite", "open_sqlite"]
 
 _PRAGMAS = ("busy_timeout=10000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
 
@@ -36,6 +38,16 @@ def open_sqlite(path: Path) -> SqliteStore:
         store.close()
         raise
     return store
+
+
+def copy_sqlite(path: Path, target: Path) -> None:
+    """Write a control database, as of one moment, into a new file, while it is in use; raises `StorageError`."""
+    try:
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            connection.execute(f"PRAGMA {_PRAGMAS[0]}")
+            connection.execute("VACUUM INTO ?", (str(target),))
+    except sqlite3.Error as error:
+        raise StorageError("copy_failed", f"the control database cannot be copied: {error}", param=str(path)) from error
 
 
 class SqliteStore(SqlStore):
