@@ -65,7 +65,7 @@ def only_code_block(text: str) -> str:
 def embedded_json(text: str) -> str:
     """Return the JSON object inside a text where there is exactly one; without objects, the one array; else the text.
 
-    A text that is JSON as it stands is returned as it is.
+    A text that is JSON as it stands is returned as it is. An array of one number is a footnote, such as [1].
     """
     if not ("{" in text or "[" in text) or _is_json(text):
         return text
@@ -93,13 +93,20 @@ def _values(text: str) -> tuple[list[str], list[str]]:
             return objects, arrays
         position = start.start()
         try:
-            _, end = _decoder.raw_decode(text, position)
+            value, end = _decoder.raw_decode(text, position)
         except (ValueError, RecursionError):
             position += 1
             continue
-        (objects if text[position] == "{" else arrays).append(text[position:end])
+        if isinstance(value, dict):
+            objects.append(text[position:end])
+        elif not _is_footnote(value):
+            arrays.append(text[position:end])
         position = end
     return [], []
+
+
+def _is_footnote(array: list[object]) -> bool:
+    return len(array) == 1 and isinstance(array[0], int)
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -86,4 +86,5 @@ def _detail(form: Callable[[Reading], str | None], pairs: Sequence[Pair]) -> str
     if not moves:
         return ""
     old, new = min(moves, key=lambda one: (-moves[one], one))
-    return f"most often {old[:_LONGEST]} → {new[:_LONGEST]}"
+    said = f"most often {old[:_LONGEST]} → {new[:_LONGEST]}"
+    return said.encode(errors="replace").decode()  # a key may hold half a surrogate pair

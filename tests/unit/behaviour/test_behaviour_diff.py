@@ -271,8 +271,10 @@ def test_of_an_item_the_first_pair_counts() -> None:
     assert (found.pairs, found.left_out, found.changed) == (100, 30, False)
 
 
-def test_a_diff_survives_json() -> None:
-    found = diff(pairs(lambda text, _: f"Sure!\n{text}"))
+@pytest.mark.parametrize("added", ["Sure!\n", '{"\\ud800": 1}'])
+def test_a_diff_survives_json(added: str) -> None:
+    found = diff(pairs(lambda text, _: added if added[0] == "{" else f"{added}{text}"))
+    assert found.changed
     assert msgspec.json.decode(msgspec.json.encode(found), type=BehaviourDiff) == found
 
 
