@@ -30,6 +30,10 @@ coverage:
 fuzz *ARGS:
     python -m tests.fuzz {{ARGS}}
 
+# kill, freeze, fill, cut, tear while rollouts run, then reckon: `just chaos --kills 200 --seed 1`; `--postgres`
+chaos *ARGS:
+    python -m tests.chaos {{ARGS}}
+
 # benchmarks, each paired with a peer or a floor in the same run
 bench *ARGS:
     python -m benchmarks {{ARGS}}

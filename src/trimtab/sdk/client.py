@@ -280,8 +280,12 @@ class Trimtab:
         return AsyncCalls(self._process.plane(), providers, limits=limits, tls=tls)
 
     def flush(self, timeout_seconds: float = 5.0) -> None:
-        """Return when everything recorded before is fsynced; raises `StorageError` where it cannot be."""
-        self._process.plane().flush(timeout_seconds)
+        """Return when everything recorded before is fsynced.
+
+        Raises `StorageError` where it cannot be, or (`events_dropped`) where some of it, since the last flush, was not
+        taken: what is not durable is never acknowledged.
+        """
+        self._process.plane().acknowledge(timeout_seconds)
 
     def health(self) -> dict[str, Any]:
         """Return what a health check shows: process, snapshot revision, events recorded, durable and dropped."""

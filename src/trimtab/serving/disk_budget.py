@@ -69,7 +69,7 @@ class DiskBudget:
     def wrote(self, size: int) -> None:
         """Count bytes that this process wrote."""
         self._used += size
-        self._free -= size
+        self._free = max(0, self._free - size)
 
     def shortage(self) -> Shortage | None:
         """Return what is short now, looking at the disk where the last look is old."""

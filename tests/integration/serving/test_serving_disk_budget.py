@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
+from trimtab import Trimtab
 from trimtab.artifacts.model import ModelContent, PromptContent, PromptMessage
+from trimtab.core.errors import StorageError
 from trimtab.core.ids import new_id
 from trimtab.events import Event, Feedback, Generation, Withdrawal, encode_event
 from trimtab.releases.model import CompiledRelease
@@ -175,6 +177,24 @@ def test_at_the_budget_events_are_dropped_and_counted_and_a_withdrawal_is_still_
         assert isinstance(kept, Withdrawal)
         assert plane.health()["dropped"] == 1
         assert "new events are dropped" in plane.health()["journal_shortage"]
+
+
+def test_a_disk_without_a_floor_is_used_to_its_last_byte(tmp_path: Path) -> None:
+    budget = DiskBudget(tmp_path, JournalLimits(max_bytes=1 << 62, min_free_bytes=0), monotonic=Clock())
+    assert budget.shortage() is None
+    budget.wrote(1 << 60)  # more than was free when it looked: others gave some back
+    assert budget.shortage() is None
+
+
+def test_what_was_dropped_is_never_acknowledged(directory: DataDirectory) -> None:
+    filled(directory.journals, 900_000)
+    with Trimtab(directory.root, journal=JournalLimits(max_bytes=1_000_000, min_free_bytes=0)) as tt:
+        tt.record(tt.resolve("f", unit="ada"), output="said")
+        with pytest.raises(StorageError, match="were not taken") as caught:
+            tt.flush()
+        assert caught.value.code == "events_dropped"
+        assert "journal.max_bytes" in (caught.value.hint or "")
+        tt.flush()  # nothing was recorded since
 
 
 def test_what_content_holds_does_not_matter_where_it_is_dropped(directory: DataDirectory) -> None:
