@@ -1,10 +1,10 @@
 """Break Trimtab while it works, and reckon: `python -m tests.chaos --kills 200 --seed 1`.
 
 Real processes, real calls, real rollouts. Killed (SIGKILL): gateway workers, the gateway, servers with controller and
-compactor, applications with the SDK, and with `--apart` the relay between machines. Beside that: SIGSTOP, half-written frames and flipped bits in journals of the dead
-and, for root, a full disk (a small tmpfs) and cut cables (network namespaces). `--postgres` keeps control state in a
-Postgres server, which is crashed too. Exit status 1 where anything acknowledged was lost, is there twice, or a rollout
-did not end as it must.
+compactor, applications with the SDK, and with `--apart` the relay between machines. Beside that: SIGSTOP, half-written
+frames and flipped bits in journals of the dead and, for root, a full disk (a small tmpfs) and cut cables (network
+namespaces). `--postgres` keeps control state in a Postgres server, which is crashed too. Exit status 1 where anything
+acknowledged was lost, is there twice, or a rollout did not end as it must.
 """
 
 from __future__ import annotations
@@ -37,7 +37,13 @@ def main() -> int:
     arguments = parser.parse_args()
     folder = arguments.keep or Path(tempfile.mkdtemp(prefix="trimtab-chaos-"))
     folder.mkdir(parents=True, exist_ok=True)
-    plan = Play(kills=arguments.kills, seed=arguments.seed, mean_seconds=arguments.seconds, apart=arguments.apart)
+    plan = Play(
+        kills=arguments.kills,
+        seed=arguments.seed,
+        mean_seconds=arguments.seconds,
+        apart=arguments.apart,
+        servers=1 if arguments.apart and not arguments.postgres else 2,  # SQLite is one node's
+    )
     postgres = None
     if arguments.postgres:
         binaries = find_binaries()

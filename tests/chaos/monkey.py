@@ -57,7 +57,7 @@ class Monkey:
         self._directory = directory
         self._seeded = random.Random(seed)
         self._roles = _APART if apart else _ROLES
-        self._cables: list[Cable] = ["callers", "upstream", *(["control", "control"] if apart else [])]
+        self._cables: list[Cable] = ["callers", "upstream", "control", "control"] if apart else ["callers", "upstream"]
         self._compacts = "relay" if apart else "server"
         self._read = read
         self._moments = moments

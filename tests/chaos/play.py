@@ -101,7 +101,7 @@ def play(folder: Path, plan: Play, *, postgres: PostgresServer | None = None) ->
 def _read_by_both(stage: Stage) -> dict[str, JournalPosition]:
     """Return how far each journal is in files and was judged; nothing while the store is away."""
     with contextlib.suppress(TrimtabError, OSError):
-        states = read_everything(open_objects(stage.machine.evidence_location))
+        states = read_everything(open_objects(stage.machine.evidence_location), {}).values()
         moved = {process: position for state in states for process, position in state.cursors.items()}
         store = open_store(stage.control)
         try:

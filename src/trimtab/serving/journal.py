@@ -102,6 +102,7 @@ class JournalWriter:
         self._monotonic = monotonic
         self._budget = DiskBudget(folder.parent, limits, monotonic=monotonic)
         self.counters = JournalCounters()
+        self._dropped_told = 0
         self.shortage: Shortage | None = None
         """Why new events are to be written without content, or are not taken; `None` while there is room."""
         self._refuses = False
@@ -158,6 +159,18 @@ class JournalWriter:
                     param=str(self._folder),
                     hint="is the disk full? Events are kept in memory-mapped buffers until they are full too",
                 )
+
+    def vouch(self) -> None:
+        """Raise `StorageError` (`events_dropped`) where events were not taken since the last call."""
+        dropped = self.counters.dropped
+        new, self._dropped_told = dropped - self._dropped_told, dropped
+        if new:
+            raise StorageError(
+                "events_dropped",
+                f"{new:,} events since the last flush were not taken",
+                param=str(self._folder),
+                hint=self.shortage.message if self.shortage else "`health()` tells how many in all",
+            )
 
     def close(self) -> None:
         """Flush what can be flushed and let go of the folder; what remains is salvaged by the next reader."""
