@@ -179,6 +179,43 @@ def test_a_judge_gates_once_people_agree_with_it(trimtab: Trimtab, shop: Path) -
     assert "gate passed" in passed.stdout
 
 
+GATES = """
+def test_good(trimtab_eval):
+    outcome = trimtab_eval("support-reply", "#3", baseline="#1", dataset="orders", suite="smoke.yaml")
+    assert outcome
+    assert outcome.comparison.metric("schema").items == 120
+
+def test_bad(trimtab_eval):
+    assert trimtab_eval("support-reply", "#2", baseline="#1", dataset="orders", suite="smoke.yaml")
+"""
+INERT = """
+import sys
+
+def test_nothing_is_loaded():
+    assert "trimtab.pytest_plugin" in sys.modules
+    assert not [name for name in sys.modules if name.startswith(("trimtab.evals", "trimtab.core", "sqlalchemy"))]
+"""
+
+
+def tested(shop: Path, text: str) -> subprocess.CompletedProcess[str]:
+    (shop / "test_gates.py").write_text(text)
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("TRIMTAB_", "PYTEST_"))}
+    command = [sys.executable, "-m", "pytest", "-q", "--rootdir", str(shop), "-p", "no:cacheprovider", "test_gates.py"]
+    return subprocess.run(command, cwd=shop, env=environ, capture_output=True, text=True, timeout=120)
+
+
+def test_releases_are_gated_from_pytest(shop: Path) -> None:
+    done = tested(shop, GATES)
+    assert "1 failed, 1 passed" in done.stdout, done.stdout + done.stderr
+    assert "<smoke failed: schema is worse by less than 5 points" in done.stdout
+    assert "| schema | 100.0 % |" in done.stdout
+
+
+def test_the_plugin_is_inert_unless_it_is_used(shop: Path) -> None:
+    done = tested(shop, INERT)
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
+
+
 def test_repeating_tells_how_much_a_release_differs_from_itself(trimtab: Trimtab) -> None:
     done = trimtab("eval", "run", "support-reply", "#1", *OVER, "--repeat", "2", "--concurrency", "32")
     assert done.returncode == 0, done.stderr
