@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -14,7 +14,7 @@ from trimtab.evals.scoring import AnyScorer, read_scorer
 if TYPE_CHECKING:
     from trimtab.artifacts.document import Node
 
-__all__ = ["CHECKS_METRIC", "GateSpec", "Rule", "Suite", "margin_of", "read_suite", "suite_digest"]
+__all__ = ["CHECKS_METRIC", "GateSpec", "Rule", "Suite", "margin_of", "read_suite", "suite_digest", "suite_json_schema"]
 
 CHECKS_METRIC = "checks"
 """The metric of items' own checks: 1 where all of them hold."""
@@ -57,6 +57,14 @@ class GateSpec(_Part, frozen=True, kw_only=True):
     """No slice may be worse, after correction for looking at all of them."""
     uncalibrated_judges: Literal["refuse", "allow"] = "refuse"
     """Whether a judge that was never held against people may gate."""
+
+
+class _SuiteFile(_Part, frozen=True, kw_only=True):
+    """The file, for its JSON Schema: reading it is stricter."""
+
+    name: str
+    scorers: list[AnyScorer]
+    gate: GateSpec = GateSpec()
 
 
 class Suite(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,6 +147,14 @@ def margin_of(margin: float | str, *, binary: bool, mean: float) -> float | None
     else:
         found = margin / 100.0 if binary else margin
     return found if found > 0 and (not binary or found < 1) else None
+
+
+def suite_json_schema() -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of a suite's file, generated from these types, for editors."""
+    schema: dict[str, Any] = msgspec.json.schema(_SuiteFile)
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = "Trimtab suite"
+    return schema
 
 
 def suite_digest(suite: Suite, scorers: dict[str, str]) -> str:

@@ -30,42 +30,42 @@ LINES = "".join(
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _pushed(trimtab: Trimtab, shop: Path) -> None:
-    assert trimtab("init", "support-reply").returncode == 0
-    assert trimtab("push", "support-reply").returncode == 0
+def _pushed(trimtab_here: Trimtab, shop: Path) -> None:
+    assert trimtab_here("init", "support-reply").returncode == 0
+    assert trimtab_here("push", "support-reply").returncode == 0
     (shop / "sums.jsonl").write_text(LINES + LINES.splitlines()[0] + "\n")
 
 
-def test_a_dataset_is_made_listed_shown_and_split(trimtab: Trimtab) -> None:
-    made = trimtab("dataset", "create", "support-reply", "sums", "--from", "sums.jsonl")
+def test_a_dataset_is_made_listed_shown_and_split(trimtab_here: Trimtab) -> None:
+    made = trimtab_here("dataset", "create", "support-reply", "sums", "--from", "sums.jsonl")
     assert made.returncode == 0, made.stderr
     assert made.stdout.startswith("support-reply/dataset/sums@v1 (")
     assert made.stdout.endswith("): 20 items\n")
     assert "1 repeated an earlier item exactly" in made.stderr
-    again = trimtab("dataset", "create", "support-reply", "sums", "--from", "sums.jsonl")
+    again = trimtab_here("dataset", "create", "support-reply", "sums", "--from", "sums.jsonl")
     assert "@v1" in again.stdout
     assert "as before" in again.stdout
     drawn = ("--sample", "10", "--by", "size")
-    made = trimtab("dataset", "create", "support-reply", "sums", "--from", "sums.jsonl", *drawn, "--json")
+    made = trimtab_here("dataset", "create", "support-reply", "sums", "--from", "sums.jsonl", *drawn, "--json")
     assert {"name": "sums@v2", "items": 10, "left_out": 10}.items() <= json.loads(made.stdout).items()
-    listed = trimtab("dataset", "list", "support-reply").stdout
+    listed = trimtab_here("dataset", "list", "support-reply").stdout
     assert [line.split()[:2] for line in listed.splitlines()[1:]] == [["sums@v2", "10"], ["sums@v1", "20"]]
-    shown = trimtab("dataset", "show", "support-reply", "sums@v1").stdout
+    shown = trimtab_here("dataset", "show", "support-reply", "sums@v1").stdout
     assert "20 with an expected answer" in shown
     assert "size: small 10, big 10" in shown
     assert "nobody said when these happened" in shown
     sides = [
-        trimtab("dataset", "split", "support-reply", "sums@v1", "--split", side).stdout.splitlines()
+        trimtab_here("dataset", "split", "support-reply", "sums@v1", "--split", side).stdout.splitlines()
         for side in ("train", "heldout")
     ]
     assert len(sides[0]) + len(sides[1]) == 20
     assert not set(sides[0]) & set(sides[1])
-    assert trimtab("audit", "verify").returncode == 0
+    assert trimtab_here("audit", "verify").returncode == 0
 
 
-def test_a_dataset_comes_from_traffic_and_feedback(trimtab: Trimtab, shop: Path) -> None:
+def test_a_dataset_comes_from_traffic_and_feedback(trimtab_here: Trimtab, shop: Path) -> None:
     now_ms = SystemClock().now_ms()
-    digest = json.loads(trimtab("release", "show", "support-reply", "#1", "--json").stdout)["digest"]
+    digest = json.loads(trimtab_here("release", "show", "support-reply", "#1", "--json").stdout)["digest"]
     writer = JournalWriter(DataDirectory(shop / ".trimtab").journals / "sdk-1")
     for n in range(4):
         call = Generation(
@@ -104,13 +104,13 @@ def test_a_dataset_comes_from_traffic_and_feedback(trimtab: Trimtab, shop: Path)
         "--redact-path",
         ".",
     )
-    made = trimtab("dataset", "create", "support-reply", "poor", *poor)
+    made = trimtab_here("dataset", "create", "support-reply", "poor", *poor)
     assert made.returncode == 0, made.stderr
-    items = [json.loads(line) for line in trimtab("dataset", "split", "support-reply", "poor").stdout.splitlines()]
+    items = [json.loads(line) for line in trimtab_here("dataset", "split", "support-reply", "poor").stdout.splitlines()]
     asked = {item["messages"][-1]["content"]: item["reference"] for item in items}
     assert asked == {"Where is order X-0?": "answer 0", "Where is order X-2?": "answer 2"}
     assert all(item["group"] and item["slices"]["feedback"] == "0" for item in items)
-    assert "age: newest 0 days" in trimtab("dataset", "show", "support-reply", "poor").stdout
+    assert "age: newest 0 days" in trimtab_here("dataset", "show", "support-reply", "poor").stdout
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,10 @@ def test_a_dataset_comes_from_traffic_and_feedback(trimtab: Trimtab, shop: Path)
         (("show", "support-reply", "sums@vx"), "names no dataset"),
     ],
 )
-def test_what_makes_no_dataset_is_refused(trimtab: Trimtab, arguments: tuple[str, ...], said: str) -> None:
-    done = trimtab("dataset", *arguments)
+def test_what_makes_no_dataset_is_refused(
+    trimtab_here: Trimtab, shop: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    (shop / "bad.yaml").write_text("name: x\nscorers: [{type: nothing}]\n")
+    done = trimtab_here("dataset", *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr

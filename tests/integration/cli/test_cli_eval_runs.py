@@ -45,13 +45,13 @@ OVER = ("--dataset", "orders", "--suite", "smoke.yaml")
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _served(shop: Path, trimtab: Trimtab) -> Iterator[None]:
+def _served(shop: Path, trimtab_here: Trimtab) -> Iterator[None]:
     (shop / "sim.yaml").write_text(BEHAVIOUR)
     command = [sys.executable, "-m", "trimtab", "sim", "--port", "0", "--behaviour", "sim.yaml"]
     upstream = subprocess.Popen(command, cwd=shop, stderr=subprocess.PIPE, text=True)
     assert upstream.stderr is not None
     url = upstream.stderr.readline().split()[-1]
-    assert trimtab("init", "support-reply").returncode == 0
+    assert trimtab_here("init", "support-reply").returncode == 0
     (shop / "trimtab.toml").write_text(f'[providers.openai]\nbase_url = "{url}"\napi_key_env = ""\n')
     (shop / "smoke.yaml").write_text(SUITE)
     lines = [
@@ -64,21 +64,21 @@ def _served(shop: Path, trimtab: Trimtab) -> Iterator[None]:
         for n in range(ITEMS)
     ]
     (shop / "orders.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert trimtab("push", "support-reply").returncode == 0
+    assert trimtab_here("push", "support-reply").returncode == 0
     tone = shop / "support-reply/partials/tone.md"
     for words in ("Explain your reasoning.", "Be brief, but do not rush."):
         tone.write_text(words + "\n")
-        assert trimtab("push", "support-reply").returncode == 0
-    assert trimtab("dataset", "create", "support-reply", "orders", "--from", "orders.jsonl").returncode == 0
+        assert trimtab_here("push", "support-reply").returncode == 0
+    assert trimtab_here("dataset", "create", "support-reply", "orders", "--from", "orders.jsonl").returncode == 0
     yield
     upstream.terminate()
     upstream.wait()
     upstream.stderr.close()
 
 
-def test_a_bad_release_fails_the_gate_and_the_reports_say_why(trimtab: Trimtab, shop: Path) -> None:
+def test_a_bad_release_fails_the_gate_and_the_reports_say_why(trimtab_here: Trimtab, shop: Path) -> None:
     written = ("--junit", "gate.xml", "--markdown", "gate.md", "--html", "gate.html")
-    done = trimtab("eval", "gate", "support-reply", "#2", "--baseline", "#1", *OVER, *written)
+    done = trimtab_here("eval", "gate", "support-reply", "#2", "--baseline", "#1", *OVER, *written)
     assert done.returncode == 1, done.stderr
     assert done.stdout.startswith("gate FAILED\n")
     assert "schema is worse by less than 5 points: failed: 100 to " in done.stdout
@@ -90,32 +90,32 @@ def test_a_bad_release_fails_the_gate_and_the_reports_say_why(trimtab: Trimtab, 
         assert part in page
     for foreign in ("http://", "https://", "<script"):
         assert foreign not in page
-    listed = trimtab("eval", "list", "support-reply", "#2").stdout
+    listed = trimtab_here("eval", "list", "support-reply", "#2").stdout
     assert "FAILED" in listed
     assert "schema is worse by less than 5 points" in listed
 
 
-def test_a_good_release_passes_and_is_not_asked_again(trimtab: Trimtab) -> None:
-    done = trimtab("eval", "gate", "support-reply", "#3", "--baseline", "#1", *OVER, "--json")
+def test_a_good_release_passes_and_is_not_asked_again(trimtab_here: Trimtab) -> None:
+    done = trimtab_here("eval", "gate", "support-reply", "#3", "--baseline", "#1", *OVER, "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     told = json.loads(done.stdout)
     assert (told["gate"]["verdict"], told["recorded"]) == ("passed", True)
-    run = json.loads(trimtab("eval", "run", "support-reply", "#3", *OVER, "--json").stdout)
+    run = json.loads(trimtab_here("eval", "run", "support-reply", "#3", *OVER, "--json").stdout)
     assert (run["cached"], run["spent_usd"]) == (ITEMS, 0.0)
     assert run["rows"][0]["scores"]["kind"] == 0.75
     assert 0 < run["rows"][0]["scores"]["embedding"] <= 1
-    assert '"source": "eval"' in trimtab("eval", "list", "support-reply", "#3", "--json").stdout
-    assert trimtab("audit", "verify").returncode == 0
-    compared = trimtab("eval", "compare", "support-reply", "#1", "#3", *OVER)
+    assert '"source": "eval"' in trimtab_here("eval", "list", "support-reply", "#3", "--json").stdout
+    assert trimtab_here("audit", "verify").returncode == 0
+    compared = trimtab_here("eval", "compare", "support-reply", "#1", "#3", *OVER)
     assert compared.returncode == 0
     assert "support-reply#1 → support-reply#3 on orders@v1: 120 items" in compared.stdout
     assert "no difference shown" in compared.stdout
     assert "need" in compared.stdout
-    listed = trimtab("eval", "runs", "support-reply").stdout
+    listed = trimtab_here("eval", "runs", "support-reply").stdout
     assert listed.count("complete") >= 4
 
 
-def test_a_killed_run_goes_on_where_it_was(shop: Path, trimtab: Trimtab) -> None:
+def test_a_killed_run_goes_on_where_it_was(shop: Path, trimtab_here: Trimtab) -> None:
     which = ("eval", "run", "support-reply", "#1=openai/slow-model", *OVER)
     before = set((shop / ".trimtab/evals/answers").glob("*.jsonl"))
     environ = {name: value for name, value in os.environ.items() if not name.startswith("TRIMTAB_")}
@@ -130,7 +130,7 @@ def test_a_killed_run_goes_on_where_it_was(shop: Path, trimtab: Trimtab) -> None
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert 8 <= kept < ITEMS
-    done = trimtab(*which, "--concurrency", "64", "--json")
+    done = trimtab_here(*which, "--concurrency", "64", "--json")
     assert done.returncode == 0, done.stderr
     run: dict[str, Any] = json.loads(done.stdout)
     assert kept <= run["cached"] < ITEMS
@@ -138,43 +138,46 @@ def test_a_killed_run_goes_on_where_it_was(shop: Path, trimtab: Trimtab) -> None
     assert run["tried"]["label"] == "support-reply#1=openai/slow-model"
 
 
-def test_money_ends_before_it_is_overspent(trimtab: Trimtab, shop: Path) -> None:
+def test_money_ends_before_it_is_overspent(trimtab_here: Trimtab, shop: Path) -> None:
     which = ("eval", "run", "support-reply", "#1=openai/gpt-4o", "--dataset", "orders", "--suite", "cheap.yaml")
     (shop / "cheap.yaml").write_text("name: cheap\nscorers: [{type: json}]\n")
-    run = json.loads(trimtab(*which, "--budget", "0.02", "--json").stdout)
+    run = json.loads(trimtab_here(*which, "--budget", "0.02", "--json").stdout)
     assert 0 < run["spent_usd"] <= 0.02
     assert "the budget of $0.02 does not suffice" in run["stopped"]
-    again = trimtab(*which, "--json")
+    again = trimtab_here(*which, "--json")
     assert again.returncode == 0
     assert json.loads(again.stdout)["cached"] == len(run["rows"])
 
 
-def test_failures_are_told_and_a_gate_that_lacks_answers_cannot_say(trimtab: Trimtab) -> None:
-    done = trimtab("eval", "run", "support-reply", "#1=openai/gone-model", *OVER)
+def test_failures_are_told_and_a_gate_that_lacks_answers_cannot_say(trimtab_here: Trimtab) -> None:
+    done = trimtab_here("eval", "run", "support-reply", "#1=openai/gone-model", *OVER)
     assert done.returncode == 1
     assert "simulated failure" in done.stderr
-    gated = trimtab("eval", "gate", "support-reply", "#1=openai/gone-model", "--baseline", "#1", *OVER)
+    gated = trimtab_here("eval", "gate", "support-reply", "#1=openai/gone-model", "--baseline", "#1", *OVER)
     assert gated.returncode == 2
     assert "have no answer" in gated.stdout
 
 
-def test_a_judge_gates_once_people_agree_with_it(trimtab: Trimtab, shop: Path) -> None:
+def test_a_judge_gates_once_people_agree_with_it(trimtab_here: Trimtab, shop: Path) -> None:
     suite = SUITE.partition("gate:")[0] + "gate:\n  rules: [{metric: kind, nonInferior: 0.2}]\n"
     (shop / "kind.yaml").write_text(suite)
     over = ("--dataset", "orders", "--suite", "kind.yaml")
     gate = ("eval", "gate", "support-reply", "#3", "--baseline", "#1", *over, "--no-record")
-    refused = trimtab(*gate)
+    refused = trimtab_here(*gate)
     assert refused.returncode == 2
     assert "its judge may not gate: it was held against people on 0 answers of openai/gpt-4o-mini" in refused.stdout
     items = [
-        json.loads(line)["id"] for line in trimtab("dataset", "split", "support-reply", "orders").stdout.splitlines()
+        json.loads(line)["id"]
+        for line in trimtab_here("dataset", "split", "support-reply", "orders").stdout.splitlines()
     ]
     labels = [{"item": item, "release": "#1", "label": 0.75 if n % 10 else 0.0} for n, item in enumerate(items[:40])]
     (shop / "labels.jsonl").write_text("".join(json.dumps(label) + "\n" for label in labels))
-    held = trimtab("eval", "calibrate", "support-reply", "#1", *over, "--metric", "kind", "--labels", "labels.jsonl")
+    held = trimtab_here(
+        "eval", "calibrate", "support-reply", "#1", *over, "--metric", "kind", "--labels", "labels.jsonl"
+    )
     assert held.returncode == 0, held.stderr
     assert "90.0% [" in held.stdout
-    passed = trimtab(*gate)
+    passed = trimtab_here(*gate)
     assert passed.returncode == 0, passed.stdout + passed.stderr
     assert "gate passed" in passed.stdout
 
@@ -197,7 +200,7 @@ def test_nothing_is_loaded():
 """
 
 
-def tested(shop: Path, text: str) -> subprocess.CompletedProcess[str]:
+def gated_by_pytest(shop: Path, text: str) -> subprocess.CompletedProcess[str]:
     (shop / "test_gates.py").write_text(text)
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("TRIMTAB_", "PYTEST_"))}
     command = [sys.executable, "-m", "pytest", "-q", "--rootdir", str(shop), "-p", "no:cacheprovider", "test_gates.py"]
@@ -205,19 +208,19 @@ def tested(shop: Path, text: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_releases_are_gated_from_pytest(shop: Path) -> None:
-    done = tested(shop, GATES)
+    done = gated_by_pytest(shop, GATES)
     assert "1 failed, 1 passed" in done.stdout, done.stdout + done.stderr
     assert "<smoke failed: schema is worse by less than 5 points" in done.stdout
     assert "| schema | 100.0 % |" in done.stdout
 
 
 def test_the_plugin_is_inert_unless_it_is_used(shop: Path) -> None:
-    done = tested(shop, INERT)
+    done = gated_by_pytest(shop, INERT)
     assert "1 passed" in done.stdout, done.stdout + done.stderr
 
 
-def test_repeating_tells_how_much_a_release_differs_from_itself(trimtab: Trimtab) -> None:
-    done = trimtab("eval", "run", "support-reply", "#1", *OVER, "--repeat", "2", "--concurrency", "32")
+def test_repeating_tells_how_much_a_release_differs_from_itself(trimtab_here: Trimtab) -> None:
+    done = trimtab_here("eval", "run", "support-reply", "#1", *OVER, "--repeat", "2", "--concurrency", "32")
     assert done.returncode == 0, done.stderr
     assert "flips 0.0%" in done.stdout
 
@@ -233,8 +236,10 @@ def test_repeating_tells_how_much_a_release_differs_from_itself(trimtab: Trimtab
         (("run", "support-reply", "#1=openai/unknown-price", *OVER, "--budget", "1"), "nobody knows what"),
     ],
 )
-def test_what_cannot_be_run_is_refused(trimtab: Trimtab, shop: Path, arguments: tuple[str, ...], said: str) -> None:
+def test_what_cannot_be_run_is_refused(
+    trimtab_here: Trimtab, shop: Path, arguments: tuple[str, ...], said: str
+) -> None:
     (shop / "bad.yaml").write_text("name: x\nscorers: [{type: nothing}]\n")
-    done = trimtab("eval", *arguments)
+    done = trimtab_here("eval", *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from trimtab.cli.commands.eval_run import calibrate_command, compare_command, gate_command, run_command, runs_command
+from trimtab.cli.commands.eval_run import (
+    calibrate_command,
+    compare_command,
+    gate_command,
+    run_command,
+    runs_command,
+    schema_command,
+)
 from trimtab.cli.output import ago, emit_json, json_option, say, table
 from trimtab.core.clock import SystemClock
 from trimtab.core.errors import InputError, SourceError
@@ -28,7 +35,7 @@ def command() -> None:
     """
 
 
-for _each in (run_command, compare_command, gate_command, runs_command, calibrate_command):
+for _each in (run_command, compare_command, gate_command, runs_command, calibrate_command, schema_command):
     command.add_command(_each)
 
 

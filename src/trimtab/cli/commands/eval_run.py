@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from trimtab.evals.results import EvalRun
     from trimtab.evaluation.session import EvalSession, Wishes
 
-__all__ = ["calibrate_command", "compare_command", "gate_command", "run_command", "runs_command"]
+__all__ = ["calibrate_command", "compare_command", "gate_command", "run_command", "runs_command", "schema_command"]
 
 _EXIT_NO, _EXIT_CANNOT_SAY = 1, 2
 
@@ -225,6 +225,14 @@ def calibrate_command(app: AppContext, /, *, as_json: bool, **given: Any) -> Non
         emit_json(found)
     else:
         print_calibration(found)
+
+
+@click.command("schema")
+def schema_command() -> None:
+    """Print the JSON Schema of a suite's file, for editors."""
+    from trimtab.evals.suite import suite_json_schema
+
+    emit_json(suite_json_schema())
 
 
 # --- making and showing -------------------------------------------------------------------------------------------
