@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from trimtab.evals.gate import GateReport
     from trimtab.evals.results import EvalRun
 
-__all__ = ["EvalOutcome", "TrimtabEval", "trimtab_eval"]
+__all__ = ["EvalOutcome", "TrimtabEval"]
 
 
 class EvalOutcome:
