@@ -10,7 +10,7 @@ import importlib
 import signal
 import sys
 
-OWN = ("analysis", "behaviour", "serving", "journal", "sdk", "gateway", "gateway_path", "rollback")
+OWN = ("analysis", "behaviour", "serving", "journal", "sdk", "gateway", "gateway_path", "rollback", "evidence")
 NAMED = ("peers", "soak", "simulate")
 
 

@@ -15,7 +15,8 @@ from trimtab.events import Generation
 from trimtab.evidence.layout import Span, partition_at
 from trimtab.evidence.reader import run
 from trimtab.evidence.rows import event_from_row
-from trimtab.evidence.summaries import LATENCY_OF_BUCKET, summary_query
+from trimtab.evidence.statements import COMPARED, COMPARED_SCORES, FAILED, METRICS, MINUTES, POOR, SIGNAL, TRENDS
+from trimtab.evidence.summaries import summary_query
 from trimtab.evidence.tables import KINDS
 
 if TYPE_CHECKING:
@@ -47,7 +48,11 @@ Bucket = Literal["minute", "hour", "day"]
 _BATCH = 1_000
 _MIRRORED_WITHIN_MS = 10 * 60_000
 """How much later than the generation it mirrors a shadow begins, at most."""
-_JUDGED = ("generations", "scores", "feedback")
+_HELD_ROWS = 1_000_000
+"""Generations whose figures are held in memory while they are counted: some 200 MB."""
+_HELD_TEXTS = 10_000
+"""Generations that are held in memory with their text, some 50 MB."""
+_ROWS_AS_OBJECTS = 500
 
 
 class SignalMean(msgspec.Struct, frozen=True):
@@ -132,24 +137,25 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
 def release_metrics(reader: EvidenceReader, which: Filter) -> list[ReleaseMetrics]:
     """Return what each release did, in each arm, newest release first."""
     where, parameters = which.where()
-    rows, signals = (
-        found.to_pylist()
-        for found in reader.queries(
-            [_METRICS.format(where=where), _SIGNALS.format(where=where)], parameters, span=which.span, kinds=_JUDGED
-        )
-    )
-    means: dict[tuple[str, str, str], dict[str, SignalMean]] = {}
-    for row in signals:
-        by_name = means.setdefault((row["kind"], row["digest"], row["arm"]), {})
-        by_name[row["name"]] = SignalMean(row["mean"], row["generations"])
+
+    def ask(snapshot: Snapshot, cursor: DuckDBPyConnection) -> list[dict[str, Any]]:
+        calls = snapshot.files("generations", which.span)
+        for kind in ("generations", "scores", "feedback"):
+            reader.define(cursor, kind, snapshot.files(kind, which.span), snapshot.hot.get(kind))
+        # read once where memory holds them, else twice: they are counted, and joined with what was said about them
+        kept = "MATERIALIZED" if sum(file.rows for file in calls) < _HELD_ROWS else "NOT MATERIALIZED"
+        rows: list[dict[str, Any]] = run(cursor, METRICS.format(where=where, kept=kept), parameters).to_pylist()
+        return rows
+
     return [
-        ReleaseMetrics(
-            **row,
-            feedback=means.get(("feedback", row["digest"], row["arm"]), {}),
-            scores=means.get(("scores", row["digest"], row["arm"]), {}),
-        )
-        for row in rows
+        ReleaseMetrics(feedback=_means(said, "feedback"), scores=_means(said, "scores"), **row)
+        for row in reader.at_one_moment(ask)
+        for said in [row.pop("signals") or []]
     ]
+
+
+def _means(said: list[dict[str, Any]], kind: str) -> dict[str, SignalMean]:
+    return {one["name"]: SignalMean(one["mean"], one["generations"]) for one in said if one["kind"] == kind}
 
 
 def trends(reader: EvidenceReader, which: Filter, *, bucket: Bucket = "hour") -> list[TrendPoint]:
@@ -176,7 +182,7 @@ def trends(reader: EvidenceReader, which: Filter, *, bucket: Bucket = "hour") ->
             reader.define_summaries(cursor, list(whole.values()))
             parts.append(f"SELECT * FROM summaries g WHERE {which.which()[0]}")  # noqa: S608 - a condition of ours
         counted = " UNION ALL ".join(parts)
-        rows: list[dict[str, Any]] = run(cursor, _TRENDS.format(counted=counted, bucket=bucket), parameters).to_pylist()
+        rows: list[dict[str, Any]] = run(cursor, TRENDS.format(counted=counted, bucket=bucket), parameters).to_pylist()
         return rows
 
     return [TrendPoint(**row) for row in reader.at_one_moment(ask)]
@@ -212,9 +218,9 @@ def of_rollout(reader: EvidenceReader, rollout: str, span: Span, *, limit: int =
     At most `limit` of each arm, the newest first.
     """
     parameters: dict[str, Any] = {"rollout": rollout, "since": span[0], "until": span[1], "limit": limit}
-    rows = reader.query(_COMPARED, parameters, hours=span).to_pylist()
+    rows = reader.query(COMPARED, parameters, hours=span).to_pylist()
     found = [event_from_row("generations", row) for row in rows]
-    scored = reader.query(_COMPARED_SCORES, parameters, hours=span).to_pylist()
+    scored = reader.query(COMPARED_SCORES, parameters, hours=span).to_pylist()
     return found + [event_from_row("scores", row) for row in scored]
 
 
@@ -227,111 +233,72 @@ def failing(reader: EvidenceReader, which: Filter, *, by: str = "error", limit: 
         raise InputError("invalid_limit", f"a limit of {limit} is not between 1 and {_BATCH}", param="limit")
     where, parameters = which.where()
     if by == "error":
-        chosen = _FAILED.format(where=where)
+        chosen = FAILED.format(where=where)
     else:
-        chosen = _POOR.format(where=where)
+        chosen = POOR.format(where=where)
         parameters["name"] = by
     rows = reader.query(chosen, {**parameters, "limit": limit}, hours=which.span).to_pylist()
     why = {row["id"]: row["why"] for row in rows}
-    found = {event.id: event for event in _whole(reader, list(why))}
+    found = {event.id: event for event in _whole(reader, which, rows)}
     return [Failure(generation=found[key], why=text) for key, text in why.items() if key in found]
 
 
 def extract(reader: EvidenceReader, which: Filter, *, limit: int | None = None) -> Iterator[Generation]:
-    """Yield the generations that a filter names, oldest first, with their text: the raw material of a dataset."""
+    """Yield the generations that a filter names, oldest first, with their text: the raw material of a dataset.
+
+    Read some ten thousand at a time, so that memory stays bounded however many there are.
+    """
+    left = limit
+    for span in _stretches(reader, which, limit):
+        where, parameters = msgspec.structs.replace(which, span=span).where()
+        bound = "" if left is None else f"LIMIT {int(left)}"
+        sql = f"SELECT * FROM generations g WHERE {where} ORDER BY g.began_at, g.id {bound}"  # noqa: S608 - parts of ours
+        found = reader.queries([sql], parameters, span=span, kinds=("generations",))[0]
+        for batch in found.to_batches(max_chunksize=_ROWS_AS_OBJECTS):
+            yield from _generations(batch.to_pylist())
+        if left is not None:
+            left -= found.num_rows
+            if left <= 0:
+                return
+
+
+def _stretches(reader: EvidenceReader, which: Filter, limit: int | None) -> Iterator[Span]:
+    """Yield spans that make up the filter's, each with about as many generations as may be held in memory."""
     where, parameters = which.where()
-    bound = "" if limit is None else f"LIMIT {int(limit)}"
-    sql = f"SELECT g.id FROM generations g WHERE {where} ORDER BY g.began_at, g.id {bound}"  # noqa: S608 - parts of ours
-    ids = reader.query(sql, parameters, hours=which.span).column("id").to_pylist()
-    for start in range(0, len(ids), _BATCH):
-        yield from _whole(reader, ids[start : start + _BATCH])
+    rows = reader.queries([MINUTES.format(where=where)], parameters, span=which.span, kinds=("generations",))[0]
+    most = _HELD_TEXTS if limit is None else min(limit, _HELD_TEXTS)
+    since_ms = which.span[0]
+    held = 0
+    for row in rows.to_pylist():
+        held += row["calls"]
+        if held >= most:
+            until_ms = min(row["at_ms"] + 60_000, which.span[1])
+            yield since_ms, until_ms
+            since_ms, held = until_ms, 0
+    if held:
+        yield since_ms, which.span[1]
 
 
 def signals(reader: EvidenceReader, which: Filter, *, name: str) -> dict[str, float]:
     """Return the newest feedback or score of this name by generation, of the generations that a filter names."""
     where, parameters = which.where()
-    rows = reader.query(_SIGNAL.format(where=where), {**parameters, "name": name}, hours=which.span).to_pylist()
+    rows = reader.query(SIGNAL.format(where=where), {**parameters, "name": name}, hours=which.span).to_pylist()
     return {row["generation"]: row["value"] for row in rows}
 
 
-def _whole(reader: EvidenceReader, ids: list[str]) -> Iterator[Generation]:
-    """Yield generations by their ids, in that order: text is read for those alone."""
-    if not ids:
+def _whole(reader: EvidenceReader, which: Filter, rows: list[dict[str, Any]]) -> Iterator[Generation]:
+    """Yield generations of a filter by the `id` and `at_ms` in rows: text is read for those alone."""
+    if not rows:
         return
-    times = [id_time_ms(one) for one in ids]
-    hours = (partition_at("", min(times)).hour_ms, partition_at("", max(times)).end_ms)
-    marks = ", ".join(f"$i{number}" for number in range(len(ids)))
-    sql = f"SELECT * FROM generations WHERE id IN ({marks})"  # noqa: S608 - marks only
-    rows = reader.query(sql, {f"i{number}": one for number, one in enumerate(ids)}, hours=hours).to_pylist()
-    found = {row["id"]: event_from_row("generations", row) for row in rows}
-    yield from (event for one in ids if isinstance(event := found.get(one), Generation))
+    times = [row["at_ms"] for row in rows]
+    span = (min(times), max(times) + 1)
+    where, parameters = msgspec.structs.replace(which, span=span).where()
+    sql = f"SELECT * FROM generations g WHERE {where} AND g.id IN (SELECT unnest($ids::VARCHAR[]))"  # noqa: S608 - parts of ours
+    parameters["ids"] = [row["id"] for row in rows]
+    found = reader.queries([sql], parameters, span=span, kinds=("generations",))[0]
+    yield from _generations(found.to_pylist())
 
 
-_COMPARED_WHERE = """
-WHERE rollout = $rollout AND arm <> 'stable' AND status <> 'aborted'
-    AND began_at >= make_timestamptz($since::BIGINT * 1000) AND began_at < make_timestamptz($until::BIGINT * 1000)
-QUALIFY row_number() OVER (PARTITION BY arm ORDER BY began_at DESC) <= $limit
-"""
-_COMPARED = f"SELECT * FROM generations {_COMPARED_WHERE} ORDER BY began_at DESC"  # noqa: S608 - parts of ours
-_COMPARED_SCORES = f"SELECT * FROM scores WHERE generation IN (SELECT id FROM generations {_COMPARED_WHERE})"  # noqa: S608 - as above
-_METRICS = """
-SELECT g.feature || '#' || g.release_number AS release, g.release AS digest, g.arm,
-       count(*) AS requests,
-       coalesce(avg(CASE WHEN g.status <> 'aborted' THEN (g.status = 'error')::INT END), 0) AS error_rate,
-       count(*) FILTER (g.status = 'aborted') AS aborted,
-       quantile_cont(g.latency_ms, 0.5) FILTER (g.status = 'ok') AS latency_p50_ms,
-       quantile_cont(g.latency_ms, 0.95) FILTER (g.status = 'ok') AS latency_p95_ms,
-       quantile_cont(g.first_token_ms, 0.5) FILTER (g.status = 'ok') AS first_token_p50_ms,
-       sum(g.input_tokens)::BIGINT AS input_tokens,
-       sum(g.output_tokens)::BIGINT AS output_tokens,
-       sum(g.cost_usd) AS cost_usd
-FROM generations g WHERE {where}
-GROUP BY g.feature, g.release_number, g.release, g.arm ORDER BY g.feature, g.release_number DESC, g.arm
-"""
-_SIGNALS = """
-WITH said AS (
-    SELECT 'feedback' AS kind, generation, name, arg_max(value, (began_at, id)) AS value FROM feedback GROUP BY ALL
-    UNION ALL
-    SELECT 'scores' AS kind, generation, name, arg_max(value, (began_at, id)) AS value FROM scores GROUP BY ALL
-)
-SELECT said.kind, g.release AS digest, g.arm, said.name, avg(said.value) AS mean, count(*) AS generations
-FROM said JOIN generations g ON g.id = said.generation WHERE {where}
-GROUP BY ALL
-"""
-_SIGNAL = """
-WITH said AS (
-    SELECT id, generation, value, began_at FROM scores WHERE name = $name
-    UNION ALL SELECT id, generation, value, began_at FROM feedback WHERE name = $name
-)
-SELECT said.generation, arg_max(said.value, (said.began_at, said.id)) AS value
-FROM said JOIN generations g ON g.id = said.generation WHERE {where} GROUP BY said.generation
-"""
-_TRENDS = f"""
-WITH counted AS ({{counted}}),
-calls AS (
-    SELECT date_trunc('{{bucket}}', began_at) AS began_at, feature, release_number, status, latency_bucket,
-           sum(calls) AS calls, sum(cost_usd) AS cost_usd
-    FROM counted GROUP BY ALL
-), ranked AS (
-    SELECT *, sum(calls) FILTER (status = 'ok') OVER (alike ORDER BY latency_bucket) AS so_far,
-           sum(calls) FILTER (status = 'ok') OVER alike AS answered
-    FROM calls WINDOW alike AS (PARTITION BY began_at, feature, release_number)
-)
-SELECT epoch_ms(began_at) AS at_ms, feature || '#' || release_number AS release, sum(calls)::BIGINT AS requests,
-       coalesce(sum(calls) FILTER (status = 'error') / sum(calls) FILTER (status <> 'aborted'), 0) AS error_rate,
-       min({LATENCY_OF_BUCKET}) FILTER (status = 'ok' AND so_far >= 0.95 * answered) AS latency_p95_ms,
-       sum(cost_usd) AS cost_usd
-FROM ranked GROUP BY began_at, feature, release_number ORDER BY began_at, feature, release_number
-"""  # noqa: S608 - parts of ours
-_FAILED = """
-SELECT g.id, 'error ' || g.error_code AS why FROM generations g
-WHERE {where} AND g.status = 'error' ORDER BY g.began_at DESC, g.id LIMIT $limit
-"""
-_POOR = """
-WITH said AS (
-    SELECT id, generation, name, value, began_at FROM scores WHERE name = $name
-    UNION ALL SELECT id, generation, name, value, began_at FROM feedback WHERE name = $name
-), newest AS (SELECT generation, arg_max(value, (began_at, id)) AS value FROM said GROUP BY generation)
-SELECT g.id, $name || ' ' || round(newest.value, 3) AS why FROM newest JOIN generations g ON g.id = newest.generation
-WHERE {where} AND newest.value < 0.5 ORDER BY newest.value, g.began_at DESC, g.id LIMIT $limit
-"""
+def _generations(rows: list[dict[str, Any]]) -> Iterator[Generation]:
+    events = (event_from_row("generations", row) for row in rows)
+    yield from (event for event in events if isinstance(event, Generation))

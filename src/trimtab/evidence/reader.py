@@ -103,13 +103,15 @@ class EvidenceReader:
         self, cursor: duckdb.DuckDBPyConnection, kind: str, files: Sequence[LiveFile], hot: pa.Table | None
     ) -> None:
         """Make a table of files and journals known to a cursor under its name."""
-        parts = [f"FROM _no_{kind}"]  # first: its columns are those of this version
+        parts = []
         if hot is not None:
             cursor.register(f"_hot_{kind}", hot)
             parts.append(f"FROM _hot_{kind}")
         for columns, same in groupby(sorted(files, key=_columns), key=_columns):
             name = f"_cold_{kind}_{columns}"
             parts.append(self._scan(cursor, name, [file.key for file in same], schema_of(kind), alike=bool(columns)))
+        if hot is None and {_columns(file) for file in files} != {len(schema_of(kind))}:
+            parts.insert(0, f"FROM _no_{kind}")  # its columns are those of this version
         cursor.execute(f"CREATE OR REPLACE TEMP VIEW {kind} AS {' UNION ALL BY NAME '.join(parts)}")
 
     def define_summaries(self, cursor: duckdb.DuckDBPyConnection, keys: Sequence[str]) -> None:

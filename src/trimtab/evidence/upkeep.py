@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     from trimtab.evidence.compactor import Compactor
     from trimtab.evidence.log import LiveFile
 
-__all__ = ["FINAL_LEVEL", "erase", "merge", "retain"]
+__all__ = ["FINAL_LEVEL", "erase", "fan_in", "merge", "retain"]
 
-_FAN_IN = 16
+_FAN_IN = {"generations": 12}
 """Files of one level that become one of the next while their hour fills: each row is written four times."""
+_FAN_IN_ELSE = 4
+"""What has no text is soon written again, and every file that is opened costs a question half a millisecond."""
 _LARGEST_BYTES = 64 * 1024 * 1024
 """What is merged is put in order in memory, some five times as large."""
 _SETTLED_MS = 10 * 60_000
@@ -116,8 +118,13 @@ def _groups(compactor: Compactor) -> list[list[LiveFile]]:
         else:
             for level in range(FINAL_LEVEL):
                 same = [file for file in files if file.level == level]
-                found += [group for group in _batches(same) if len(group) >= _FAN_IN]
+                found += [group for group in _batches(same) if len(group) >= fan_in(partition.kind)]
     return found
+
+
+def fan_in(kind: str) -> int:
+    """Return how many files of one level become one while their hour fills."""
+    return _FAN_IN.get(kind, _FAN_IN_ELSE)
 
 
 def _batches(files: Sequence[LiveFile]) -> Iterator[list[LiveFile]]:

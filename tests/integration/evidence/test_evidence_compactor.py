@@ -146,7 +146,7 @@ def test_kill_9_of_the_compactor_again_and_again(place: Place) -> None:
 
 
 def test_small_files_are_merged_and_an_hour_that_is_over_becomes_one(place: Place) -> None:
-    for _ in range(15):
+    for _ in range(11):
         place.generation()
         place.compact()
     with place.compactor() as compactor:
@@ -154,7 +154,7 @@ def test_small_files_are_merged_and_an_hour_that_is_over_becomes_one(place: Plac
     place.generation()
     place.compact()
     with place.compactor() as compactor:
-        assert merge(compactor) == 15
+        assert merge(compactor) == 11
     place.generation()
     place.compact()
     with place.compactor() as compactor:
@@ -162,7 +162,7 @@ def test_small_files_are_merged_and_an_hour_that_is_over_becomes_one(place: Plac
         place.clock.advance(2 * HOUR_SECONDS)
         assert merge(compactor) == 1
     assert len(place.files()) == 1
-    assert len(place.ids()) == 17
+    assert len(place.ids()) == 13
 
 
 def test_retention_removes_whole_hours(place: Place) -> None:

@@ -59,17 +59,17 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def test_journals_become_files_in_a_bucket_and_questions_are_answered_from_there(place: Place, bucket: str) -> None:
     place.objects = open_objects(bucket)
     expected = []
-    for _ in range(16):
+    for _ in range(12):
         expected.append(place.generation(unit="ann").id)
         place.compact()
     with place.compactor() as compactor:
-        assert merge(compactor) == 15
+        assert merge(compactor) == 11
     assert len(place.files()) == 1
     expected.append(place.generation(unit="bob").id)
     assert place.ids() == sorted(expected)
     reader = place.reader()
     (found,) = release_metrics(reader, Filter(span=(0, 1 << 45), unit="ann"))
-    assert found.requests == 16
+    assert found.requests == 12
     reader.close()
     place.objects.delete("nothing/there")
     with pytest.raises(NotFoundError, match="there is no nothing/there"):
