@@ -10,7 +10,18 @@ import importlib
 import signal
 import sys
 
-OWN = ("analysis", "behaviour", "serving", "journal", "sdk", "gateway", "gateway_path", "rollback", "evidence")
+OWN = (
+    "analysis",
+    "behaviour",
+    "serving",
+    "journal",
+    "sdk",
+    "gateway",
+    "gateway_path",
+    "rollback",
+    "propagation",
+    "evidence",
+)
 NAMED = ("peers", "soak", "simulate")
 
 

@@ -21,6 +21,7 @@ from trimtab.rollout.machine import step
 from trimtab.rollout.model import Transition
 from trimtab.rollout.publishing import no_prices, publish_into, routing_fingerprint
 from trimtab.rollout.spec import decode_plan
+from trimtab.serving.snapshot_file import decode_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -257,21 +258,41 @@ class Controller:
                 report.transitions.append(effect.transition)
 
     def _publish(self, lease: Lease, report: TickReport, now_ms: int) -> None:
-        """Publish every environment whose routing differs from what this controller last published there."""
+        """Publish every environment whose routing differs from what is in force there."""
         store, publisher = self._ports.store, self._ports.publisher
         with store.read() as tx:
             environments = sorted({pointer.environment for pointer in tx.pointers()})
             wanted = {environment: routing_fingerprint(tx, environment) for environment in environments}
-        for environment, fingerprint in wanted.items():
-            if (fingerprint, publisher.published_revision(environment)) == self._published.get(environment):
-                continue
+            pending = [name for name in environments if not self._is_in_force(tx, name, wanted[name])]
+        for environment in pending:
             with store.write() as tx:
                 tx.check_lease(lease, now_ms=now_ms)
-                compiled = routing_fingerprint(tx, environment)
                 snapshot = publish_into(tx, environment, now_ms=now_ms, prices=self._ports.prices)
             publisher.publish(snapshot)
-            self._published[environment] = (compiled, snapshot.revision)
+            self._published[environment] = (snapshot.fingerprint, snapshot.revision)
             report.published.append(environment)
+
+    def _is_in_force(self, tx: ControlTransaction, environment: str, fingerprint: str) -> bool:
+        """Whether what is published there is what would be published now, by this controller or by somebody else.
+
+        A controller that begins to lead publishes once in any case: prices and this code may be newer.
+        """
+        known, publisher = self._published.get(environment), self._ports.publisher
+        revision = tx.published_revisions().get(environment, 0)
+        if known is None or publisher.published_revision(environment) > revision:
+            return False  # the latter where the store was restored from a backup: data planes take what is newer
+        if (fingerprint, revision) == known and publisher.published_revision(environment) == revision:
+            return True
+        stored = tx.published(environment)
+        try:
+            snapshot = None if stored is None else decode_snapshot(stored.body)
+        except msgspec.DecodeError:  # of another version
+            snapshot = None
+        if snapshot is None:
+            return False
+        publisher.publish(snapshot)
+        self._published[environment] = (snapshot.fingerprint, snapshot.revision)
+        return snapshot.fingerprint == fingerprint
 
     def _finish_withdrawals(self, lease: Lease, report: TickReport, now_ms: int) -> None:
         """Intent was committed and the routing without the candidate is published: write `rolled_back`, and tell."""

@@ -61,6 +61,7 @@ def compile_snapshot(
         revision=revision,
         environment=environment,
         published_at_ms=now_ms,
+        fingerprint=routing_fingerprint(tx, environment),
         routes=routes,
         releases=releases,
         prices=priced,

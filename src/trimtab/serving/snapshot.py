@@ -105,5 +105,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """By release digest, one for each of its fallbacks; `None` where nobody knows. Absent without fallbacks."""
     keys: dict[str, str] = {}
     """Hex SHA-256 of a live gateway key -> team."""
+    fingerprint: str = ""
+    """Of all that decides the routing: who would publish the same again need not."""
     keys_required: bool = False
     """Whether a key was ever created: from then on gateways ask for one, also when all of them are revoked."""
