@@ -17,6 +17,7 @@ from trimtab.control.courier import Courier
 from trimtab.control.eval_desk import EvalDesk
 from trimtab.control.gatekeeper import Gatekeeper
 from trimtab.control.inbox import AllEvents
+from trimtab.control.machines import KnownRevisions
 from trimtab.control.outbound import Correspondent
 from trimtab.control.plane import ControlPlane
 from trimtab.control.score_journal import ScoreJournal
@@ -25,9 +26,9 @@ from trimtab.rollout.controller import CONSUMER, Controller, ControllerPorts
 from trimtab.rollout.files import JournalEvents, SnapshotFiles
 
 if TYPE_CHECKING:
+    from trimtab.bootstrap.nodes import Node
     from trimtab.bootstrap.settings import Settings
     from trimtab.control.examples import PastEvents
-    from trimtab.control.inbox import Inbox
     from trimtab.control.tracing import ColdEvents
     from trimtab.events import Event
 
@@ -86,24 +87,25 @@ def _past(settings: Settings, rollout: str, span: tuple[int, int]) -> list[Event
 class ControllerLoop:
     """A controller with what it is wired to, ticked by whoever runs the process."""
 
-    def __init__(self, settings: Settings, inbox: Inbox | None = None, *, address: str = "") -> None:
-        """`inbox` holds what other machines ship; `address` is where they reach this node while it leads."""
+    def __init__(self, settings: Settings, node: Node | None = None) -> None:
+        """`node` is what this one shares with other machines; `None` where it is alone."""
         directory = settings.data_directory
-        self._inbox = inbox
+        self._inbox = inbox = None if node is None else node.inbox
+        files = SnapshotFiles(directory)
         self._store = open_store(settings)
         self._scores = ScoreJournal(directory.journals, settings.journal)
         self._events = JournalEvents(directory.journals, consumer=CONSUMER)
         ports = ControllerPorts(
             store=self._store,
             events=self._events if inbox is None else AllEvents(self._events, inbox),
-            publisher=SnapshotFiles(directory),
+            publisher=files if node is None else KnownRevisions(files, node.board),
             clock=SystemClock(),
             scorers=ScorerLibrary([Path(path) for path in settings.server.scorer_path]),
             scores=self._scores,
             prices=price_of,
         )
         holder = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(4).hex()}"
-        self._controller = Controller(ports, holder=holder, address=address)
+        self._controller = Controller(ports, holder=holder, address="" if node is None else node.address)
 
     def tick(self) -> list[str]:
         """Do all that is to be done now; returns what is worth telling."""
@@ -162,9 +164,9 @@ def open_outbound(settings: Settings) -> OutboundLoop:
     return OutboundLoop(settings)
 
 
-def open_controller(settings: Settings, inbox: Inbox | None = None, *, address: str = "") -> ControllerLoop:
+def open_controller(settings: Settings, node: Node | None = None) -> ControllerLoop:
     """Open a controller; several may run, one leads. See `ControllerLoop`."""
-    return ControllerLoop(settings, inbox, address=address)
+    return ControllerLoop(settings, node)
 
 
 def actor_of(settings: Settings) -> str:

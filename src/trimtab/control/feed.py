@@ -76,13 +76,14 @@ class SnapshotFeed:
             known = {environment: one.revision for environment, one in self._latest.items()}
             stale = [name for name, revision in tx.published_revisions().items() if known.get(name) != revision]
             fresh = [found for name in stale if (found := tx.published(name)) is not None]
-        if not fresh:
-            return
-        for published in fresh:
-            self._write(published)
-        self._latest = self._latest | {published.environment: published for published in fresh}
-        for listener in self._listeners:
-            listener()
+        latest = self._latest | {published.environment: published for published in fresh}
+        for published in latest.values():
+            if self._publisher.published_revision(published.environment) < published.revision:
+                self._write(published)  # new, or somebody deleted the file
+        self._latest = latest
+        if fresh:
+            for listener in self._listeners:
+                listener()
 
     def _write(self, published: Published) -> None:
         """Put it into this node's own files: the publisher refuses what is not newer."""

@@ -16,10 +16,11 @@ from trimtab.serving.snapshot_file import write_atomically
 
 if TYPE_CHECKING:
     from trimtab.core.clock import Clock
-    from trimtab.rollout.ports import ControlStore
+    from trimtab.rollout.ports import ControlStore, SnapshotPublisher
     from trimtab.serving.directory import DataDirectory
+    from trimtab.serving.snapshot import Snapshot
 
-__all__ = ["MachineBoard"]
+__all__ = ["KnownRevisions", "MachineBoard"]
 
 _FORGET_MS = 3_600_000
 _UPKEEP_MS = 600_000
@@ -35,6 +36,7 @@ class MachineBoard:
         self._lock = threading.Lock()
         self._fresh: dict[str, MachineReport] = {}
         self._written = b""
+        self._revisions: dict[str, int] = {}
         self._kept_ms = 0
 
     def note(self, report: MachineReport) -> None:
@@ -42,6 +44,10 @@ class MachineBoard:
         heard = arrived(report, now_ms=self._clock.now_ms())
         with self._lock:
             self._fresh[heard.machine] = heard
+
+    def served_revision(self, environment: str) -> int:
+        """Return the highest revision that a data plane of another machine serves; 0 where none is known."""
+        return self._revisions.get(environment, 0)
 
     def tick(self) -> list[str]:
         """Store what is new and write down what is known; raises `StorageError`, and what was heard is kept."""
@@ -60,6 +66,7 @@ class MachineBoard:
         if content != self._written:
             write_atomically(self._directory.machines, content, durable=False)
             self._written = content
+            self._revisions = _highest(msgspec.json.decode(content, type=list[MachineReport]))
         return []
 
     def close(self) -> None:
@@ -73,3 +80,26 @@ class MachineBoard:
             if abs(now_ms - self._kept_ms) > _UPKEEP_MS:
                 tx.forget_machines(seen_before_ms=now_ms - _FORGET_MS)
                 self._kept_ms = now_ms
+
+
+def _highest(reports: list[MachineReport]) -> dict[str, int]:
+    highest: dict[str, int] = {}
+    for process in (one for report in reports for one in report.processes):
+        highest[process.environment] = max(process.revision, highest.get(process.environment, 0))
+    return highest
+
+
+class KnownRevisions:
+    """A `SnapshotPublisher` that also knows what data planes of other machines serve."""
+
+    def __init__(self, files: SnapshotPublisher, board: MachineBoard) -> None:
+        self._files = files
+        self._board = board
+
+    def publish(self, snapshot: Snapshot) -> None:
+        """See `SnapshotPublisher`."""
+        self._files.publish(snapshot)
+
+    def published_revision(self, environment: str) -> int:
+        """See `SnapshotPublisher`."""
+        return max(self._files.published_revision(environment), self._board.served_revision(environment))

@@ -148,7 +148,8 @@ class ControlPlane:
         """Compile and publish the snapshot of an environment, so that no controller need be running."""
         name = environment or self.environment
         with self._store.write() as tx:
-            snapshot = publish_into(tx, name, now_ms=self._clock.now_ms(), prices=self._prices)
+            above = self._publisher.published_revision(name)
+            snapshot = publish_into(tx, name, now_ms=self._clock.now_ms(), prices=self._prices, above=above)
         self._publisher.publish(snapshot)
 
     def _publish_everywhere(self) -> None:

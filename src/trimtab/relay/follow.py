@@ -92,7 +92,7 @@ class SnapshotFollower:
     def _compare(self, declared: int) -> None:
         held = self._files.published_revision(self._environment)
         self.problem = (
-            f"the control plane is at snapshot {declared}, this machine has {held}: was it restored from a backup?"
+            f"the control plane is at snapshot {declared}, this machine has {held}: it publishes anew once it is told"
             if held > declared
             else ""
         )

@@ -267,7 +267,13 @@ class Controller:
         for environment in pending:
             with store.write() as tx:
                 tx.check_lease(lease, now_ms=now_ms)
-                snapshot = publish_into(tx, environment, now_ms=now_ms, prices=self._ports.prices)
+                snapshot = publish_into(
+                    tx,
+                    environment,
+                    now_ms=now_ms,
+                    prices=self._ports.prices,
+                    above=publisher.published_revision(environment),
+                )
             publisher.publish(snapshot)
             self._published[environment] = (snapshot.fingerprint, snapshot.revision)
             report.published.append(environment)

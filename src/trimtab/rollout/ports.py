@@ -172,8 +172,8 @@ class RolloutTransaction(Protocol):
         """Store or replace the holdout of an environment and feature."""
         ...
 
-    def next_snapshot_revision(self, environment: str) -> int:
-        """Count up; snapshots of one environment never share a revision."""
+    def next_snapshot_revision(self, environment: str, *, above: int = 0) -> int:
+        """Count up, beyond `above` too; snapshots of one environment never share a revision."""
         ...
 
     def snapshot_revision(self, environment: str) -> int: ...
@@ -244,7 +244,7 @@ class SnapshotPublisher(Protocol):
         ...
 
     def published_revision(self, environment: str) -> int:
-        """Revision in force; 0 where none was published or it cannot be read."""
+        """Revision in force with data planes, the highest known; 0 where there is none or it cannot be read."""
         ...
 
 

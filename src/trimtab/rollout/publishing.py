@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     Prices = Callable[[CompiledRelease], Price | None]
 
+_LONGEST_LOSS = 1_000_000
+"""Revisions that a restored store may lack; data planes that claim to serve later ones are not believed."""
+
 __all__ = ["compile_snapshot", "no_prices", "publish_into", "routing_fingerprint"]
 
 
@@ -32,12 +35,14 @@ def no_prices(_release: CompiledRelease) -> Price | None:
     return None
 
 
-def publish_into(tx: ControlTransaction, environment: str, *, now_ms: int, prices: Prices) -> Snapshot:
+def publish_into(tx: ControlTransaction, environment: str, *, now_ms: int, prices: Prices, above: int = 0) -> Snapshot:
     """Compile the snapshot of an environment under its next revision and store it as the one in force.
 
-    It is true for every node once the transaction commits; whoever publishes puts it into its own files then.
+    It is true for every node once the transaction commits; whoever publishes puts it into its own files then. Data
+    planes that serve revision `above` will take it: they refuse what is older, and the store may have been restored.
     """
-    revision = tx.next_snapshot_revision(environment)
+    believed = above <= tx.snapshot_revision(environment) + _LONGEST_LOSS
+    revision = tx.next_snapshot_revision(environment, above=above if believed else 0)
     snapshot = compile_snapshot(tx, environment, revision=revision, now_ms=now_ms, prices=prices)
     tx.put_snapshot(Published(environment=environment, revision=revision, body=encode_snapshot(snapshot)))
     return snapshot

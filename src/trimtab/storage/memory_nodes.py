@@ -15,8 +15,8 @@ __all__ = ["MemoryNodes"]
 class MemoryNodes(MemoryTables):
     """Snapshots in force, and what machines say of themselves."""
 
-    def next_snapshot_revision(self, environment: str) -> int:
-        revision = self.snapshot_revision(environment) + 1
+    def next_snapshot_revision(self, environment: str, *, above: int = 0) -> int:
+        revision = max(self.snapshot_revision(environment), above) + 1
         self.put("snapshot_revision", environment, revision)
         return revision
 

@@ -22,8 +22,8 @@ SNAPSHOT_CHANNEL = "snapshots_of_trimtab"
 class SqlNodes(SqlTables):
     """Snapshots in force, and what machines say of themselves."""
 
-    def next_snapshot_revision(self, environment: str) -> int:
-        revision = self.snapshot_revision(environment) + 1
+    def next_snapshot_revision(self, environment: str, *, above: int = 0) -> int:
+        revision = max(self.snapshot_revision(environment), above) + 1
         table = t.snapshot_revision
         if not self.run(sa.update(table).filter_by(environment=environment).values(revision=revision)):
             self.run(sa.insert(table).values(environment=environment, revision=revision))

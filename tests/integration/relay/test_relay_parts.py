@@ -62,7 +62,7 @@ def test_a_control_plane_that_knows_less_than_a_machine_is_told_of_and_not_follo
     machine.files.publish(Snapshot(revision=9, environment=ENVIRONMENT, published_at_ms=1))
     post.publish(3)
     follow_until(machine, lambda: machine.follower.problem)
-    assert "restored from a backup?" in machine.follower.problem
+    assert "publishes anew once it is told" in machine.follower.problem
     assert machine.revision() == 9
 
 

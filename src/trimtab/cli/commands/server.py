@@ -170,9 +170,8 @@ class _Loops:
         from trimtab.bootstrap.otel import ExportLoop
 
         settings, tick_seconds = self._settings, self._settings.server.tick_seconds
-        inbox, address = (self._node.inbox, self._node.address) if self._node else (None, "")
         self._evidence = EvidenceLoop(settings, JudgedInStore(settings))
-        self._drive("controller", open_controller(settings, inbox, address=address), tick_seconds)
+        self._drive("controller", open_controller(settings, self._node), tick_seconds)
         self._drive("evidence", self._evidence, settings.evidence.compact_seconds)
         self._drive("tally", TallyLoop(settings), _FOLLOW_SECONDS)
         if settings.otel.endpoint:
