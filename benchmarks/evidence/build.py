@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-__all__ = ["HOURS", "Built", "build"]
+__all__ = ["HOURS", "Built", "build", "kept"]
 
 HOURS = 7 * 24
 WRITER = "0bench00"
@@ -71,6 +71,12 @@ def build(folder: Path, events: int, *, now_ms: int, seed: int = 1) -> Built:
     log = EvidenceLog(LocalObjects(folder), WRITER)
     log.commit(LogState(), Commit(number=1, at_ms=now_ms, add=files))
     return Built(files, now_ms)
+
+
+def kept(folder: Path) -> Built:
+    """Return what was written before."""
+    files = list(EvidenceLog(LocalObjects(folder), WRITER).read().files.values())
+    return Built(files, max(file.newest_ms for file in files if file.kind == "generations"))
 
 
 def _write(folder: Path, seed: int, task: _Task) -> list[LiveFile]:

@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from benchmarks.evidence.asked import Asked, questions
-from benchmarks.evidence.build import HOURS, Built, build
+from benchmarks.evidence.build import HOURS, Built, build, kept
 from benchmarks.evidence.data import HOUR_MS
 from benchmarks.evidence.freshness import measure_freshness
 from benchmarks.evidence.moving import measure_moving
@@ -46,10 +46,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="just bench evidence", description=__doc__)
     parser.add_argument("--events", type=int, default=300_000, help="how many (300,000)")
     parser.add_argument("--generations", type=int, default=12_000, help="to move through a compactor (12,000)")
+    parser.add_argument("--folder", type=Path, help="keep the week here; one that is here already is asked again")
     options = parser.parse_args()
     FOLDER.mkdir(exist_ok=True)
-    with _folder() as folder:
-        built = _timed_build(folder / ".trimtab" / "evidence", options.events)
+    with contextlib.nullcontext(options.folder) if options.folder else _folder() as folder:
+        evidence = folder / ".trimtab" / "evidence"
+        built = kept(evidence) if evidence.exists() else _timed_build(evidence, options.events)
+        _tell_size(evidence, built)
         _ask_all(folder, built)
     with _folder() as folder:
         moved = measure_moving(folder, generations=options.generations, turns=max(2, options.generations // 500))
@@ -81,18 +84,22 @@ def _timed_build(folder: Path, events: int) -> Built:
     built = build(folder, events, now_ms=now_ms)
     spent = resource.getrusage(resource.RUSAGE_CHILDREN)
     wall, cpu = time.perf_counter() - began, spent.ru_utime + spent.ru_stime
+    print(f"made in {wall:.0f} s ({cpu:.0f} s of CPU)")
+    return built
+
+
+def _tell_size(folder: Path, built: Built) -> None:
     count, size = (sum(of(kind) for kind in ("generations", "scores", "feedback")) for of in (built.count, built.size))
     calls = built.count("generations")
     newest = max(
         (file for file in built.files if file.summary), key=lambda file: (file.kind == "generations", file.hour_ms)
     )
     raw, packed = _text(folder / newest.key)
-    print(f"{count:,} events over {HOURS // 24} days in {len(built.files):,} files, made in {wall:.0f} s ", end="")
-    print(f"({cpu:.0f} s of CPU): {calls:,} generations, {built.count('scores'):,} scores, ", end="")
+    print(f"{count:,} events over {HOURS // 24} days in {len(built.files):,} files: ", end="")
+    print(f"{calls:,} generations, {built.count('scores'):,} scores, ", end="")
     print(f"{built.count('feedback'):,} feedback")
     print(f"{built.size('generations') / calls:.0f} bytes a generation, {size / count:.0f} an event; ", end="")
     print(f"of a generation {raw:.0f} are text, packed to {packed:.0f} (zstd {raw / packed:.1f} to 1)\n")
-    return built
 
 
 def _text(path: Path) -> tuple[float, float]:

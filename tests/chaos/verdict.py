@@ -8,7 +8,8 @@ import msgspec
 from tests.chaos.shipping import EndedRollout
 
 from trimtab.bootstrap.control import open_control
-from trimtab.bootstrap.evidence import open_compactor, open_reader
+from trimtab.bootstrap.evidence import open_compactor
+from trimtab.bootstrap.evidence_reader import open_reader
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

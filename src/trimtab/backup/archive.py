@@ -17,7 +17,7 @@ import msgspec
 import zstandard
 
 from trimtab.core.errors import ConflictError, InputError, IntegrityError, StorageError
-from trimtab.serving.snapshot_file import sync_folder
+from trimtab.serving.durable_file import sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

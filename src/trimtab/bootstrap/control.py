@@ -74,7 +74,7 @@ def open_eval_desk(settings: Settings) -> EvalDesk:
 
 def _past(settings: Settings, rollout: str, span: tuple[int, int]) -> list[Event]:
     """Ask the files. Only then are the libraries that read them worth their time to load."""
-    from trimtab.bootstrap.evidence import open_reader
+    from trimtab.bootstrap.evidence_reader import open_reader
     from trimtab.evidence.questions import of_rollout
 
     reader = open_reader(settings)

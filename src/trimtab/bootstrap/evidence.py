@@ -1,4 +1,4 @@
-"""The evidence of a data directory, wired: the loop that moves journals into files, and the reader of both."""
+"""The evidence of a data directory, wired: the loop that moves journals into files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from trimtab.core.clock import SystemClock
 from trimtab.core.errors import ConflictError
 from trimtab.evidence.compactor import Compactor
 from trimtab.evidence.objects import open_objects
-from trimtab.evidence.reader import EvidenceReader
 from trimtab.evidence.state import EvidenceState
 from trimtab.evidence.upkeep import merge, retain, settle_erasures
 from trimtab.rollout.controller import CONSUMER
@@ -24,18 +23,13 @@ if TYPE_CHECKING:
 
     from trimtab.bootstrap.settings import Settings
 
-__all__ = ["EvidenceLoop", "Judged", "JudgedInStore", "open_compactor", "open_reader"]
+__all__ = ["EvidenceLoop", "Judged", "JudgedInStore", "open_compactor"]
 
 _HOUR_MS = 3_600_000
 _DAY_MS = 24 * _HOUR_MS
 _UPKEEP_SECONDS = 60.0
 _RECLAIM_SHARE = 0.5
 """Of `journal.max_bytes`: from here on journals whose events are in files are deleted before their time."""
-
-
-def open_reader(settings: Settings) -> EvidenceReader:
-    """Open what answers questions: files, and journals that are not in files yet."""
-    return EvidenceReader(open_objects(settings.evidence_location), settings.data_directory.journals)
 
 
 def open_compactor(settings: Settings) -> AbstractContextManager[Compactor]:

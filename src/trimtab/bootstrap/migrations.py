@@ -61,7 +61,7 @@ class _LateCalls:
         from trimtab.evidence.model_use import EvidenceCalls
 
         if self._reader is None:
-            from trimtab.bootstrap.evidence import open_reader
+            from trimtab.bootstrap.evidence_reader import open_reader
 
             self._reader = open_reader(self._settings)
         return EvidenceCalls(self._reader)

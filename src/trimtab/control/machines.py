@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from trimtab.serving.durable_file import write_atomically
 from trimtab.serving.machine_report import MachineReport, arrived
-from trimtab.serving.snapshot_file import write_atomically
 
 if TYPE_CHECKING:
     from trimtab.core.clock import Clock

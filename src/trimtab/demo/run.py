@@ -25,7 +25,7 @@ from trimtab.demo.story import Story
 from trimtab.demo.supervisor import Supervisor
 from trimtab.demo.traffic import Crowd
 from trimtab.demo.view import View
-from trimtab.serving.snapshot_file import write_atomically
+from trimtab.serving.durable_file import write_atomically
 
 if TYPE_CHECKING:
     from trimtab.bootstrap.settings import Settings

@@ -20,9 +20,9 @@ from trimtab.evidence.layout import Partition, data_key, summary_key
 from trimtab.evidence.log import Commit, EvidenceLog, LiveFile
 from trimtab.evidence.parquet import ParquetBuffer
 from trimtab.evidence.tables import schema_of
+from trimtab.serving.durable_file import write_atomically
 from trimtab.serving.journal_folder import process_folders
 from trimtab.serving.journal_reader import JournalPosition, read_journal, salvage
-from trimtab.serving.snapshot_file import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

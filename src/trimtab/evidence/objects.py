@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from trimtab.core.errors import InputError, NotFoundError, StorageError
-from trimtab.serving.snapshot_file import sync_folder, write_atomically
+from trimtab.serving.durable_file import sync_folder, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

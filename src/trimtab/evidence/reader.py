@@ -8,7 +8,6 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import duckdb
-import pyarrow.dataset as pads
 
 from trimtab.core.errors import InputError, StorageError
 from trimtab.evidence.objects import LocalObjects
@@ -127,6 +126,8 @@ class EvidenceReader:
         if isinstance(self.objects, LocalObjects):
             listed = ", ".join(map(_quoted, paths))
             return f"FROM read_parquet([{listed}], union_by_name = {not alike}, hive_partitioning = false)"
+        import pyarrow.dataset as pads  # late: local files do without
+
         cursor.register(name, pads.dataset(paths, schema=schema, format="parquet", filesystem=self.objects.filesystem))
         return f"FROM {name}"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from trimtab.evidence.gathering import each_once, without_known
 from trimtab.evidence.layout import Span, partition_at
 from trimtab.evidence.log import LiveFile, read_everything
 from trimtab.evidence.tail import JournalTail
@@ -83,5 +82,7 @@ class SnapshotSource:
 
     def _new(self, kind: str, table: pa.Table) -> pa.Table:
         """Return what has not been recorded before under the same id."""
+        from trimtab.evidence.gathering import each_once, without_known  # late: only where journals hold anything
+
         files = [file for file in self._by_kind.get(kind, []) if file.last_id]
         return without_known(self._objects, files, each_once(table))

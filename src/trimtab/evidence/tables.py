@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from trimtab.events import Event
 
-__all__ = ["KINDS", "SCHEMA_VERSION", "empty_table", "is_json", "kind_of", "schema_of", "table_of"]
+__all__ = ["KINDS", "SCHEMA_VERSION", "default_of", "empty_table", "is_json", "kind_of", "schema_of", "table_of"]
 
 SCHEMA_VERSION = 1
 """Of the columns: within one version they are only ever added. In every file's metadata as `trimtab.schema`."""
@@ -57,6 +57,12 @@ def schema_of(kind: str) -> pa.Schema:
         [_field(field) for field in msgspec.structs.fields(KINDS[kind])],
         metadata={"trimtab.schema": str(SCHEMA_VERSION), "trimtab.kind": kind},
     )
+
+
+def default_of(kind: str, column: str) -> object:
+    """Return what stands in a column for events that were recorded before it was there."""
+    (field,) = (field for field in msgspec.structs.fields(KINDS[kind]) if field.name == column)
+    return "" if is_json(field) else field.default
 
 
 def table_of(kind: str, events: Sequence[Event]) -> pa.Table:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from trimtab.evidence.erasure import Erasure, unit_key
 from trimtab.evidence.parquet import ParquetBuffer, in_order, open_file, row_group
-from trimtab.evidence.tables import KINDS, schema_of
+from trimtab.evidence.tables import KINDS, default_of, schema_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -165,22 +165,19 @@ def _rows(
     compactor: Compactor, files: Sequence[LiveFile], drop: Callable[[pa.Table], pa.Array] | None
 ) -> Iterator[pa.Table]:
     """Yield the rows of files of one partition, row group by row group: memory stays bounded."""
-    schema = schema_of(files[0].kind)
     for file in files:
         with open_file(compactor.objects, file.key) as opened:
             for batch in opened.iter_batches(batch_size=row_group(file.kind)):
-                table = _widened(pa.Table.from_batches([batch]), schema)
+                table = _widened(pa.Table.from_batches([batch]), file.kind)
                 yield table if drop is None else table.filter(pc.invert(drop(table)))
 
 
-def _widened(table: pa.Table, schema: pa.Schema) -> pa.Table:
+def _widened(table: pa.Table, kind: str) -> pa.Table:
     """Return a table of an earlier version with the columns of this one: those it lacks hold their default."""
+    schema = schema_of(kind)
     for field in schema:
         if field.name not in table.schema.names:
-            table = table.append_column(field, _default(field, table.num_rows))
+            table = table.append_column(
+                field, pa.repeat(pa.scalar(default_of(kind, field.name), field.type), len(table))
+            )
     return table.select(schema.names).cast(schema)
-
-
-def _default(field: pa.Field, rows: int) -> pa.Array:
-    value = "" if pa.types.is_string(field.type) else 0
-    return pa.array([value] * rows).cast(field.type)

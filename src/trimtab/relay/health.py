@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from trimtab.core.errors import NotFoundError
-from trimtab.serving.snapshot_file import write_atomically
+from trimtab.serving.durable_file import write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,8 +12,9 @@ import msgspec
 
 from trimtab.core.errors import StorageError
 from trimtab.rollout.ports import Cursor, EventBatch
+from trimtab.serving.durable_file import write_atomically
 from trimtab.serving.journal_reader import JournalPosition, read_journal, salvage
-from trimtab.serving.snapshot_file import publish, read_snapshot, write_atomically
+from trimtab.serving.snapshot_file import publish, read_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -8,7 +8,7 @@ import os
 from typing import TYPE_CHECKING
 
 from trimtab.core.errors import StorageError
-from trimtab.serving.snapshot_file import sync_folder
+from trimtab.serving.durable_file import sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from trimtab.core.errors import StorageError
+from trimtab.serving.durable_file import write_atomically
 from trimtab.serving.mirror_counter import MirrorCount
-from trimtab.serving.snapshot_file import write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -23,7 +23,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 
 from trimtab.core.errors import UpstreamError
 from trimtab.events import Event, Generation, Withdrawal, decode_event
-from trimtab.serving.snapshot_file import write_atomically
+from trimtab.serving.durable_file import write_atomically
 from trimtab.telemetry.export_state import read_export_state
 from trimtab.telemetry.follower import follow
 from trimtab.telemetry.otlp_batch import logs_request, spans_request

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from trimtab.serving.durable_file import write_atomically
 from trimtab.serving.process_status import read_processes
-from trimtab.serving.snapshot_file import write_atomically
 from trimtab.telemetry.follower import follow
 from trimtab.telemetry.tally import Tally, TallyCounter
 

@@ -20,7 +20,8 @@ from trimtab.backup.archive import ArchiveWriter, extract
 from trimtab.backup.restore import restore_backup
 from trimtab.backup.take import take_backup
 from trimtab.bootstrap.control import open_control
-from trimtab.bootstrap.evidence import open_compactor, open_reader
+from trimtab.bootstrap.evidence import open_compactor
+from trimtab.bootstrap.evidence_reader import open_reader
 from trimtab.bootstrap.settings import Settings, load_settings
 from trimtab.core.clock import SystemClock
 from trimtab.core.errors import ConflictError, InputError, IntegrityError

@@ -124,7 +124,7 @@ def _pair(text: str) -> tuple[str, str]:
 def _from_evidence(
     app: AppContext, desk: EvalDesk, feature: str, wishes: Mapping[str, Any]
 ) -> tuple[list[Item], list[str]]:
-    from trimtab.bootstrap.evidence import open_reader
+    from trimtab.bootstrap.evidence_reader import open_reader
     from trimtab.evals.datasets.from_traffic import items_of
     from trimtab.evidence.questions import Filter, extract, signals
 

@@ -199,7 +199,7 @@ def erase_command(app: AppContext, unit: str, yes: bool) -> None:  # noqa: FBT00
 
 @contextlib.contextmanager
 def _reader(app: AppContext) -> Iterator[EvidenceReader]:
-    from trimtab.bootstrap.evidence import open_reader
+    from trimtab.bootstrap.evidence_reader import open_reader
 
     reader = open_reader(app.settings())
     try:

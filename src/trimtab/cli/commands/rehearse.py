@@ -62,7 +62,7 @@ def command(  # noqa: PLR0913 - options
     from trimtab.cli.rehearsal_view import rehearsal_lines
     from trimtab.rollout.rehearsal import Scene, parse_fault, rehearsal_work, rehearse
     from trimtab.rollout.rehearsal.picture import draw_svg
-    from trimtab.serving.snapshot_file import write_atomically
+    from trimtab.serving.durable_file import write_atomically
 
     plan = _read_plan(file)
     wrong = [parse_fault(text, plan.metrics) for text in faults]

@@ -97,7 +97,7 @@ def command(
 def _open(settings: Settings) -> tuple[ControlPlane, EvidenceReader]:
     """Open what is asked over HTTP."""
     from trimtab.bootstrap.control import open_control
-    from trimtab.bootstrap.evidence import open_reader
+    from trimtab.bootstrap.evidence_reader import open_reader
     from trimtab.evidence.questions import of_rollout, trace
 
     evidence = open_reader(settings)

@@ -44,7 +44,7 @@ def command(app: AppContext, generation: str, as_json: bool) -> None:  # noqa: F
 
 def _cold(app: AppContext, generation: str) -> list[Event]:
     """Ask the files. Only then are the libraries that read them worth their time to load."""
-    from trimtab.bootstrap.evidence import open_reader
+    from trimtab.bootstrap.evidence_reader import open_reader
     from trimtab.evidence.questions import trace
 
     reader = open_reader(app.settings())
