@@ -44,7 +44,8 @@ def open_log(settings: Settings, environ: Mapping[str, str] | None = None) -> No
 def secrets_of(settings: Settings, environ: Mapping[str, str]) -> set[str]:
     """Return what the settings and the environment hold that no line may tell."""
     names = {provider.api_key_env for provider in settings.providers.values()}
-    names |= {settings.metrics.token_env, settings.otel.headers_env, "PGPASSWORD", "AWS_SECRET_ACCESS_KEY"}
+    names |= {settings.metrics.token_env, settings.otel.headers_env, settings.relay.key_env}
+    names |= {"PGPASSWORD", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"}
     held = {environ[name] for name in names if environ.get(name)}
     for item in environ.get(settings.otel.headers_env, "").split(","):
         held |= {item.partition("=")[2].strip(), unquote(item.partition("=")[2].strip())}

@@ -117,7 +117,7 @@ class MetricsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class OtelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is recorded, sent to an OpenTelemetry collector (OTLP over HTTP) by `trimtab server`."""
+    """What is recorded, sent to an OpenTelemetry collector (OTLP over HTTP) by `trimtab server` and `trimtab relay`."""
 
     endpoint: str = ""
     """Base address of the collector, such as `http://127.0.0.1:4318`; nothing is sent where empty."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from trimtab.core.errors import StorageError
 from trimtab.serving.process_status import STALE_MS, read_processes, stale_reason
 from trimtab.serving.snapshot_file import read_snapshot
@@ -39,6 +41,7 @@ def traffic_families(directory: DataDirectory, tally: Tally, *, now_ms: int) -> 
         *_snapshot_families(_living(statuses, now_ms), snapshots),
         *_journals(tally, statuses),
         *_export(directory),
+        *_relay(directory, now_ms),
         _one("trimtab_journal_bytes", "Size of all journals of this data directory, in bytes.", held),
         _one("trimtab_tally_behind_bytes", "Bytes of journals that these figures do not count yet.", uncounted),
         _one("trimtab_tally_timestamp_seconds", "When these figures were last brought up to date.", tally.at_ms * _MS),
@@ -221,3 +224,23 @@ def _export(directory: DataDirectory) -> list[Family]:
     lost.add(state.lost)
     behind = behind_bytes(directory.journals, state.cursors)[1]
     return [sent, rejected, lost, _one("trimtab_otel_behind_bytes", "Bytes of journals that are not sent yet.", behind)]
+
+
+class _Relay(msgspec.Struct, frozen=True):
+    """Fields of `relay.health.RelayHealth`, which stands above this package."""
+
+    at_ms: int
+    backlog_bytes: int
+    problem: str
+
+
+def _relay(directory: DataDirectory, now_ms: int) -> list[Family]:
+    try:
+        told = msgspec.json.decode(directory.relay.read_bytes(), type=_Relay)
+    except (OSError, msgspec.DecodeError):
+        return []
+    connected = not told.problem and now_ms - told.at_ms <= STALE_MS
+    return [
+        _one("trimtab_relay_connected", "Whether this machine's relay reaches a control plane.", int(connected)),
+        _one("trimtab_relay_backlog_bytes", "Bytes of journals that no node took in yet.", told.backlog_bytes),
+    ]

@@ -347,3 +347,15 @@ def cluster(tmp_path: Path) -> Iterator[Callable[..., Cluster]]:
     for one in made:
         with contextlib.suppress(subprocess.TimeoutExpired):
             one.stop()
+
+
+@pytest.fixture(name="ask")
+def ask_over_http() -> Callable[..., tuple[int, dict[str, str], bytes]]:
+    """Sends one request."""
+    return ask
+
+
+@pytest.fixture
+def eventually() -> Callable[[Callable[[], Any], str], Any]:
+    """Waits until something holds."""
+    return wait

@@ -98,10 +98,11 @@ def test_all_secrets_that_settings_know_of_are_found() -> None:
         "SCRAPER": "tok-1",
         "OTLP_HEADERS": "x-key=head%20er,x-team=t1",
         "PGPASSWORD": "pg-1",
+        "TRIMTAB_RELAY_KEY": "tt-relay-1",
         "HOME": "/root",
     }
     found = secrets_of(settings, environ)
-    assert {"sk-1", "tok-1", "head er", "pg-1", "p@ss-word", "collector-pass"} <= found
+    assert {"sk-1", "tok-1", "head er", "pg-1", "tt-relay-1", "p@ss-word", "collector-pass"} <= found
     assert "/root" not in found
 
 

@@ -14,6 +14,7 @@ from trimtab.cli.output import emit_json, json_option, log_format_option, say
 if TYPE_CHECKING:
     from trimtab.bootstrap.settings import Settings
     from trimtab.cli.context import AppContext
+    from trimtab.cli.loops import Loop
 
 __all__ = ["command"]
 
@@ -33,9 +34,10 @@ def command(
 ) -> None:
     """Connect the gateways and SDKs of this machine to a control plane on another one.
 
-    Snapshots come down and become this machine's snapshot file; journals go up, and are moved into files of evidence
-    here. While no node answers, everything is served on as it is, and nothing is lost. The key is read from the
-    environment variable that `relay.key_env` names, TRIMTAB_RELAY_KEY by default.
+    Snapshots come down and become this machine's snapshot file; journals go up, and are moved into files of evidence,
+    counted for Prometheus and sent to a collector here. While no node answers, everything is served on as it is, and
+    nothing is lost. The key is read from the environment variable that `relay.key_env` names, TRIMTAB_RELAY_KEY by
+    default.
     """
     settings = app.settings(relay__servers=list(servers) or None, log_format=log_format)
     if health:
@@ -46,6 +48,7 @@ def command(
 
 def _run(settings: Settings) -> None:
     from trimtab.bootstrap.evidence import EvidenceLoop
+    from trimtab.bootstrap.followers import FOLLOW_SECONDS, open_followers
     from trimtab.bootstrap.logs import open_log
     from trimtab.bootstrap.relay import relay_wiring
     from trimtab.cli.loops import drive
@@ -84,13 +87,25 @@ def _run(settings: Settings) -> None:
     say(f"relay of {wired.machine} ({settings.environment}) to {', '.join(wired.servers)}")
     if not settings.evidence.location:
         say("evidence stays on this machine: set evidence.location to a place that all machines share")
+    watch = LoopWatch(SystemClock())
+    loops: dict[str, tuple[Loop, float]] = {
+        "evidence": (EvidenceLoop(settings, JudgedByNodes(shipper)), settings.evidence.compact_seconds),
+        **{name: (follower, FOLLOW_SECONDS) for name, follower in open_followers(settings).items()},
+    }
+    threads = [
+        threading.Thread(target=drive, args=(name, loop, watch, stop, seconds), name=name)
+        for name, (loop, seconds) in loops.items()
+    ]
     try:
-        watch = LoopWatch(SystemClock())
-        watch.began("evidence")
-        drive(
-            "evidence", EvidenceLoop(settings, JudgedByNodes(shipper)), watch, stop, settings.evidence.compact_seconds
-        )
+        for name, thread in zip(loops, threads, strict=True):
+            watch.began(name)
+            thread.start()
+        stop.wait()
     finally:
+        stop.set()
+        for thread in threads:
+            if thread.ident is not None:
+                thread.join()
         relay.stop()
 
 

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
-_FOLLOW_SECONDS = 1.0
 
 
 @click.command("server")
@@ -166,16 +165,14 @@ class _Loops:
         """Drive rollouts, too, or stand by to; and what belongs to that."""
         from trimtab.bootstrap.control import open_controller, open_outbound
         from trimtab.bootstrap.evidence import EvidenceLoop, JudgedInStore
-        from trimtab.bootstrap.metrics import TallyLoop
-        from trimtab.bootstrap.otel import ExportLoop
+        from trimtab.bootstrap.followers import FOLLOW_SECONDS, open_followers
 
         settings, tick_seconds = self._settings, self._settings.server.tick_seconds
         self._evidence = EvidenceLoop(settings, JudgedInStore(settings))
         self._drive("controller", open_controller(settings, self._node), tick_seconds)
         self._drive("evidence", self._evidence, settings.evidence.compact_seconds)
-        self._drive("tally", TallyLoop(settings), _FOLLOW_SECONDS)
-        if settings.otel.endpoint:
-            self._drive("otel", ExportLoop(settings), _FOLLOW_SECONDS)
+        for name, follower in open_followers(settings).items():
+            self._drive(name, follower, FOLLOW_SECONDS)
         told = (open_outbound(settings), self.watch, self._stop, tick_seconds)
         self.watch.began(OUTBOUND)
         self._threads.append(threading.Thread(target=lambda: asyncio.run(speak(*told)), name=OUTBOUND))
