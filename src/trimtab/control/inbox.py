@@ -88,11 +88,11 @@ class Inbox:
         with self._lock:
             if not self._open:
                 raise ConflictError("not_leading", "this node does not drive rollouts", hint="ask the one that does")
-            for stretch, frames in opened:
-                self._take(stretch, frames)
+            roomy = [self._take(stretch, frames) for stretch, frames in opened]
             return Receipt(
                 positions={name: self._position(name) for name in sorted(names)},
                 local=sorted(filter(self._is_local, names)),
+                full=not all(roomy),
             )
 
     def read(self, cursors: Sequence[Cursor], *, limit: int) -> EventBatch:
@@ -135,19 +135,21 @@ class Inbox:
         queue = self._queues.get(name)
         return self._cursors.get(name, JournalPosition()) if queue is None else queue.end
 
-    def _take(self, stretch: Stretch, frames: list[ShippedFrame]) -> None:
+    def _take(self, stretch: Stretch, frames: list[ShippedFrame]) -> bool:
+        """Take a stretch in, if it is due; returns whether there was room."""
         name = stretch.process
         size = sum(len(frame.payload) for frame in frames)
         if stretch.after != self._position(name) or self._is_local(name):
-            return  # it came twice, or another node was told what this one was not
+            return True  # it came twice, or another node was told what this one was not
         if self._bytes and self._bytes + size > self._capacity_bytes:
-            return
+            return False
         if stretch.damaged:
             missing = max(0, frames[0].header.first_sequence - stretch.after.sequence)
             self._damage.append(f"journal {name}: {stretch.damaged} damaged, {missing} events lost to it")
         queue = self._queues.setdefault(name, _Queue(stretch.after, deque()))
         queue.frames.extend(frames)
         self._bytes += size
+        return True
 
     def _waiting(self, name: str, cursor: JournalPosition) -> list[ShippedFrame]:
         """Return the frames after a cursor, dropping those before it: they are evidence.

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Relay", "RelayParts"]
 
-_SHIP_SECONDS = 0.1
 _REPORT_SECONDS = 1.0
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 2.0
@@ -107,10 +106,10 @@ class Relay:
         return 0.0
 
     def _ship(self) -> float:
-        more = self._parts.shipper.turn()
+        wait_seconds = self._parts.shipper.turn()
         if self._parts.shipper.shipped_at:
             self._well("journals", f"to {self._parts.shipper.server}")
-        return 0.0 if more else _SHIP_SECONDS
+        return wait_seconds
 
     def _report(self) -> float:
         """Tell the control plane and this machine's own file; the file also while no node answers."""

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["JudgedByNodes", "Shipper"]
 
 _SHIPMENT_BYTES = 2 * 1024 * 1024
+_IDLE_SECONDS = 0.1
+_FULL_SECONDS = 1.0
 _ASK_SECONDS = 1.0
 """How often the receiver is asked where it stands: it may have forgotten what it took in."""
 _REST_SECONDS = 5.0
@@ -67,8 +69,11 @@ class Shipper:
         """Return how far journals are committed evidence, as far as is known."""
         return self._judged
 
-    def turn(self) -> bool:
-        """Ship what is new, up to a bound; returns whether more is waiting. Raises as `Link.call`, and `OSError`."""
+    def turn(self) -> float:
+        """Ship what is new, up to a bound; returns how many seconds the next turn may wait.
+
+        Raises as `Link.call`, and `OSError`.
+        """
         now = time.monotonic()
         asks = now - self._asked_at >= _ASK_SECONDS
         if asks:
@@ -77,15 +82,15 @@ class Shipper:
         stretches = self._read(now)
         ask = sorted(self._known) if asks else [name for name, one in self._known.items() if one.position is None]
         if not stretches and not ask:
-            return False
+            return _IDLE_SECONDS
         receipt = self._send(Shipment(machine=self._machine, ask=ask, stretches=stretches))
         self.shipped_at = time.monotonic()
         if asks:
             self._asked_at = now
         self._heed(receipt)
-        return bool(stretches) and any(
-            self._known[one.process].position != one.after for one in stretches if one.process in self._known
-        )
+        if receipt.full:
+            return _FULL_SECONDS
+        return 0.0 if any(receipt.positions.get(one.process) != one.after for one in stretches) else _IDLE_SECONDS
 
     def _look(self, now: float) -> None:
         """See which processes there are, and let those rest that have nothing to ship and are committed."""

@@ -19,7 +19,7 @@ from trimtab.rollout.commands import save_change
 from trimtab.rollout.effects import AppendTransition, Withdrawn
 from trimtab.rollout.machine import step
 from trimtab.rollout.model import Transition
-from trimtab.rollout.publishing import no_prices, publish_into, routing_fingerprint
+from trimtab.rollout.publishing import is_ahead, no_prices, publish_into, routing_fingerprint
 from trimtab.rollout.spec import decode_plan
 from trimtab.serving.snapshot_file import decode_snapshot
 
@@ -285,8 +285,8 @@ class Controller:
         """
         known, publisher = self._published.get(environment), self._ports.publisher
         revision = tx.published_revisions().get(environment, 0)
-        if known is None or publisher.published_revision(environment) > revision:
-            return False  # the latter where the store was restored from a backup: data planes take what is newer
+        if known is None or is_ahead(publisher.published_revision(environment), revision):
+            return False
         if (fingerprint, revision) == known and publisher.published_revision(environment) == revision:
             return True
         stored = tx.published(environment)

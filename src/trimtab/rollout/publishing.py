@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _LONGEST_LOSS = 1_000_000
 """Revisions that a restored store may lack; data planes that claim to serve later ones are not believed."""
 
-__all__ = ["compile_snapshot", "no_prices", "publish_into", "routing_fingerprint"]
+__all__ = ["compile_snapshot", "is_ahead", "no_prices", "publish_into", "routing_fingerprint"]
 
 
 def no_prices(_release: CompiledRelease) -> Price | None:
@@ -41,11 +41,16 @@ def publish_into(tx: ControlTransaction, environment: str, *, now_ms: int, price
     It is true for every node once the transaction commits; whoever publishes puts it into its own files then. Data
     planes that serve revision `above` will take it: they refuse what is older, and the store may have been restored.
     """
-    believed = above <= tx.snapshot_revision(environment) + _LONGEST_LOSS
+    believed = is_ahead(above, tx.snapshot_revision(environment))
     revision = tx.next_snapshot_revision(environment, above=above if believed else 0)
     snapshot = compile_snapshot(tx, environment, revision=revision, now_ms=now_ms, prices=prices)
     tx.put_snapshot(Published(environment=environment, revision=revision, body=encode_snapshot(snapshot)))
     return snapshot
+
+
+def is_ahead(served: int, stored: int) -> bool:
+    """Whether data planes serve a later revision than the store knows: it was restored from a backup."""
+    return stored < served <= stored + _LONGEST_LOSS
 
 
 def compile_snapshot(

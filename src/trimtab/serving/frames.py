@@ -20,7 +20,16 @@ import msgspec
 
 from trimtab.serving.hot_buffer import records_of
 
-__all__ = ["HEADER_SIZE", "MAGIC", "FrameHeader", "encode_frame", "is_sound", "parse_header", "payload_records"]
+__all__ = [
+    "HEADER_SIZE",
+    "MAGIC",
+    "FrameHeader",
+    "encode_frame",
+    "is_sound",
+    "parse_header",
+    "payload_records",
+    "unpacked_bytes",
+]
 
 MAGIC = b"TTJ1"
 _HEADER = struct.Struct("<4sBBHIIIQQQ")
@@ -73,6 +82,16 @@ def parse_header(data: bytes | memoryview) -> FrameHeader | None:
 def is_sound(header: FrameHeader, payload: bytes | memoryview) -> bool:
     """Return whether a payload is what its header promises."""
     return len(payload) == header.payload_length and zlib.crc32(payload) == header.payload_crc
+
+
+def unpacked_bytes(payload: bytes | memoryview) -> int:
+    """Return how large the records in a payload are, by its own word; 0 where it says nothing."""
+    import zstandard
+
+    try:
+        return max(0, zstandard.frame_content_size(payload))
+    except zstandard.ZstdError:
+        return 0
 
 
 def payload_records(header: FrameHeader, payload: bytes | memoryview) -> list[memoryview] | None:

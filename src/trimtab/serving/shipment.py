@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from trimtab.core.errors import InputError
-from trimtab.serving.frames import HEADER_SIZE, FrameHeader, is_sound, parse_header
+from trimtab.serving.frames import HEADER_SIZE, FrameHeader, is_sound, parse_header, unpacked_bytes
 from trimtab.serving.journal_folder import HOT_FILE, segments
 from trimtab.serving.salvage import JournalPosition
 from trimtab.serving.segment_reader import raw_frames
@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Receipt", "Shipment", "ShippedFrame", "Stretch", "check_process", "frames_in", "read_stretch"]
 
+_SEGMENT = re.compile(r"[0-9]{8}\.seg")
+_FARTHEST = 1 << 62
+"""Offsets and sequence numbers stay below: stores keep them in 64 bits."""
+_MOST_BYTES = 64 * 1024 * 1024
+"""Of the records of one frame; a process's buffer holds far less."""
 _PROCESS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 
 
@@ -57,6 +62,8 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     """By process, of those asked for: what was committed together with the evidence it became."""
     local: list[str] = []
     """Processes of the receiver's own machine: it reads their journals itself."""
+    full: bool = False
+    """Something was not taken in for want of room: the controller does not keep up. Try again in a while."""
 
 
 class ShippedFrame(msgspec.Struct, frozen=True):
@@ -113,8 +120,11 @@ def read_stretch(folder: Path, position: JournalPosition, *, limit_bytes: int) -
 def frames_in(stretch: Stretch) -> list[ShippedFrame]:
     """Return the frames of a stretch, at least one: an empty one where it holds none.
 
-    Every checksum holds, else it raises `InputError` (`damaged_frames`).
+    Every checksum holds, else it raises `InputError` (`damaged_frames`); so it does (`invalid_stretch`) for what no
+    process of ours would write.
     """
+    if not _SEGMENT.fullmatch(stretch.segment) or not 0 <= stretch.offset < _FARTHEST:
+        raise InputError("invalid_stretch", "this is no place in a journal", param="stretches")
     data = memoryview(stretch.frames)
     found: list[ShippedFrame] = []
     position, sequence = 0, stretch.after.sequence
@@ -130,6 +140,8 @@ def frames_in(stretch: Stretch) -> list[ShippedFrame]:
             )
         position += HEADER_SIZE + len(payload)
         sequence = max(sequence, header.first_sequence + header.events)
+        if sequence >= _FARTHEST or unpacked_bytes(payload) > _MOST_BYTES:
+            raise InputError("invalid_stretch", "no process writes such a frame", param="stretches")
         end = JournalPosition(stretch.segment, stretch.offset + position, sequence)
         found.append(ShippedFrame(header, payload, end))
     if not found:

@@ -84,7 +84,7 @@ def test_journals_go_to_the_node_that_leads(opened: Callable[..., Post], post: P
     with pytest.raises(NodesAwayError, match="does not drive rollouts"):
         machine.shipper.turn()
     assert machine.shipper.server == leader.url
-    wait(lambda: not machine.shipper.turn() and machine.shipper.backlog_bytes == 0)
+    wait(lambda: machine.shipper.turn() and machine.shipper.backlog_bytes == 0)
     machine.record(2)
     machine.shipper.turn()
     batch = leader.inbox.read([], limit=100)
@@ -107,7 +107,7 @@ def test_a_leader_that_forgot_is_sent_again_what_it_lacks(post: Post, machine: M
     post.inbox.read([], limit=1)
     machine.shipper._asked_at = -10.0
     wait(lambda: machine.shipper.turn() or post.inbox.read([], limit=100).events)
-    wait(lambda: not machine.shipper.turn())
+    wait(machine.shipper.turn)
     assert len(post.inbox.read([], limit=100).events) == 3
 
 

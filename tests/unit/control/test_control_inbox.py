@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
@@ -222,6 +222,40 @@ def test_a_bit_that_flips_on_the_way_is_noticed_and_nothing_is_taken_in(disk: Di
 def test_a_name_that_could_leave_the_folder_is_refused(name: str) -> None:
     with pytest.raises(InputError, match="no name of a process"):
         leading().put(Shipment(machine="m", ask=[name]))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"offset": -1}, {"offset": 1 << 63}, {"segment": "../x"}, {"segment": "00000000.seg\n"}]
+)
+def test_a_place_that_no_journal_has_is_refused(disk: Disk, changes: dict[str, Any]) -> None:
+    disk.write(PROCESSES[0], 2)
+    sent = msgspec.structs.replace(stretch_of(disk), **changes)
+    with pytest.raises(InputError, match="no place in a journal"):
+        leading().put(Shipment(machine="m", stretches=[sent]))
+
+
+@pytest.mark.parametrize(("first", "records"), [((1 << 63) - 1, b""), (0, b"\x00" * (65 * 1024 * 1024))])
+def test_a_frame_that_no_process_writes_is_refused(disk: Disk, first: int, records: bytes) -> None:
+    frame = encode_frame(records, events=1, first_sequence=first, span_ms=(0, 0))
+    sent = Stretch(process=PROCESSES[0], after=JournalPosition(), segment="00000000.seg", offset=0, frames=frame)
+    with pytest.raises(InputError, match="no process writes such a frame"):
+        leading().put(Shipment(machine="m", stretches=[sent]))
+
+
+def test_who_is_full_says_so_and_takes_the_same_later(disk: Disk) -> None:
+    disk.write(PROCESSES[0], 2)
+    inbox = Inbox(consumer=CONSUMER, is_local=lambda _: False, capacity_bytes=1)
+    inbox.read([], limit=1)
+    first = stretch_of(disk)
+    receipt = inbox.put(Shipment(machine="m", stretches=[first]))  # one stretch always fits
+    assert not receipt.full
+    disk.write(PROCESSES[0], 2)
+    second = Shipment(machine="m", stretches=[stretch_of(disk, after=receipt.positions[PROCESSES[0]])])
+    refused = inbox.put(second)
+    assert (refused.full, refused.positions) == (True, receipt.positions)
+    batch = inbox.read([], limit=100)
+    inbox.read(batch.cursors, limit=100)
+    assert not inbox.put(second).full
 
 
 def test_damage_on_the_disk_is_passed_and_told(disk: Disk) -> None:

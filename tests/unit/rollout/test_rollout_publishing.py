@@ -104,6 +104,12 @@ def test_a_data_plane_that_claims_the_absurd_is_not_believed(place: Place) -> No
         assert publish_into(tx, "e", now_ms=1, prices=no_prices, above=2**62).revision == 2
 
 
+def test_a_board_that_claims_the_absurd_makes_nobody_publish_for_ever(place: Place) -> None:
+    place.board.snapshots["e"] = msgspec.structs.replace(place.board.snapshots["e"], revision=2**40)
+    assert (place.tick(), place.tick()) == ([], [])
+    assert place.stored == 1
+
+
 def test_who_begins_to_lead_publishes_once_for_prices_and_code_may_be_newer(place: Place) -> None:
     place.controller.stop()
     place.controller = place.new_controller("second")
