@@ -85,14 +85,11 @@ class EvalDesk:
             created_by=artifact.created_by,
         )
 
-    def put_scorers(self, feature: str, scorers: Mapping[str, ScorerContent]) -> dict[str, str]:
-        """Store scorers by name, and return their digests."""
+    def put_scorers(self, feature: str, scorers: Mapping[str, ScorerContent]) -> None:
+        """Store scorers by name; those that are known stay what they are."""
         with self._store.write() as tx:
-            now_ms = self.clock.now_ms()
-            return {
-                name: put_scorer(tx, feature, name, content, actor=self.actor, now_ms=now_ms).digest
-                for name, content in scorers.items()
-            }
+            for name, content in scorers.items():
+                put_scorer(tx, feature, name, content, actor=self.actor, now_ms=self.clock.now_ms())
 
     def release(self, feature: str, reference: str) -> Release:
         """Return one release."""

@@ -1,1 +1,1 @@
-"""What test suites said of a release. Running them is for others, for now: their reports are read."""
+"""Releases tried on datasets: asked, judged, compared, gated; and what others' test suites said of them."""

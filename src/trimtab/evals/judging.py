@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
@@ -53,6 +54,8 @@ class Panel:
         self._held = contextlib.ExitStack()
         self._judges: dict[str, tuple[Subject, AnswerBook]] = {}
         self._functions: dict[str, Sandboxed] = {}
+        self._asking: dict[str, asyncio.Lock] = {}
+        """By what a judge is asked, or by a function: the same is not asked twice at once."""
         self._embeddings: dict[tuple[str, str], list[float]] = {}
 
     def __enter__(self) -> Self:
@@ -66,12 +69,16 @@ class Panel:
         if isinstance(scorer, LocalSpec):
             found = scorer.judge(case)
         elif isinstance(scorer, Code | Parser):
-            found = judge_by_code(scorer, self._function(scorer), case)
+            async with self._alone(scorer.function):
+                found = await asyncio.to_thread(judge_by_code, scorer, self._function(scorer), case)
         elif isinstance(scorer, Judge):
             found = await self._judged(scorer, case, sample)
         else:
             found = await self._embedded(scorer, case)
         return scorer.settled(found)
+
+    def _alone(self, name: str) -> asyncio.Lock:
+        return self._asking.setdefault(name, asyncio.Lock())
 
     def _function(self, scorer: Code | Parser) -> Sandboxed:
         function = self._functions.get(scorer.function)
@@ -121,7 +128,9 @@ class Panel:
     async def _ask_judge(self, scorer: Judge, case: Case, answers: tuple[str, str]) -> str | Scored:
         subject, book = self._judge(scorer)
         variables = variables_of(scorer, case, answer=answers[0], other=answers[1])
-        said = await ask_one(subject, Ask(item_key(variables, []), 0, variables, []), book, self._ports.budget)
+        key = item_key(variables, [])
+        async with self._alone(f"{subject.release.digest} {key}"):
+            said = await ask_one(subject, Ask(key, 0, variables, []), book, self._ports.budget)
         if said is None:
             return Scored(error=OUT_OF_BUDGET)
         if said.error_code:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CHECKS_METRIC", "GateSpec", "Rule", "Suite", "margin_of", "read_suite", "suite_digest", "suite_json_schema"]
 
+_METRIC = re.compile(r"[A-Za-z][\w.-]{0,63}", re.ASCII)
 CHECKS_METRIC = "checks"
 """The metric of items' own checks: 1 where all of them hold."""
 
@@ -90,6 +92,9 @@ def read_suite(document: Node) -> Suite:
     scorers: list[AnyScorer] = []
     for node in fields["scorers"].items():
         scorers.append(_scorer(node))
+        if not _METRIC.fullmatch(scorers[-1].metric):
+            hint = "use 1-64 letters, digits and . _ -, beginning with a letter"
+            raise node.error("malformed_name", f"`{scorers[-1].metric}` cannot name a metric", hint=hint)
         if sum(one.metric == scorers[-1].metric for one in scorers) > 1 or scorers[-1].metric == CHECKS_METRIC:
             message = f"two scorers make the metric `{scorers[-1].metric}`"
             raise node.error("duplicate_metric", message, hint="give one of them a `name`")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from trimtab.artifacts.files import read_text
+from trimtab.artifacts.model import artifact_digest
 from trimtab.artifacts.yaml_source import parse_yaml
 from trimtab.bootstrap.control import open_eval_desk
 from trimtab.bootstrap.data_plane import endpoints
@@ -78,11 +79,11 @@ class EvalSession:
         self.desk: EvalDesk = open_eval_desk(settings)
         try:
             self.dataset: Dataset = self.desk.dataset(feature, dataset)
-            scorers = {metric: scorer_content(one, [self._folder]) for metric, one in self.suite.metrics.items()}
-            self._scorers = self.desk.put_scorers(feature, scorers)
         except BaseException:
             self.desk.close()
             raise
+        self._contents = {metric: scorer_content(one, [self._folder]) for metric, one in self.suite.metrics.items()}
+        self._scorers = {metric: artifact_digest("scorer", one) for metric, one in self._contents.items()}
         self.items: list[Item] = [
             item for item in self.dataset.items if in_split(item, split, heldout=self.dataset.heldout)
         ]
@@ -134,6 +135,7 @@ class EvalSession:
         if not self.items:
             raise InputError("no_items", f"{self.dataset.name} has no items in split {self.split}", param="split")
         release = self.release(reference)
+        self.desk.put_scorers(self.feature, self._contents)
         now_ms = self.desk.clock.now_ms()
         request = RunRequest(
             tried=self.tried(release, samples=wishes.samples),

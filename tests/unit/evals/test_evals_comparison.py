@@ -315,6 +315,7 @@ def test_a_suite_is_read() -> None:
     [
         ("name: smoke", "name: Smoke Test", "cannot name a suite", 1),
         ("type: equals", "type: equal", "there is no scorer of type `equal`", 3),
+        ("name: schema", "name: is it JSON?", "cannot name a metric", 4),
         ("name: schema", "name: equals", "two scorers make the metric `equals`", 4),
         ("name: schema", "name: checks", "two scorers make the metric `checks`", 4),
         ("metric: equals", "metric: exact", "a rule is about `exact`", 6),

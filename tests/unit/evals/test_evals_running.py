@@ -258,6 +258,16 @@ def test_judges_are_asked_once_and_kept(tmp_path: Path) -> None:
     assert again.spent_usd == 0.0
 
 
+def test_a_judge_is_not_asked_the_same_twice_at_once(tmp_path: Path) -> None:
+    items = [Item(id=f"i{n}", messages=[{"role": "user", "content": "same?"}], group=str(n)) for n in range(9)]
+    models = Models(lambda _: '{"grade": 3}')
+    judge = {"type": "judge", "model": "openai/j", "rubric": "?"}
+    run = tried(tmp_path, Model(number), [judge], items=items, models=models, samples=3, concurrency=9)
+    assert len(run.values("judge")) == 9
+    (asked,) = models.judges.values()
+    assert asked.asked == 1
+
+
 def test_a_judge_compares_with_the_baseline_in_both_orders(tmp_path: Path) -> None:
     baseline = msgspec.structs.replace(RELEASE, digest="sha256:r0")
     tried(tmp_path, Model(lambda ask: "old " + number(ask), release=baseline))
