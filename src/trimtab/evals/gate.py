@@ -117,8 +117,10 @@ def _rule(
 
 def _relative(rule: Rule, gate: GateSpec, candidate: EvalRun, baseline: EvalRun) -> RuleOutcome:
     pairs = pairs_of(baseline, candidate, rule.metric)
-    if len(pairs.items) < gate.min_items:
-        detail = f"{len(pairs.items):,} pairs, and fewer than {gate.min_items:,} show nothing"
+    independent = len(set(pairs.clusters))
+    if independent < gate.min_items:
+        what = "groups of pairs" if pairs.grouped else "pairs"
+        detail = f"{independent:,} {what}, and fewer than {gate.min_items:,} show nothing"
         return RuleOutcome(rule=_named(rule), verdict="inconclusive", detail=detail)
     if rule.max_negative_flips is not None:
         return _negative_flips(rule, gate, baseline, candidate)

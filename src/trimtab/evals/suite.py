@@ -52,7 +52,7 @@ class GateSpec(_Part, frozen=True, kw_only=True):
     alpha: float = 0.05
     """Level of each rule. All must pass, so it is also that of the whole gate (intersection-union test)."""
     min_items: int = 20
-    """Fewer pairs than this show nothing."""
+    """Fewer pairs, or groups of them, than this show nothing."""
     max_unanswered: float = 0.0
     """Percent of items that may have no answer, or no verdict of a scorer; beyond it the gate cannot say."""
     no_worse_slice: bool = False

@@ -225,6 +225,9 @@ def test_few_items_show_nothing() -> None:
     assert verdict == "inconclusive"
     assert "10 pairs, and fewer than 20 show nothing" in text
     assert gated(kinds(10, 0, 0), {"nonInferior": 30}, min_items=5)[0] == "passed"
+    grouped = run({"ok": [1.0] * 190}, groups=[str(n % 19) for n in range(190)])
+    report = judge_gate(GateSpec(rules=[Rule(metric="ok", non_inferior=30)]), grouped, baseline=grouped)
+    assert "19 groups of pairs, and fewer than 20 show nothing" in report.text
 
 
 def test_items_that_passed_each_time_are_no_certainty() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,6 +11,9 @@ if TYPE_CHECKING:
     from trimtab.stats import Interval
 
 __all__ = ["difference", "flips", "headline", "interval", "level", "p_value", "power", "slice_line"]
+
+_APART = 2.0 / math.sqrt(math.pi)
+"""Mean distance of two draws from a normal distribution, in standard deviations."""
 
 
 def level(value: float, kind: str) -> str:
@@ -43,7 +47,12 @@ def flips(found: MetricComparison) -> str:
     """Return who passed before and does not any more; empty where a metric does not flip."""
     flip = found.flips
     if flip is None:
-        return ""
+        spread = None if found.noise is None else found.noise.spread
+        return (
+            ""
+            if spread is None
+            else f"two answers of the baseline to one item differ by {1.128 * spread:.3g} on average"
+        )
     told = f"{flip.counts.lost:,} lost, {flip.counts.gained:,} gained"
     if flip.excess is None or flip.excess_interval is None:
         return told
