@@ -13,6 +13,7 @@ import sys
 OWN = (
     "analysis",
     "behaviour",
+    "migration",
     "serving",
     "journal",
     "sdk",

@@ -98,7 +98,10 @@ def inventory_lines(content: dict[str, Any]) -> Iterator[str]:
                 parameters or "-",
             )
         )
-    yield table(("  feature", "team", "role", "calls", "errors", "cost", "pins"), rows, right=(3, 4, 5))
+    if rows:
+        yield table(("  feature", "team", "role", "calls", "errors", "cost", "pins"), rows, right=(3, 4, 5))
+    else:
+        yield "  no feature's stable release"
     for feature, forks in found.forks.items():
         for fork in forks:
             releases = ", ".join(f"#{number}" for number in fork.releases)

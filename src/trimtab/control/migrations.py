@@ -10,6 +10,7 @@ from trimtab.core.errors import InputError, NotFoundError
 from trimtab.migration.engine import MigrationEngine
 from trimtab.migration.events import Abandoned, Acknowledged, Approved, RolledBack
 from trimtab.migration.inventory import FeatureTraffic, Inventory, ModelName
+from trimtab.migration.lint import LintReport
 from trimtab.migration.status import MigrationStatus, status_of
 from trimtab.migration.work import NO_PROGRESS
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from trimtab.migration.events import Event
-    from trimtab.migration.model import Migration, MigrationArtifact, MigrationOptions
+    from trimtab.migration.model import Fork, Migration, MigrationArtifact, MigrationOptions
     from trimtab.migration.states import StateName
     from trimtab.migration.work import MigrationPorts
 
@@ -106,22 +107,20 @@ class MigrationDesk:
         """Return what the lint found for a fork, and who acknowledged what; empty before it ran."""
         plan = self._find(which)
         found = plan.fork(fork)
-        digest = "" if found is None else found.pending if found.state == "lint" else ""
-        if found is not None and "lint" in found.passed:
-            digest = found.passed["lint"].artifact
-        if found is None or not digest:
+        if found is None:
             return []
-        content = self._engine.artifact(plan.id, digest).content
-        return [
-            FindingStatus(
-                id=one["id"],
-                says=one["says"],
-                does=one["does"],
-                source=one.get("source", ""),
-                acknowledged_by=ack.actor if (ack := found.acknowledged.get(one["id"])) else "",
-            )
-            for one in content["findings"]
-        ]
+        digest = found.passed["lint"].artifact if "lint" in found.passed else ""
+        digest = digest or (found.pending if found.state == "lint" else "")
+        if not digest:
+            return []
+        report = msgspec.convert(self._engine.artifact(plan.id, digest).content, LintReport)
+        return _findings(report, found)
+
+    def preview(self, which: str | None = None) -> dict[str, list[FindingStatus]]:
+        """Return, by fork, what the lint would find now; calls no model."""
+        plan = self._find(which)
+        found = self._engine.preview(plan.id)
+        return {fork.name: _findings(found[fork.name], fork) for fork in plan.forks}
 
     def story(self, which: str) -> MigrationStory:
         """Return a migration with what its states found."""
@@ -226,6 +225,19 @@ class MigrationDesk:
             candidates={release.digest: f"{release.feature}#{release.number}" for release in found},
             now_ms=self._ports.clock.now_ms(),
         )
+
+
+def _findings(report: LintReport, fork: Fork) -> list[FindingStatus]:
+    return [
+        FindingStatus(
+            id=one.id,
+            says=one.says,
+            does=one.does,
+            source=one.source,
+            acknowledged_by=ack.actor if (ack := fork.acknowledged.get(one.id)) else "",
+        )
+        for one in report.findings
+    ]
 
 
 def model_name(text: str) -> ModelName:

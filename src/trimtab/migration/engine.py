@@ -21,7 +21,7 @@ from trimtab.migration.following import canary_work, cutover_work, retire_work, 
 from trimtab.migration.golden import golden_work
 from trimtab.migration.inventory import Inventory, Registry, take_inventory
 from trimtab.migration.judging import judge_work
-from trimtab.migration.linting import lint_work
+from trimtab.migration.linting import lint_fork, lint_work
 from trimtab.migration.machine import transition
 from trimtab.migration.model import Migration, MigrationArtifact
 from trimtab.migration.rollouts import migration_rollout
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from trimtab.migration.events import Event
     from trimtab.migration.inventory import ModelName
+    from trimtab.migration.lint import LintReport
     from trimtab.migration.model import Fork, MigrationOptions
     from trimtab.migration.ports import PlanTransaction
     from trimtab.migration.states import StateName
@@ -115,6 +116,11 @@ class MigrationEngine:
         """Take the inventory, unless it was taken; reads evidence, and calls no model."""
         plan = self._read(migration_id)
         return self._inventory(plan) if plan.status == "live" and not plan.forks else plan
+
+    def preview(self, migration_id: str) -> dict[str, LintReport]:
+        """Return, by fork, what the lint would find now; nothing is written, and no model is called."""
+        plan = self._read(migration_id)
+        return {fork.name: lint_fork(self._work(plan, fork, NO_PROGRESS)) for fork in plan.forks}
 
     def run(self, migration_id: str, *, progress: Callable[[str, int, int], None] = NO_PROGRESS) -> Migration:
         """Do all the work that is due now, of every fork; returns where that led.

@@ -58,11 +58,13 @@ def plan(app: AppContext, /, *, source: str, target: str, pins: tuple[str, ...],
     Nothing is called and nobody is served otherwise: that is `trimtab migration run`.
     """
     from trimtab.bootstrap.migrations import migration_options
-    from trimtab.cli.migration_view import inventory_lines
+    from trimtab.cli.migration_view import finding_lines, inventory_lines
 
     options = migration_options(app.settings(), parameters=_pins(pins), **given)
     with _desk(app) as desk:
+        known = {one.migration.id for one in desk.migrations()}
         status = desk.start(source, target, options)
+        started = status.migration.id not in known
         if not status.forks:
             status = desk.look(status.migration.id)
         if as_json:
@@ -70,8 +72,14 @@ def plan(app: AppContext, /, *, source: str, target: str, pins: tuple[str, ...],
             return
         for line in inventory_lines(desk.artifact(status.migration.id, "inventory")):
             print(line)
+        print("\nwhat changes for parameters")
+        for fork, findings in desk.preview(status.migration.id).items():
+            for line in finding_lines(fork, findings) if findings else (f"  {fork}  nothing",):
+                print(line)
         print()
         _print(status)
+        if status.migration.options != options and not started:
+            say("this plan was under way: it keeps what it was begun with")
 
 
 @command.command("status")
