@@ -23,8 +23,16 @@ class Making(Protocol):
         """Make it."""
         ...
 
+    def size(self) -> int:
+        """Return about how many characters of content it holds."""
+        ...
 
+
+_FEW = 500
+"""As many may wait whatever they hold: nobody looks how much that is."""
 _MOST_WAITING = 20_000
+_MOST_CHARACTERS = 16 * 1024 * 1024
+"""Of what waits beyond the few."""
 _AT_ONCE = 500
 """Events made between two looks at how full the journal's buffer is."""
 _UNMAKEABLE = (*UNENCODABLE, ArithmeticError, AttributeError, LookupError, RuntimeError)
@@ -39,14 +47,22 @@ class Soon:
         self._dropped = dropped
         self._waiting: deque[Making] = deque()
         self._making = threading.Lock()
+        self._characters = 0
 
     def take(self, making: Making) -> None:
         """Take what an event is made of. Where too many wait it is made now: who outruns the journal pays for it."""
         waiting = self._waiting
-        if len(waiting) < _MOST_WAITING:
+        if len(waiting) < _FEW or self._has_room(making):
             waiting.append(making)
         else:
             self._make(making)
+
+    def _has_room(self, making: Making) -> bool:
+        """Return whether one more may wait although many do, and count it."""
+        if len(self._waiting) >= _MOST_WAITING or self._characters >= _MOST_CHARACTERS:
+            return False
+        self._characters += making.size()
+        return True
 
     def make_some(self) -> bool:
         """Make and record some of what waits; returns whether there is more.
@@ -57,6 +73,8 @@ class Soon:
         with self._making:
             for _ in range(min(len(waiting), _AT_ONCE)):
                 self._make(waiting.popleft())
+        if len(waiting) < _FEW:
+            self._characters = 0
         return bool(waiting)
 
     def _make(self, making: Making) -> None:

@@ -191,6 +191,9 @@ def test_an_event_of_no_possible_time_is_dropped_and_the_next_one_is_written(
 
 def test_what_fails_while_an_event_is_made_costs_that_event_alone(directory: DataDirectory, plane: DataPlane) -> None:
     class Failing:
+        def size(self) -> int:
+            return 0
+
         def event(self) -> Event:
             raise LookupError
 
