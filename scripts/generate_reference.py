@@ -17,6 +17,7 @@ import msgspec
 from trimtab.behaviour import DETECTORS, BehaviourDiff, Detector
 from trimtab.behaviour.columns import SAMENESS
 from trimtab.behaviour.detectors.tools import calls_tool
+from trimtab.behaviour.detectors.values import value_detector
 from trimtab.bootstrap import settings
 from trimtab.bootstrap.node_settings import DataPlanesSettings, RelaySettings
 from trimtab.cli.main import COMMANDS, cli
@@ -80,6 +81,15 @@ def _help(command: click.Command, context: click.Context) -> str:
     return f"```text\n{command.get_help(context).rstrip()}\n```\n\n"
 
 
+_VALUES = (
+    value_detector(("text",), "VALUE"),
+    value_detector(("json", "KEY"), "VALUE"),
+    value_detector(("tool", "NAME", "KEY"), "VALUE"),
+)
+_FEW = (
+    "One for each value at each place whose values are few over both sides: at most 12, in at least 20 outputs, five\n"
+    "times each on average; of two values for the commoner. At most 40.\n\n"
+)
 _KINDS = {"share": "yes or no", "ratio": "number, by ratio", "mean": "number, by mean"}
 
 
@@ -100,10 +110,11 @@ def _detectors() -> str:
         ),
     ]
     families: dict[str, list[Detector]] = {}
-    for detector in (*DETECTORS, calls_tool("NAME"), *(one for one, _ in SAMENESS)):
+    for detector in (*DETECTORS, calls_tool("NAME"), *_VALUES, *(one for one, _ in SAMENESS)):
         families.setdefault(detector.family, []).append(detector)
     for family, detectors in families.items():
-        parts.append(f"## {family}\n\n| id | | kind | worse | least | rule |\n|---|---|---|---|---|---|\n")
+        about = _FEW if family == "value" else ""
+        parts.append(f"## {family}\n\n{about}| id | | kind | worse | least | rule |\n|---|---|---|---|---|---|\n")
         parts.extend(_detector(one) for one in detectors)
         parts.append("\n")
     return "".join(parts).rstrip("\n") + "\n"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from trimtab.behaviour.detector import Detector
 from trimtab.behaviour.detectors import DETECTORS
 from trimtab.behaviour.detectors.tools import calls_tool
+from trimtab.behaviour.detectors.values import values_told
 from trimtab.behaviour.reading import NO_JSON, Reading
 from trimtab.behaviour.usual import tools_called, usual_of
 
@@ -45,7 +46,7 @@ def columns_of(
     both = [reading for side in sides for reading in side[:2]]
     usual = usual_of(both)
     detectors = [one for one in DETECTORS if not one.needs or getattr(expected, one.needs) is not None]
-    detectors.extend(map(calls_tool, tools_called(both)))
+    detectors += [*map(calls_tool, tools_called(both)), *values_told(both)]
     del both
     answers: list[tuple[Values, ...]] = [([], [], []) for _ in detectors]
     same: list[tuple[Values, Values]] = [([], []) for _ in SAMENESS]

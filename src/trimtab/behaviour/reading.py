@@ -14,12 +14,16 @@ from trimtab.artifacts.output_steps import embedded_json, only_code_block
 from trimtab.behaviour.language import language_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from trimtab.behaviour.model import Expected, Output
 
-__all__ = ["NO_JSON", "Call", "Reading", "Usual", "type_name"]
+__all__ = ["NO_JSON", "Call", "Place", "Reading", "Usual", "type_name"]
 
+Place = tuple[str, ...]
+"""Where a value stands: `("text",)`, `("json", key)` or `("tool", name, key)`."""
+_LONGEST_CHOICE = 40
+"""Characters of a value that may be a choice."""
 NO_JSON = object()
 """Stands for "is no JSON": `None` is JSON's null."""
 _LOOKS_LIKE_CODE = re.compile(
@@ -168,6 +172,27 @@ class Reading:
     def calls(self) -> list[Call]:
         """The tool calls."""
         return [Call(raw) for raw in self.output.tool_calls]
+
+    @cached_property
+    def choices(self) -> dict[Place, str]:
+        """Short strings and booleans by the place where they stand: what may be a choice of few."""
+        found: dict[Place, str] = {}
+        if 0 < len(self.stripped) <= _LONGEST_CHOICE and self.object is None:
+            found["text",] = self.stripped
+        for key, value in _choices(self.object or {}):
+            found["json", key] = value
+        for call in self.calls:
+            for key, value in _choices(call.arguments or {}):
+                found.setdefault(("tool", call.name, key), value)
+        return found
+
+
+def _choices(fields: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    for key, value in fields.items():
+        if isinstance(value, bool):
+            yield key, "true" if value else "false"
+        elif isinstance(value, str) and len(value) <= _LONGEST_CHOICE:
+            yield key, value
 
 
 def type_name(value: Any) -> str:  # noqa: ANN401 - any JSON value

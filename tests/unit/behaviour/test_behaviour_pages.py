@@ -47,7 +47,10 @@ def test_no_change_is_said_plainly() -> None:
 
 
 def test_what_no_detector_names_is_an_alarm_only() -> None:
-    pairs = [Pair(item=str(n), old=Output(text="red apple"), new=Output(text="big lemon")) for n in range(200)]
+    pairs = [
+        Pair(item=str(n), old=Output(text=f"red apple {n:04}"), new=Output(text=f"big lemon {n:04}"))
+        for n in range(200)
+    ]
     sentences = summary_of(diff(pairs))
     assert sentences[-1].startswith("Texts differ in words, length or format in a way that no detector names")
 

@@ -29,4 +29,4 @@ DETECTORS = (
     *markdown.DETECTORS,
     *operations.DETECTORS,
 )
-"""Without those of single tools, which are made where outputs call them (`tool.calls.NAME`)."""
+"""Without those of single tools and values, which are made where outputs have them (`tool.calls.NAME`, `value...`)."""
