@@ -127,7 +127,7 @@ class Relay:
             revision=parts.files.published_revision(parts.environment),
             heard_seconds_ago=_ago(parts.follower.heard_at),
             shipped_seconds_ago=_ago(parts.shipper.shipped_at),
-            backlog_bytes=parts.shipper.backlog_bytes,
+            backlog_bytes=parts.shipper.backlog_bytes(),
             problem=problem,
         )
         write_health(parts.directory.relay, health)

@@ -55,8 +55,6 @@ class Shipper:
         self._known: dict[str, _Journal] = {}
         self._judged: dict[str, JournalPosition] = {}
         self._asked_at = -_ASK_SECONDS
-        self.backlog_bytes = 0
-        """Of segments, not taken in by the receiver when it was last asked."""
         self.shipped_at = 0.0
         """When a receiver last answered, in seconds of the monotonic clock."""
 
@@ -69,6 +67,16 @@ class Shipper:
         """Return how far journals are committed evidence, as far as is known."""
         return self._judged
 
+    def backlog_bytes(self) -> int:
+        """Return how much of segments no receiver has taken in, as far as is known. For any thread."""
+        now, known = time.monotonic(), self._known
+        journals = ((folder, known.get(folder.name, _Journal())) for folder in process_folders(self._journals))
+        return sum(
+            _bytes_after(folder, one.position or JournalPosition())
+            for folder, one in journals
+            if one.rests_until <= now
+        )
+
     def turn(self) -> float:
         """Ship what is new, up to a bound; returns how many seconds the next turn may wait.
 
@@ -78,29 +86,24 @@ class Shipper:
         asks = now - self._asked_at >= _ASK_SECONDS
         if asks:
             salvage(self._journals)
-            self._look(now)
+            self._look()
         stretches = self._read(now)
         ask = sorted(self._known) if asks else [name for name, one in self._known.items() if one.position is None]
         if not stretches and not ask:
             return _IDLE_SECONDS
         receipt = self._send(Shipment(machine=self._machine, ask=ask, stretches=stretches))
         self.shipped_at = time.monotonic()
+        self._heed(receipt)
         if asks:
             self._asked_at = now
-        self._heed(receipt)
         if receipt.full:
             return _FULL_SECONDS
         return 0.0 if any(receipt.positions.get(one.process) != one.after for one in stretches) else _IDLE_SECONDS
 
-    def _look(self, now: float) -> None:
-        """See which processes there are, and let those rest that have nothing to ship and are committed."""
-        folders = {folder.name: folder for folder in process_folders(self._journals)}
-        self._known = {name: self._known.get(name, _Journal()) for name in folders}
-        self.backlog_bytes = sum(
-            _bytes_after(folders[name], one.position or JournalPosition())
-            for name, one in self._known.items()
-            if one.rests_until <= now
-        )
+    def _look(self) -> None:
+        """See which processes there are."""
+        names = [folder.name for folder in process_folders(self._journals)]
+        self._known = {name: self._known.get(name, _Journal()) for name in names}
 
     def _read(self, now: float) -> list[Stretch]:
         stretches: list[Stretch] = []

@@ -84,7 +84,7 @@ def test_journals_go_to_the_node_that_leads(opened: Callable[..., Post], post: P
     with pytest.raises(NodesAwayError, match="does not drive rollouts"):
         machine.shipper.turn()
     assert machine.shipper.server == leader.url
-    wait(lambda: machine.shipper.turn() and machine.shipper.backlog_bytes == 0)
+    wait(lambda: machine.shipper.turn() and machine.shipper.backlog_bytes() == 0)
     machine.record(2)
     machine.shipper.turn()
     batch = leader.inbox.read([], limit=100)
