@@ -63,21 +63,25 @@ _decoder = msgspec.json.Decoder(_Line)
 class AnswerBook:
     """Answers of one release, by question and sample: a file of JSON lines that is only ever added to.
 
-    One process writes at a time. A killed one leaves at most a torn last line, which the next one cuts off; a line is
-    on its way to the disk when `put` returns and there when `sync` does. Failures are not kept: they are asked again.
+    A release's book has one writer at a time, a judge's may have several. A killed one leaves at most a torn line,
+    which the next cuts off; what cannot be read is asked again. A line is on its way to the disk when `put` returns and
+    there when `sync` does. Failures are not kept.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._answers: dict[tuple[str, int], Answer] = {}
         self._fd = -1
+        self._before = b""
+        """What goes before a line: beside others, it may follow what a killed one left torn."""
 
     @classmethod
     @contextlib.contextmanager
-    def open(cls, folder: Path, digest: str) -> Iterator[Self]:
-        """Open the book of a release for writing.
+    def open(cls, folder: Path, digest: str, *, shared: bool = False) -> Iterator[Self]:
+        """Open the book of a release for writing; `shared` beside others who share it.
 
-        Raises `ConflictError` (`answers_locked`) where another process has it, `StorageError` where it cannot be read.
+        Who shares it does not see what others add meanwhile. Raises `ConflictError` (`answers_locked`) where another
+        process has it, `StorageError` where it cannot be read.
         """
         book = cls(folder / f"{digest.removeprefix(DIGEST_PREFIX)}.jsonl")
         try:
@@ -88,8 +92,11 @@ class AnswerBook:
                 "write_failed", f"cannot keep answers: {error.strerror}", param=str(book.path)
             ) from error
         try:
-            book._lock()
-            book._load(cut=True)
+            alone = book._lock(shared=shared)
+            book._before = b"\n" if shared else b""
+            book._load(cut=alone)
+            if shared and alone:
+                fcntl.flock(book._fd, fcntl.LOCK_SH)
             yield book
             book.sync()
         finally:
@@ -103,13 +110,14 @@ class AnswerBook:
             book._load(cut=False)
         return book
 
-    def get(self, key: str, sample: int) -> Answer | None:
-        """Return the answer, `None` where there is none yet."""
-        return self._answers.get((key, sample))
+    def get(self, key: str, sample: int, *, not_before_ms: int = 0) -> Answer | None:
+        """Return the answer, `None` where there is none yet, or none that was given since `not_before_ms`."""
+        answer = self._answers.get((key, sample))
+        return None if answer is None or answer.at_ms < not_before_ms else answer
 
     def put(self, ask: Ask, answer: Answer) -> None:
         """Keep an answer."""
-        os.write(self._fd, _encoder.encode(_Line(key=ask.key, sample=ask.sample, answer=answer)) + b"\n")
+        os.write(self._fd, self._before + _encoder.encode(_Line(key=ask.key, sample=ask.sample, answer=answer)) + b"\n")
         self._answers[ask.key, ask.sample] = answer
 
     def sync(self) -> None:
@@ -119,28 +127,26 @@ class AnswerBook:
     def __len__(self) -> int:
         return len(self._answers)
 
-    def _lock(self) -> None:
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ConflictError(
-                "answers_locked",
-                "another process is asking this release just now",
-                param=str(self.path),
-                hint="wait for it: its answers will be found",
-            ) from error
+    def _lock(self, *, shared: bool) -> bool:
+        """Lock the file; returns whether nobody else has it."""
+        kinds = [fcntl.LOCK_EX, fcntl.LOCK_SH] if shared else [fcntl.LOCK_EX]
+        for kind in kinds:
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(self._fd, kind | fcntl.LOCK_NB)
+                return kind == fcntl.LOCK_EX
+        raise ConflictError(
+            "answers_locked",
+            "another process is asking this release just now",
+            param=str(self.path),
+            hint="wait for it: its answers will be found",
+        )
 
     def _load(self, *, cut: bool) -> None:
         content = self.path.read_bytes()
         whole = content[: content.rfind(b"\n") + 1]
-        for number, line in enumerate(whole.splitlines(), start=1):
-            try:
+        for line in whole.splitlines():
+            with contextlib.suppress(msgspec.DecodeError):  # torn, or damaged: it is asked again
                 entry = _decoder.decode(line)
-            except msgspec.DecodeError as error:
-                message = f"line {number} of the answers is damaged: {error}"
-                raise StorageError(
-                    "damaged_answers", message, param=str(self.path), hint="remove the line: it is asked again"
-                ) from error
-            self._answers[entry.key, entry.sample] = entry.answer
+                self._answers[entry.key, entry.sample] = entry.answer
         if cut and len(whole) < len(content):
             os.ftruncate(self._fd, len(whole))

@@ -37,9 +37,11 @@ class Asked(msgspec.Struct, kw_only=True):
     """Why not everything was asked; empty where it was."""
 
 
-async def ask_one(subject: Subject, ask: Ask, book: AnswerBook, budget: Budget) -> Answer | None:
+async def ask_one(
+    subject: Subject, ask: Ask, book: AnswerBook, budget: Budget, *, not_before_ms: int = 0
+) -> Answer | None:
     """Return the answer to one question, from the book where it is there; `None` where the budget does not suffice."""
-    known = book.get(ask.key, ask.sample)
+    known = book.get(ask.key, ask.sample, not_before_ms=not_before_ms)
     if known is not None:
         return known
     bound = subject.bound_usd(ask)
@@ -64,7 +66,7 @@ async def ask_one(subject: Subject, ask: Ask, book: AnswerBook, budget: Budget) 
     return answer
 
 
-async def ask_all(
+async def ask_all(  # noqa: PLR0913 - how to ask
     subject: Subject,
     asks: Sequence[Ask],
     book: AnswerBook,
@@ -72,8 +74,9 @@ async def ask_all(
     budget: Budget,
     concurrency: int = 8,
     progress: Callable[[int], None] | None = None,
+    not_before_ms: int = 0,
 ) -> Asked:
-    """Ask everything that is not answered in the book yet, `concurrency` questions at a time.
+    """Ask everything that is not answered in the book since `not_before_ms`, `concurrency` questions at a time.
 
     `progress` is told how many more are done. Where the budget ends or the provider is away, it stops: what was
     answered is kept, and asking again goes on from there.
@@ -86,8 +89,8 @@ async def ask_all(
         nonlocal failures
         while queue and not found.stopped:
             ask = queue.pop()
-            known = book.get(ask.key, ask.sample)
-            answer = known or await ask_one(subject, ask, book, budget)
+            known = book.get(ask.key, ask.sample, not_before_ms=not_before_ms)
+            answer = known or await ask_one(subject, ask, book, budget, not_before_ms=not_before_ms)
             if answer is None:
                 found.stopped = f"the budget of ${budget.cap_usd:,.2f} does not suffice for the next call"
                 return

@@ -141,7 +141,7 @@ class Panel:
         release = judge_release(scorer)
         found = self._judges.get(release.digest)
         if found is None:
-            book = self._held.enter_context(AnswerBook.open(self._ports.books, release.digest))
+            book = self._held.enter_context(AnswerBook.open(self._ports.books, release.digest, shared=True))
             found = self._judges[release.digest] = (self._ports.models.subject(release), book)
         return found
 

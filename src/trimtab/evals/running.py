@@ -39,6 +39,8 @@ class RunPorts:
     """Where functions of `code` and `parser` scorers may be loaded from."""
     budget: Budget
     concurrency: int = 8
+    not_before_ms: int = 0
+    """Answers from before are asked again."""
     on_answer: Callable[[int], None] | None = None
     """Told how many more answers are there."""
     on_score: Callable[[int], None] | None = None
@@ -73,7 +75,13 @@ async def run_eval(subject: Subject, request: RunRequest, ports: RunPorts) -> Ev
     ]
     with AnswerBook.open(ports.answers, subject.release.digest) as book:
         asked = await ask_all(
-            subject, asks, book, budget=ports.budget, concurrency=ports.concurrency, progress=ports.on_answer
+            subject,
+            asks,
+            book,
+            budget=ports.budget,
+            concurrency=ports.concurrency,
+            progress=ports.on_answer,
+            not_before_ms=ports.not_before_ms,
         )
     rows = await _rows(subject, request, ports, asked.answers)
     stopped = asked.stopped

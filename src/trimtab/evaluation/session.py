@@ -59,6 +59,8 @@ class Wishes:
     budget_usd: float | None = None
     concurrency: int = 8
     timeout_seconds: float = 600.0
+    max_age_seconds: float | None = None
+    """Answers that are older are asked again; of any age where `None`."""
     on_answer: Callable[[int], None] | None = None
     on_score: Callable[[int], None] | None = None
 
@@ -158,6 +160,9 @@ class EvalSession:
                 code_folders=[self._folder],
                 budget=Budget(wishes.budget_usd),
                 concurrency=wishes.concurrency,
+                not_before_ms=0
+                if wishes.max_age_seconds is None
+                else request.now_ms - round(1000 * wishes.max_age_seconds),
                 on_answer=wishes.on_answer,
                 on_score=wishes.on_score,
             )

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from trimtab.bootstrap.control import open_controller
+from trimtab.bootstrap.settings import load_settings
 from trimtab.evals.report import read_report
 
 if TYPE_CHECKING:
@@ -40,6 +42,14 @@ gate:
     - {metric: schema, nonInferior: 5}
     - {metric: order, atLeast: 95}
 """
+PLAN = """\
+unit: user
+metrics: [{name: error}]
+steps:
+  - offlineEval: {suite: smoke, timeout: 1d}
+  - setWeight: 5
+  - bake: {duration: 1h}
+"""
 ITEMS = 120
 OVER = ("--dataset", "orders", "--suite", "smoke.yaml")
 
@@ -64,6 +74,7 @@ def _served(shop: Path, trimtab_here: Trimtab) -> Iterator[None]:
         for n in range(ITEMS)
     ]
     (shop / "orders.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (shop / "support-reply/rollout.yaml").write_text(PLAN)
     assert trimtab_here("push", "support-reply").returncode == 0
     tone = shop / "support-reply/partials/tone.md"
     for words in ("Explain your reasoning.", "Be brief, but do not rush."):
@@ -113,6 +124,29 @@ def test_a_good_release_passes_and_is_not_asked_again(trimtab_here: Trimtab) -> 
     assert "need" in compared.stdout
     listed = trimtab_here("eval", "runs", "support-reply").stdout
     assert listed.count("complete") >= 4
+
+
+def test_a_rollout_waits_for_the_gate(trimtab_here: Trimtab, shop: Path) -> None:
+    def state() -> str:
+        controller = open_controller(load_settings(environ={"TRIMTAB_DIRECTORY": str(shop / ".trimtab")}))
+        for _ in range(3):
+            controller.tick()
+        controller.close()
+        told = trimtab_here("rollout", "explain", "support-reply").stdout
+        return told.partition("in production: ")[2].split()[0]
+
+    gate = ("eval", "gate", "support-reply", "#3", "--baseline", "#1", *OVER)
+    assert trimtab_here("environment", "set", "support-reply", "#1", "--reason", "first").returncode == 0
+    assert trimtab_here("push", "support-reply").returncode == 0
+    (shop / "support-reply/partials/tone.md").write_text("Be brief, and never rush.\n")
+    assert trimtab_here("push", "support-reply").returncode == 0
+    assert trimtab_here("rollout", "start", "support-reply", "#4").returncode == 0
+    assert state() == "evaluating"
+    assert trimtab_here(*gate).returncode == 0  # of another release
+    assert state() == "evaluating"
+    done = trimtab_here("eval", "gate", "support-reply", "#4", "--baseline", "#1", *OVER)
+    assert done.returncode == 0, done.stdout
+    assert state() == "baking"
 
 
 def test_a_killed_run_goes_on_where_it_was(shop: Path, trimtab_here: Trimtab) -> None:

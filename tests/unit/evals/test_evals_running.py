@@ -16,7 +16,7 @@ import pytest
 from tests.unit.evals.runs import TRIED
 
 from trimtab.artifacts.model import ModelContent, PromptContent
-from trimtab.core.errors import ConflictError, InputError, NotFoundError, StorageError, UpstreamError
+from trimtab.core.errors import ConflictError, InputError, NotFoundError, UpstreamError
 from trimtab.evals.answers import Answer, AnswerBook, Ask
 from trimtab.evals.budget import Budget
 from trimtab.evals.datasets import Item
@@ -232,13 +232,36 @@ def test_a_torn_last_line_is_cut_off(tmp_path: Path) -> None:
     assert found.output == "3"
 
 
-def test_a_damaged_book_and_a_second_writer_are_refused(tmp_path: Path) -> None:
-    with AnswerBook.open(tmp_path, "sha256:r1"), pytest.raises(ConflictError, match="another process"):  # noqa: SIM117
-        with AnswerBook.open(tmp_path, "sha256:r1"):
+def test_a_releases_book_has_one_writer_and_a_judges_several(tmp_path: Path) -> None:
+    with AnswerBook.open(tmp_path, "sha256:r1"):
+        for shared in (False, True):
+            with (
+                pytest.raises(ConflictError, match="another process"),
+                AnswerBook.open(tmp_path, "sha256:r1", shared=shared),
+            ):
+                pass
+    with (
+        AnswerBook.open(tmp_path, "sha256:j", shared=True) as one,
+        AnswerBook.open(tmp_path, "sha256:j", shared=True) as other,
+    ):
+        one.put(Ask("a", 0, {}, []), Answer(output="1"))
+        with (tmp_path / "j.jsonl").open("ab") as file:
+            file.write(b'{"key": "torn", "sam')  # a third one was killed
+        other.put(Ask("b", 0, {}, []), Answer(output="2"))
+        with pytest.raises(ConflictError), AnswerBook.open(tmp_path, "sha256:j"):
             pass
-    (tmp_path / "r2.jsonl").write_text("{}\n")
-    with pytest.raises(StorageError, match="line 1 of the answers is damaged"), AnswerBook.open(tmp_path, "sha256:r2"):
-        pass
+    book = AnswerBook.read(tmp_path, "sha256:j")
+    assert [book.get(key, 0) for key in ("a", "b", "torn")] == [Answer(output="1"), Answer(output="2"), None]
+
+
+def test_answers_that_are_too_old_are_asked_again(tmp_path: Path) -> None:
+    with AnswerBook.open(tmp_path, "sha256:r1") as book:
+        book.put(Ask("a", 0, {}, []), Answer(output="old", at_ms=1000))
+        assert book.get("a", 0, not_before_ms=1001) is None
+        book.put(Ask("a", 0, {}, []), Answer(output="new", at_ms=2000))
+    found = AnswerBook.read(tmp_path, "sha256:r1").get("a", 0, not_before_ms=1001)
+    assert found is not None
+    assert found.output == "new"
 
 
 # --- judges, code, embeddings -------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import click
 from trimtab.cli.eval_view import print_calibration, print_comparison, print_gate, print_run
 from trimtab.cli.output import ago, emit_json, json_option, say, table
 from trimtab.core.clock import SystemClock
+from trimtab.core.durations import seconds
 from trimtab.core.errors import SourceError
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def _making(inner: Callable[..., Any]) -> Callable[..., Any]:
             click.option(
                 "--concurrency", type=click.IntRange(1, 256), default=8, show_default=True, help="Calls at once."
             ),
+            click.option("--max-age", help="Ask again what was answered longer ago: 7d, 12h (default: at any time)."),
             click.option(
                 "--timeout",
                 "timeout_seconds",
@@ -273,6 +275,7 @@ def _progress(session: EvalSession, reference: str, given: dict[str, Any]) -> It
             budget_usd=given["budget"],
             concurrency=given["concurrency"],
             timeout_seconds=given["timeout_seconds"],
+            max_age_seconds=None if given["max_age"] is None else seconds(given["max_age"]),
             on_answer=lambda more: bar.advance(answers, more),
             on_score=lambda more: bar.advance(scores, more),
         )
