@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["print_calibration", "print_comparison", "print_gate", "print_run"]
 
 _SLICES = 5
+_FAILURES = 3
 
 
 def print_run(run: EvalRun) -> None:
@@ -38,6 +39,12 @@ def print_run(run: EvalRun) -> None:
         failed = sum(metric in row.failures for row in run.rows)
         rows.append((f"  {metric}", f"{len(means):,}", mean, floor, f"{failed:,}" if failed else ""))
     print(table(("  metric", "items", "mean", "against itself", "unjudged"), rows, right=(1, 2)))
+    for metric, info in run.metrics.items():
+        wrong = [row for row in run.rows if info.kind == "binary" and row.scores.get(metric) == 0.0]
+        for row in wrong[:_FAILURES]:
+            print(f"  {metric}: {row.item}: {row.details.get(metric, 'did not pass')}")
+        if len(wrong) > _FAILURES:
+            print(f"  {metric}: and {len(wrong) - _FAILURES:,} more")
     first = next((row.error for row in run.rows if row.error), "")
     if first:
         say(f"the first failure: {first}")

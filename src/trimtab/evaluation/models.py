@@ -54,8 +54,11 @@ class CalledModels:
         await self._calls.aclose()
 
     def subject(self, release: CompiledRelease) -> CalledRelease:
-        """Return a release that can be asked; raises `InputError` where its prompt is none."""
-        return CalledRelease(self._calls, release, self._prices(release))
+        """Return a release that can be asked; raises `InputError` where its prompt is none.
+
+        Its own model answers or nobody does: what a fallback says is no measure of it.
+        """
+        return CalledRelease(self._calls, msgspec.structs.replace(release, fallbacks=[]), self._prices(release))
 
     async def embed(self, model: str, texts: Sequence[str]) -> list[list[float]]:
         """Return the embeddings of texts by `provider/model`; raises `UpstreamError`."""

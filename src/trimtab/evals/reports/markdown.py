@@ -48,7 +48,7 @@ def _compared(comparison: Comparison) -> list[str]:
         )
         lines.append(f"| {' | '.join(cells)} |")
     told = [
-        f"- `{one.metric}`: {text}"
+        f"- {_escaped(one.metric)}: {_escaped(text)}"
         for one in comparison.metrics
         for text in (words.flips(one), words.power(one))
         if text

@@ -15,6 +15,7 @@ __all__ = ["Mark", "forest"]
 
 _WIDTH, _LABELS, _RIGHT, _ROW, _TOP, _BOTTOM = 860, 240, 150, 28, 10, 34
 _TICKS = 6
+_NARROWEST = 1e-9
 
 
 class Mark(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,7 +78,9 @@ def _row(mark: Mark, y: float, value: float, low: float, high: float) -> str:
 
 def _axis(low: float, high: float) -> tuple[float, float, float]:
     """Return round ends and the step between ticks."""
-    span = max(high - low, 1e-9)
+    if high - low < _NARROWEST:  # nothing differs
+        low, high = low - 1.0, high + 1.0
+    span = high - low
     rough = span / _TICKS
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough)
