@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.command_line import run_here
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,9 +72,9 @@ class Shop:
         self.urgent = False
         self.stop = threading.Event()
 
-    def trimtab(self, *arguments: str, check: bool = True) -> Any:
-        command = [sys.executable, "-m", "trimtab", *arguments]
-        done = subprocess.run(command, cwd=self.root, env=self.environment, capture_output=True, text=True, timeout=120)
+    def trimtab(self, *arguments: str, check: bool = True) -> str:
+        ours = {name: value for name, value in self.environment.items() if name.startswith("TRIMTAB_")}
+        done = run_here(self.root, *arguments, **ours)
         assert done.returncode in ({0} if check else {0, 1}), done.stdout + done.stderr
         return done.stdout
 

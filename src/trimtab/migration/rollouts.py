@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["RolloutView", "migration_rollout", "view"]
 
+_FEW = 50.0
+"""Per cent of users: a canary."""
 _BEFORE = frozenset({"draft", "validating", "evaluating", "shadowing"})
 _SHADOW = Step(shadow=ShadowStep(traffic=10.0, duration="1h", min_units=50))
 _BAKE = Step(bake=BakeStep(duration="30m", control_weight=5.0))
@@ -46,12 +48,12 @@ class RolloutView(msgspec.Struct, frozen=True, kw_only=True):
 def migration_rollout(plan: RolloutPlan | None) -> RolloutPlan:
     """Return the plan that a migration rolls out: the feature's own, with the parts a migration cannot do without.
 
-    A shadow goes before the first weight, some weights before everybody, and a bake at the end.
+    A shadow goes before the first weight, some weights before most users, and a bake at the end.
     """
     plan = plan or default_plan()
     steps = list(plan.steps)
-    if not any(step.set_weight is not None for step in steps):
-        place = next((i for i, step in enumerate(steps) if step.bake is not None), len(steps))
+    if not any(step.set_weight is not None and step.set_weight <= _FEW for step in steps):
+        place = next((i for i, step in enumerate(steps) if step.bake or step.set_weight), len(steps))
         steps[place:place] = _WEIGHTS
     if not any(step.shadow is not None for step in steps):
         place = next(i for i, step in enumerate(steps) if step.set_weight is not None)

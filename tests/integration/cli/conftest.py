@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
-
-from trimtab.cli.main import main
+from tests.command_line import run_here
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,22 +27,6 @@ def run_trimtab(folder: Path, *arguments: str, **environ: str) -> subprocess.Com
         text=True,
         timeout=60,
     )
-
-
-def run_here(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The same in this process, where starting it again and again is not what is tested: each start costs a second."""
-    out, err = io.StringIO(), io.StringIO()
-    status: object = 0
-    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        patch.chdir(folder)
-        for name in [name for name in os.environ if name.startswith("TRIMTAB_")]:
-            patch.delenv(name)
-        patch.setenv("TRIMTAB_ACTOR", "ada")
-        try:
-            main(arguments)
-        except SystemExit as ended:
-            status = ended.code
-    return subprocess.CompletedProcess(["trimtab", *arguments], int(str(status or 0)), out.getvalue(), err.getvalue())
 
 
 @pytest.fixture(scope="module")
