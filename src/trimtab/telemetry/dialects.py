@@ -52,6 +52,8 @@ REQUEST_MODEL = (
 )
 RESPONSE_MODEL = (GenAi.RESPONSE_MODEL, "llm.response.model_name", "llm.response.model")
 STREAM = (GenAi.STREAM, "llm.is_streaming")
+PARAMETERS = ("llm.invocation_parameters", "langfuse.observation.model.parameters")
+"""JSON of what the model was asked with; `stream` among it."""
 INPUT_TOKENS = (GenAi.INPUT_TOKENS, "gen_ai.usage.prompt_tokens", "llm.token_count.prompt", "llm.usage.prompt_tokens")
 OUTPUT_TOKENS = (
     GenAi.OUTPUT_TOKENS,

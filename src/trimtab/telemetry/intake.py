@@ -128,7 +128,7 @@ def _generation(reading: _Reading, feature: str, format_: str, find_release: Fin
         status=status,
         error_code=error,
         http_status=min(999, _count(told, dialects.STATUS)),
-        stream=any(told.get(name) is True for name in dialects.STREAM) or bool(first_ms),
+        stream=_streams(told) or bool(first_ms),
         latency_ms=latency_ms,
         first_token_ms=first_ms or latency_ms,
         input_tokens=_count(told, dialects.INPUT_TOKENS) or _count(usage, dialects.USAGE_INPUT),
@@ -198,6 +198,11 @@ def _status(
         return "ok", ""
     raised = next((_word(one, dialects.ERROR) for name, one in events if name == "exception"), "")
     return "error", error or raised or "error"
+
+
+def _streams(told: Mapping[str, Any]) -> bool:
+    asked = [_mapping(told.get(name)).get("stream") for name in dialects.PARAMETERS]
+    return any(one is True for one in (*asked, *(told.get(name) for name in dialects.STREAM)))
 
 
 def _first_token_ms(told: Mapping[str, Any], at_ms: int) -> float:

@@ -5,16 +5,13 @@ They live in an environment of their own: their dependencies are many and contra
 
 from __future__ import annotations
 
-import hashlib
 import json
-import shutil
 import subprocess
-import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.own_environment import python_with
 
 from trimtab.sim.config import Rule, SimConfig
 
@@ -22,29 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _HERE = Path(__file__).parent
-_UV = str(Path(sys.executable).with_name("uv"))
 
 
 @pytest.fixture(scope="session")
 def frameworks() -> Path:
-    """The Python of an environment with the frameworks, made once per set of versions and kept."""
-    wanted = (_HERE / "requirements.txt").read_bytes()
-    folder = Path(tempfile.gettempdir()) / f"trimtab-clients-{hashlib.sha256(wanted).hexdigest()[:12]}"
-    if not (folder / "whole").exists():
-        fresh = Path(tempfile.mkdtemp(dir=folder.parent))
-        made = subprocess.run(
-            [_UV, "venv", "--quiet", "--python", sys.executable, str(fresh / "env")], capture_output=True
-        )
-        python = fresh / "env" / "bin" / "python"
-        command = [_UV, "pip", "install", "--quiet", "--python", str(python), "-r", str(_HERE / "requirements.txt")]
-        installed = subprocess.run(command, capture_output=True, text=True)
-        if made.returncode or installed.returncode:
-            shutil.rmtree(fresh)
-            pytest.skip(f"the frameworks could not be installed, so they are not tried: {installed.stderr[-300:]}")
-        (fresh / "whole").touch()
-        if not folder.exists():  # another worker may have been quicker
-            fresh.rename(folder)
-    return folder / "env" / "bin" / "python"
+    """The Python of an environment with the frameworks."""
+    return python_with(_HERE / "requirements.txt")
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from http.client import HTTPConnection, HTTPException
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,13 +23,15 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.trace import SpanKind
 from prometheus_client.parser import text_string_to_metric_families
+from tests.own_environment import python_with
 
 from trimtab.bootstrap.control import open_control
 from trimtab.bootstrap.settings import load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
+
+HERE = Path(__file__).parent
 
 
 class Site:
@@ -153,6 +156,31 @@ def test_what_an_application_traces_is_evidence(site: Site) -> None:
     site.process.wait()
     site.start()
     assert len(site.trimtab("evidence", "sql", sql)) == 2
+
+
+@pytest.mark.parametrize("name", ["langfuse", "openinference"])
+def test_sdks_of_others_work_unchanged(site: Site, name: str) -> None:
+    python = python_with(HERE / "requirements.txt")
+    with subprocess.Popen(
+        [sys.executable, "-m", "trimtab", "sim", "--port", "0"], stderr=subprocess.PIPE, text=True
+    ) as sim:
+        assert sim.stderr is not None
+        upstream = sim.stderr.readline().rpartition(" on ")[2].strip()
+        ran = subprocess.run(
+            [python, HERE / "senders.py", name, f"http://127.0.0.1:{site.port}", upstream],
+            capture_output=True,
+            text=True,
+            timeout=90,
+        )
+        sim.terminate()
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    columns = "feature, requested_model, messages, output, input_tokens, output_tokens, stream, cost_usd"
+    rows = site.trimtab("evidence", "sql", f"select {columns} from generations order by began_at")
+    assert [row["stream"] for row in rows] == ([False] if name == "langfuse" else [False, True])
+    assert {(row["feature"], row["requested_model"]) for row in rows} == {("app", "gpt-4o-mini")}
+    assert all("Where is A-1?" in row["messages"] and "A-1" in row["messages"] for row in rows)
+    assert all(row["output"] and row["input_tokens"] and row["output_tokens"] for row in rows)
+    assert rows[0]["cost_usd"] == (0.25 if name == "langfuse" else 0)
 
 
 def test_keys_are_asked_for_once_there_are_some(site: Site) -> None:
