@@ -40,6 +40,9 @@ def print_run(run: EvalRun) -> None:
         rows.append((f"  {metric}", f"{len(means):,}", mean, floor, f"{failed:,}" if failed else ""))
     print(table(("  metric", "items", "mean", "against itself", "unjudged"), rows, right=(1, 2)))
     for metric, info in run.metrics.items():
+        flips = [row.flips[metric] for row in run.rows if metric in row.flips]
+        if flips:
+            print(f"  {metric}: the order decided {sum(flips) / len(flips):.1%} of {len(flips):,} pairs")
         wrong = [row for row in run.rows if info.kind == "binary" and row.scores.get(metric) == 0.0]
         for row in wrong[:_FAILURES]:
             print(f"  {metric}: {row.item}: {row.details.get(metric, 'did not pass')}")

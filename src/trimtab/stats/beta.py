@@ -17,7 +17,7 @@ _TINY = 1e-300
 _TERMS = 10_000
 """More than the continued fraction ever takes: it needs about the root of the larger parameter."""
 _PRECISION = 1e-15
-_HALVINGS = 100
+_HALVINGS = 64
 _FARTHEST_T = 1e9
 
 

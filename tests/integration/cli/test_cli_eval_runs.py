@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 BEHAVIOUR = """\
 rules:
-  - {when: {model: "slow*"}, latency: {medianMs: 100, p95Ms: 120}}
+  - {when: {model: "slow*"}, latency: {medianMs: 400, p95Ms: 450}}
   - {when: {model: "gone*"}, errorRate: 0.2, errorStatus: 400, latency: {medianMs: 0, p95Ms: 0}}
   - {when: {model: "judge*"}, answer: '{"reason": "as asked", "grade": 4}', latency: {medianMs: 0, p95Ms: 0}}
   - {when: {systemContains: "Explain your"}, fenceRate: 0.1, preambleRate: 0.1, latency: {medianMs: 0, p95Ms: 0}}

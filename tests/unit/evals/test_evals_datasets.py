@@ -15,7 +15,7 @@ from trimtab.evals.datasets.files import ItemFiles
 from trimtab.evals.datasets.from_traffic import items_of
 from trimtab.evals.datasets.near_duplicates import near_duplicates
 from trimtab.evals.datasets.promptfoo_tests import read_promptfoo
-from trimtab.evals.datasets.records import read_csv, read_jsonl
+from trimtab.evals.datasets.records import read_csv, read_json, read_jsonl
 from trimtab.evals.datasets.redacting import redacted
 from trimtab.evals.datasets.shaping import split_share
 from trimtab.evals.datasets.summary import summarise
@@ -50,6 +50,14 @@ def test_csv_becomes_items() -> None:
         {"city": "Ulm"},
     )
     assert (second.expected, second.variables) == (None, {"city": ""})
+
+
+def test_a_json_list_becomes_items() -> None:
+    (first, second) = read_json('[{"input": "a"}, {"q": "b"}]', "a.json", rename={"q": "input"})
+    assert (first.question, second.question, second.source) == ("a", "b", "a.json:2")
+    for bad in ("{", "{}", "[1]"):
+        with pytest.raises(SourceError):
+            read_json(bad, "a.json")
 
 
 @pytest.mark.parametrize(

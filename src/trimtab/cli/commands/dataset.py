@@ -43,7 +43,7 @@ def command() -> None:
     "files",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="JSON Lines, CSV, or promptfooconfig.yaml; repeatable.",
+    help="JSON Lines, JSON, CSV, or promptfooconfig.yaml; repeatable.",
 )
 @click.option("--rename", multiple=True, metavar="OLD=NEW", help="Give a field the name used here: question=input.")
 @click.option("--from-evidence", is_flag=True, help="From what was recorded of the feature.")
@@ -96,7 +96,7 @@ def create(app: AppContext, /, feature: str, name: str, *, as_json: bool, **wish
 def _from_files(wishes: Mapping[str, Any]) -> tuple[list[Item], list[str]]:
     from trimtab.artifacts.files import read_text
     from trimtab.evals.datasets.promptfoo_tests import read_promptfoo
-    from trimtab.evals.datasets.records import read_csv, read_jsonl
+    from trimtab.evals.datasets.records import read_csv, read_json, read_jsonl
 
     rename = dict(_pair(text) for text in wishes["rename"])
     items: list[Item] = []
@@ -107,7 +107,7 @@ def _from_files(wishes: Mapping[str, Any]) -> tuple[list[Item], list[str]]:
             items += found
             notes += told
         else:
-            read = read_csv if path.suffix == ".csv" else read_jsonl
+            read = {".csv": read_csv, ".json": read_json}.get(path.suffix, read_jsonl)
             items += read(read_text(path), str(path), rename=rename)
     if not items:
         raise SourceError("no_items", "there is no item in it", path=str(wishes["files"][0]))

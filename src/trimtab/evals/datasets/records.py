@@ -15,7 +15,7 @@ from trimtab.evals.datasets.item import Item, item_key
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["RESERVED", "read_csv", "read_jsonl"]
+__all__ = ["RESERVED", "read_csv", "read_json", "read_jsonl"]
 
 RESERVED = frozenset(
     {
@@ -54,6 +54,17 @@ def read_jsonl(text: str, path: str, *, rename: Mapping[str, str] | None = None)
             raise SourceError("malformed_item", "an item is a JSON object", path=path, line=line)
         items.append(_item(_renamed(value, rename), path, line))
     return items
+
+
+def read_json(text: str, path: str, *, rename: Mapping[str, str] | None = None) -> list[Item]:
+    """Return the items of a JSON file that is one list of objects; raises `SourceError`."""
+    try:
+        records = msgspec.json.decode(text)
+    except msgspec.DecodeError as error:
+        raise SourceError("malformed_item", f"this is not JSON: {error}", path=path) from error
+    if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
+        raise SourceError("malformed_item", "a JSON file of items is one list of objects", path=path)
+    return [_item(_renamed(record, rename), path, number) for number, record in enumerate(records, start=1)]
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
