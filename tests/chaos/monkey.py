@@ -46,6 +46,7 @@ class Monkey:
         *,
         seed: int,
         apart: bool,
+        longest_freeze_seconds: float,
         read: Callable[[], Mapping[str, JournalPosition]],
         moments: Mapping[str, Callable[[random.Random], None]],
         postgres: PostgresServer | None = None,
@@ -58,6 +59,7 @@ class Monkey:
         self._seeded = random.Random(seed)
         self._roles = _APART if apart else _ROLES
         self._cables: list[Cable] = ["callers", "upstream", "control", "control"] if apart else ["callers", "upstream"]
+        self._longest_freeze = longest_freeze_seconds
         self._compacts = "relay" if apart else "server"
         self._read = read
         self._moments = moments
@@ -108,11 +110,12 @@ class Monkey:
             time.sleep(_AGAIN_SECONDS)
 
     def _freeze(self) -> None:
-        """Stop a process for a second or two: to others it is neither there nor gone."""
-        pids = self._cast.pids(self._seeded.choice(["gateway worker", "writer", "server", self._compacts]))
+        """Stop a process for a while: to others it is neither there nor gone; a server, until its lease is another's."""
+        role = self._seeded.choice(["gateway worker", "writer", "server", self._compacts])
+        pids = self._cast.pids(role)
         if pids:
             with _frozen([self._seeded.choice(pids)]):
-                time.sleep(self._seeded.uniform(0.5, 2.0))
+                time.sleep(self._seeded.uniform(0.5, self._longest_freeze if role == "server" else 2.0))
             self.faults["SIGSTOP"] += 1
 
     def _tear(self) -> None:

@@ -62,6 +62,7 @@ def play(folder: Path, plan: Play, *, postgres: PostgresServer | None = None) ->
                 machine.data_directory,
                 seed=plan.seed,
                 apart=plan.apart,
+                longest_freeze_seconds=plan.longest_freeze_seconds,
                 read=lambda: _read_by_both(stage),
                 moments={
                     "gateway worker": lambda _seeded: after_an_answer(callers),

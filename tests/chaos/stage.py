@@ -31,6 +31,8 @@ class Play(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     mean_seconds: float = 0.8
     """Between two faults, on average."""
+    longest_freeze_seconds: float = 8.0
+    """Of a server."""
     rate: float = 80.0
     """Calls to the gateway per second."""
     workers: int = 3

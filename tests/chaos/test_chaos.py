@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 @pytest.mark.slow
 def test_whatever_is_killed_nothing_acknowledged_is_lost_and_rollouts_end_as_they_must(tmp_path: Path) -> None:
-    plan = Play(kills=12, seed=7, mean_seconds=0.3, workers=2, servers=1, writers=2, rate=60.0)
+    plan = Play(
+        kills=12, seed=7, mean_seconds=0.3, longest_freeze_seconds=2.0, workers=2, servers=1, writers=2, rate=60.0
+    )
     report = play(tmp_path, plan)
     assert report.problems == []
     assert sum(report.kills.values()) == 12
