@@ -110,7 +110,7 @@ class Monkey:
             time.sleep(_AGAIN_SECONDS)
 
     def _freeze(self) -> None:
-        """Stop a process for a while: to others it is neither there nor gone; a server, until its lease is another's."""
+        """Stop a process: to others it is neither there nor gone. A server perhaps until its lease is another's."""
         role = self._seeded.choice(["gateway worker", "writer", "server", self._compacts])
         pids = self._cast.pids(role)
         if pids:
