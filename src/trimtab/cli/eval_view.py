@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from trimtab.cli.output import say, table
 
 if TYPE_CHECKING:
-    from trimtab.evals.calibration import Calibration
+    from trimtab.evals.calibration import CalibrationReport
     from trimtab.evals.comparison import Comparison
     from trimtab.evals.gate import GateReport
     from trimtab.evals.results import EvalRun
@@ -92,8 +92,9 @@ def print_gate(report: GateReport) -> None:
         print(f"  [{'x' if one.verdict == 'passed' else ' '}] {one.rule}: {one.verdict}: {one.detail}")
 
 
-def print_calibration(found: Calibration) -> None:
+def print_calibration(report: CalibrationReport) -> None:
     """Print how a judge agrees with people."""
+    found = report.calibration
     print(f"`{found.metric}` by {found.judge}, held against people")
     rows = [
         (
@@ -104,13 +105,30 @@ def print_calibration(found: Calibration) -> None:
             _number(one.people_alpha),
             "-" if one.bias is None else f"{one.bias:+.3f}",
             "-" if one.flip_rate is None else f"{one.flip_rate:.1%}",
-            f"{one.judged_mean:.3f}",
-            _number(one.corrected_mean),
         )
         for one in found.families.values()
     ]
-    header = ("  model", "labels", "agrees", "alpha", "people", "bias", "order", "its mean", "corrected")
-    print(table(header, rows, right=(1, 3, 4, 5, 6, 7, 8)))
+    header = ("  model", "labels", "agrees", "alpha", "people", "bias", "order")
+    print(table(header, rows, right=(1, 3, 4, 5, 6)))
+    means = [
+        (
+            f"  {one.release}",
+            f"{one.answers:,}",
+            f"{one.labelled:,}",
+            f"{one.judged:.3f}",
+            _number(one.corrected),
+            "-" if one.interval is None else f"[{one.interval.low:.3f}, {one.interval.high:.3f}]",
+        )
+        for one in report.releases
+    ]
+    print(table(("  release", "answers", "labels", "its mean", "people's", "95 % interval"), means, right=(1, 2, 3, 4)))
+    change = report.change
+    if change is not None:
+        low, high = change.interval.low, change.interval.high
+        print(
+            f"  from {change.baseline} to {change.candidate}: the judge says {change.judged:+.3f}, "
+            f"people {change.corrected:+.3f} [{low:+.3f}, {high:+.3f}]"
+        )
 
 
 def _number(value: float | None) -> str:

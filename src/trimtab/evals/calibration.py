@@ -7,18 +7,17 @@ that such a judge reports may be its own. Pure.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from trimtab.stats import Interval, JudgedArm, Level, bootstrap_interval, clopper_pearson, krippendorff_alpha
-from trimtab.stats.judged import CoMoments
+from trimtab.evals.correction import CorrectedChange, CorrectedMean, Judgement, corrected_mean, majority
+from trimtab.stats import Interval, Level, bootstrap_interval, clopper_pearson, krippendorff_alpha
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["Agreement", "Calibration", "Judgement", "agreement", "calibrate", "family_of", "gate_problem"]
+__all__ = ["Agreement", "Calibration", "CalibrationReport", "agreement", "calibrate", "family_of", "gate_problem"]
 
 MOST_LOST = 0.05
 """Points of agreement that a judge may lose from one model to another and still gate."""
@@ -26,16 +25,6 @@ FEWEST_LABELS = 30
 """Labelled answers of a model below which nothing is known of a judge on it."""
 _RESAMPLES = 500
 _DATED = re.compile(r"(?:[-@:](?:latest|preview|\d{4}-\d{2}-\d{2}|\d{3,8}))+$")
-
-
-class Judgement(msgspec.Struct, frozen=True, kw_only=True):
-    """One answer: what the judge said of it, and what people did."""
-
-    judge: float
-    people: list[float | None] = []
-    """One label per annotator, on the judge's scale; `None` where that one gave none. Empty where nobody labelled."""
-    flip: bool | None = None
-    """Of a pairwise judge: whether the order decided."""
 
 
 class Agreement(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +72,15 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
     families: dict[str, Agreement]
 
 
+class CalibrationReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of holding a judge against people."""
+
+    calibration: Calibration
+    releases: list[CorrectedMean]
+    change: CorrectedChange | None
+    """From the first release to the last, where there are two or more with labels."""
+
+
 def family_of(model: str) -> str:
     """Return a model's name without its date or `latest`: snapshots of one model are taken together."""
     return _DATED.sub("", model)
@@ -102,11 +100,11 @@ def agreement(family: str, judged: Sequence[Judgement], *, tolerance: float, lev
     other than nominal), their median does.
     """
     voiced = [one for one in judged if any(label is not None for label in one.people)]
-    decided = [(one, label) for one in voiced if (label := _verdict_of(one.people, level)) is not None]
+    decided = [(one, label) for one in voiced if (label := majority(one.people, level)) is not None]
     agreed = sum(abs(one.judge - label) <= tolerance + 1e-9 for one, label in decided)
     pairs = [(label, one.judge) for one, label in decided]
     flips = [one.flip for one in judged if one.flip is not None]
-    corrected = _corrected(decided, judged)
+    mean = corrected_mean(family, judged, level)
     return Agreement(
         family=family,
         labelled=len(decided),
@@ -120,37 +118,14 @@ def agreement(family: str, judged: Sequence[Judgement], *, tolerance: float, lev
         flip_rate=sum(flips) / len(flips) if flips else None,
         flip_interval=clopper_pearson(sum(flips), len(flips)) if flips else None,
         answers=len(judged),
-        judged_mean=sum(one.judge for one in judged) / len(judged) if judged else 0.0,
-        corrected_mean=None if corrected is None else corrected[0],
-        corrected_interval=None if corrected is None else corrected[1],
+        judged_mean=mean.judged,
+        corrected_mean=mean.corrected,
+        corrected_interval=mean.interval,
     )
 
 
 def _alpha(pairs: Iterable[Sequence[Any]], level: Level) -> float | None:
     return krippendorff_alpha(pairs, level=level)
-
-
-def _verdict_of(people: Sequence[float | None], level: Level) -> float | None:
-    labels = sorted(label for label in people if label is not None)
-    if level != "nominal":
-        middle = len(labels) // 2
-        return labels[middle] if len(labels) % 2 else (labels[middle - 1] + labels[middle]) / 2
-    label, votes = Counter(labels).most_common(1)[0]
-    return label if 2 * votes > len(labels) else None
-
-
-def _corrected(
-    decided: Sequence[tuple[Judgement, float]], judged: Sequence[Judgement]
-) -> tuple[float, Interval] | None:
-    arm = JudgedArm(labelled=CoMoments())
-    with_label = {id(one) for one, _ in decided}
-    for one, label in decided:
-        arm.labelled.add(label, one.judge)
-    for one in judged:
-        if id(one) not in with_label:
-            arm.unlabelled.add(one.judge)
-    found = arm.mean()
-    return None if found is None else (found.value, found.interval())
 
 
 def gate_problem(calibration: Calibration | None, baseline: str, candidate: str, *, uncalibrated: bool) -> str:

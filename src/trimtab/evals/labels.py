@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from trimtab.core.errors import SourceError
-from trimtab.evals.calibration import Judgement
+from trimtab.evals.correction import Judgement
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,9 +16,10 @@ from trimtab.control.evals import EvalOutcome
 from trimtab.core.errors import InputError
 from trimtab.evals.answers import Answer, AnswerBook
 from trimtab.evals.budget import Budget
-from trimtab.evals.calibration import Calibration, calibrate, family_of, gate_problem
+from trimtab.evals.calibration import Calibration, CalibrationReport, calibrate, family_of, gate_problem
 from trimtab.evals.calibration_files import CalibrationFiles
 from trimtab.evals.comparison import compare
+from trimtab.evals.correction import corrected_change, corrected_mean
 from trimtab.evals.datasets import in_split
 from trimtab.evals.gate import judge_gate
 from trimtab.evals.labels import judgements
@@ -35,8 +36,8 @@ if TYPE_CHECKING:
 
     from trimtab.bootstrap.settings import Settings
     from trimtab.control.eval_desk import Dataset, EvalDesk
-    from trimtab.evals.calibration import Judgement
     from trimtab.evals.comparison import Comparison
+    from trimtab.evals.correction import Judgement
     from trimtab.evals.datasets import Item
     from trimtab.evals.datasets.shaping import Split
     from trimtab.evals.gate import GateReport
@@ -217,7 +218,7 @@ class EvalSession:
                     found[metric] = problem
         return found
 
-    def calibrate(self, metric: str, references: Sequence[str], labels: Sequence[Label]) -> Calibration:
+    def calibrate(self, metric: str, references: Sequence[str], labels: Sequence[Label]) -> CalibrationReport:
         """Hold a judge against people on the newest runs of some releases, keep what came of it, and return it.
 
         Raises `InputError` where the metric is no judge's, or no label is about these releases.
@@ -229,15 +230,17 @@ class EvalSession:
                 "no_judge", f"`{metric}` is no judge's metric", param="metric", hint=f"there are: {judges}"
             )
         judged: dict[str, list[Judgement]] = {}
+        releases: dict[str, list[Judgement]] = {}
         for reference in references:
             run = self.find(reference)
-            judged.setdefault(family_of(run.tried.model), []).extend(judgements(run, metric, labels))
+            found = releases[run.tried.label] = judgements(run, metric, labels)
+            judged.setdefault(family_of(run.tried.model), []).extend(found)
         if not any(one.people for each in judged.values() for one in each):
             runs = ", ".join(references)
             raise InputError("no_labels", f"no label is about an answer of {runs}", param="labels")
         scale: Level = "interval" if scorer.kind == "numeric" and scorer.mode == "grade" else "nominal"
         tolerance = 0.5 / (scorer.grades - 1) if scale == "interval" else 0.0  # half a grade
-        return self.calibrations.put(
+        calibration = self.calibrations.put(
             Calibration(
                 metric=metric,
                 scorer=self._scorers[metric],
@@ -246,6 +249,12 @@ class EvalSession:
                 at_ms=self.desk.clock.now_ms(),
                 families=calibrate(judged, tolerance=tolerance, level=scale),
             )
+        )
+        named = list(releases.items())
+        return CalibrationReport(
+            calibration=calibration,
+            releases=[corrected_mean(name, each, scale) for name, each in named],
+            change=corrected_change(named[0], named[-1], scale) if len(named) > 1 else None,
         )
 
     def record(self, candidate: EvalRun, report: GateReport) -> bool:

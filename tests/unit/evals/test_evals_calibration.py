@@ -11,8 +11,9 @@ import pytest
 from tests.unit.evals.runs import TRIED, run
 
 from trimtab.core.errors import IntegrityError, SourceError
-from trimtab.evals.calibration import Calibration, Judgement, agreement, calibrate, family_of, gate_problem
+from trimtab.evals.calibration import Calibration, agreement, calibrate, family_of, gate_problem
 from trimtab.evals.calibration_files import CalibrationFiles
+from trimtab.evals.correction import Judgement, corrected_change
 from trimtab.evals.labels import judgements, read_labels
 
 DATA = Path(os.environ.get("TRIMTAB_DATA") or Path(__file__).parents[4] / "shared" / "data") / "pandalm"
@@ -94,6 +95,26 @@ def test_a_few_labels_mend_what_a_judge_says_on_average() -> None:
         assert found.corrected_interval is not None
         covered += found.corrected_interval.low <= truth <= found.corrected_interval.high
     assert covered >= 10
+
+
+def test_a_judge_that_likes_one_release_better_is_corrected() -> None:
+    """It sees ten points where people see none."""
+    draw = random.Random(5)
+
+    def judged(liking: float) -> list[Judgement]:
+        found = []
+        for n in range(600):
+            good = draw.random() < 0.7
+            says = float(draw.random() < (0.85 + liking if good else 0.3 + liking))
+            found.append(Judgement(judge=says, people=[float(good)] * 3 if n < 150 else []))
+        return found
+
+    change = corrected_change(("#1", judged(0.0)), ("#2", judged(0.1)), "nominal")
+    assert change is not None
+    assert change.judged > 0.05
+    assert change.interval.low < 0.0 < change.interval.high
+    assert abs(change.corrected) < 0.06
+    assert corrected_change(("#1", judged(0.0)), ("#2", [Judgement(judge=1.0)]), "nominal") is None
 
 
 def test_snapshots_of_a_model_are_one_family() -> None:

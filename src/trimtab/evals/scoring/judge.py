@@ -8,7 +8,7 @@ counted as a flip.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import msgspec
 
@@ -57,7 +57,7 @@ class Judge(Spec, frozen=True, kw_only=True, tag="judge"):
     mode: Literal["grade", "pass", "pair"] = "grade"
     """`grade`: from 1 to `grades`, put on [0, 1]. `pass`: yes or no. `pair`: against another answer;
     1 where it is better, 0 where it is worse, 1/2 for a tie."""
-    grades: int = 5
+    grades: Annotated[int, msgspec.Meta(ge=2, le=100)] = 5
     against: Literal["baseline", "reference", "expected"] = "baseline"
     """Of a pair, the other answer: the baseline release's, or one that the item holds."""
     parameters: dict[str, Any] = {}
