@@ -14,9 +14,9 @@ from trimtab.core.canonical import canonical_digest
 from trimtab.core.errors import ConflictError, FencedError, IntegrityError, NotFoundError
 from trimtab.core.ids import new_id
 from trimtab.migration.adapting import adapt_work
-from trimtab.migration.candidates import parts_of
+from trimtab.migration.candidates import calling, parts_of
 from trimtab.migration.diffing import diff_work
-from trimtab.migration.events import Audit, ForkSeed, Inventoried, RolloutStarted, TakeBack, Worked
+from trimtab.migration.events import Audit, ForkSeed, Inventoried, Rebased, RolloutStarted, TakeBack, Worked
 from trimtab.migration.following import canary_work, cutover_work, retire_work, shadow_work
 from trimtab.migration.golden import golden_work
 from trimtab.migration.inventory import Inventory, Registry, take_inventory
@@ -25,8 +25,8 @@ from trimtab.migration.linting import lint_fork, lint_work
 from trimtab.migration.machine import transition
 from trimtab.migration.model import Migration, MigrationArtifact
 from trimtab.migration.rollouts import migration_rollout
-from trimtab.migration.states import STATES, place
-from trimtab.migration.work import NO_PROGRESS, Work
+from trimtab.migration.states import FIRST, STATES, place
+from trimtab.migration.work import NO_PROGRESS, Result, Work
 from trimtab.releases.pointers import PointerRequest, set_pointer
 from trimtab.releases.push import push, put_artifact
 from trimtab.rollout.commands import RolloutRequest, command_rollout, start_rollout
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from trimtab.migration.model import Fork, MigrationOptions
     from trimtab.migration.ports import PlanTransaction
     from trimtab.migration.states import StateName
-    from trimtab.migration.work import MigrationPorts, Result, Worker
+    from trimtab.migration.work import MigrationPorts, Worker
 
 __all__ = ["WORKERS", "MigrationEngine"]
 
@@ -148,7 +148,34 @@ class MigrationEngine:
         return min(able, key=lambda one: one.state == "retire", default=None)
 
     def _step(self, plan: Migration, fork: Fork, progress: Callable[[str, int, int], None]) -> Migration:
+        plan = self._rebase(plan, fork)
+        fork = plan.fork(fork.name) or fork
         result = WORKERS[fork.state](self._work(plan, fork, progress))
+        try:
+            return self._conclude(plan, fork, result)
+        except ConflictError as error:
+            if not result.begins_rollout:
+                raise
+            return self._conclude(plan, fork, Result(gate="waiting", reasons=[error.message]))
+
+    def _rebase(self, plan: Migration, fork: Fork) -> Migration:
+        """Begin with the release in force, where that is another one since the inventory and calls the model too."""
+        if fork.state != FIRST:
+            return plan
+        with self._ports.store.write() as tx:
+            pointer = tx.pointer(fork.name, plan.environment)
+            release = None if pointer is None else tx.release(pointer.release)
+            if release is None or release.digest == fork.release or calling(release.compiled, plan.source) is None:
+                return plan
+            event = Rebased(
+                fork=fork.name,
+                release=release.digest,
+                release_number=release.number,
+                prompt=release.manifest.prompt,
+            )
+            return self._commit(tx, plan, event)[0]
+
+    def _conclude(self, plan: Migration, fork: Fork, result: Result) -> Migration:
         now_ms = self._ports.clock.now_ms()
         with self._ports.store.write() as tx:
             if self._plan(tx, plan.id).version != plan.version:

@@ -18,6 +18,7 @@ __all__ = [
     "Event",
     "ForkSeed",
     "Inventoried",
+    "Rebased",
     "RolledBack",
     "RolloutEnded",
     "RolloutStarted",
@@ -59,6 +60,15 @@ class Worked(msgspec.Struct, frozen=True, kw_only=True):
     """Of state `adapt`: digest of the release it chose."""
     skipped_by: str = ""
     """Of states that follow a rollout: the person who promoted it past its evidence, for `reasons`."""
+
+
+class Rebased(msgspec.Struct, frozen=True, kw_only=True):
+    """A fork begins with another release than the inventory found: the environment was pointed at it meanwhile."""
+
+    fork: str
+    release: str
+    release_number: int
+    prompt: str
 
 
 class RolloutStarted(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,7 +121,9 @@ class Abandoned(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
-Event = Inventoried | Worked | RolloutStarted | RolloutEnded | Acknowledged | Approved | RolledBack | Abandoned
+Event = (
+    Inventoried | Rebased | Worked | RolloutStarted | RolloutEnded | Acknowledged | Approved | RolledBack | Abandoned
+)
 
 
 class Audit(msgspec.Struct, frozen=True, kw_only=True):

@@ -26,8 +26,24 @@ _PHASES = ("shadow", "canary", "cutover", "promoted")
 def shadow_work(work: Work) -> Result:
     """Begin a rollout, and wait until its shadow steps have passed."""
     if not work.fork.rollout:
+        with work.ports.store.read() as tx:
+            pointer = tx.pointer(work.fork.name, work.plan.environment)
+        if pointer is None or pointer.release != work.fork.release:
+            return _overtaken(work, "" if pointer is None else pointer.release)
         return Result(gate="waiting", begins_rollout=True)
     return _until(work, "canary")
+
+
+def _overtaken(work: Work, stable: str) -> Result:
+    """The candidate was made of a release that is not in force any more: rolling it out would undo what came since."""
+    fork, where = work.fork, work.plan.environment
+    back = f"trimtab migration rollback {work.plan.id} --fork {fork.name} --to golden --reason ..."
+    made_of = f"#{fork.release_number}, which the candidate was made of"
+    return Result(
+        gate="blocked",
+        reasons=[f"`{where}` serves another release of `{fork.name}` than {made_of}; begin with it: {back}"],
+        content={"stable": stable, "made_of": fork.release},
+    )
 
 
 def canary_work(work: Work) -> Result:
@@ -115,7 +131,7 @@ def _not_yet(work: Work, seen: RolloutView) -> Result:
     if seen.phase == "ended":
         ended = RolloutEnded(fork=work.fork.name, rollout=work.fork.rollout, harmful=seen.harmful, reason=seen.says)
         return Result(gate="blocked", ended=ended)
-    return Result(gate="waiting", reasons=[seen.says])
+    return Result(gate="waiting", reasons=[seen.says], until_ms=seen.until_ms)
 
 
 def _look(work: Work) -> tuple[Rollout, RolloutView]:

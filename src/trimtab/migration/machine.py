@@ -18,6 +18,7 @@ from trimtab.migration.events import (
     Approved,
     Audit,
     Inventoried,
+    Rebased,
     RolledBack,
     RolloutEnded,
     RolloutStarted,
@@ -80,6 +81,25 @@ def _inventoried(plan: Migration, event: Inventoried, now_ms: int) -> Change:
     return _noted(found, "", now_ms, _Note(ENGINE, "passed", "inventory", reason))
 
 
+def _rebased(plan: Migration, event: Rebased, now_ms: int) -> Change:
+    fork = _fork(plan, event.fork)
+    if fork.release == event.release:
+        return plan, []
+    if fork.state != FIRST or fork.standing == "held":
+        _refuse(fork, "another release to begin with")
+    changed = _replace(
+        fork,
+        release=event.release,
+        release_number=event.release_number,
+        prompt=event.prompt,
+        standing="due",
+        reasons=[],
+        pending="",
+    )
+    reason = f"the environment serves {fork.name}#{event.release_number} by now, not #{fork.release_number}"
+    return _noted(_with(plan, changed), fork.name, now_ms, _Note(ENGINE, "rebased", FIRST, reason))
+
+
 def _worked(plan: Migration, event: Worked, now_ms: int) -> Change:
     fork = _fork(plan, event.fork)
     if fork.state != event.state or fork.standing in {"held", "done"}:
@@ -124,9 +144,11 @@ def _rollout_started(plan: Migration, event: RolloutStarted, now_ms: int) -> Cha
     fork = _fork(plan, event.fork)
     if fork.rollout == event.rollout:
         return plan, []
-    if fork.state != "shadow" or fork.standing != "due" or fork.rollout:
+    if fork.state != "shadow" or fork.standing in {"held", "done"} or fork.rollout:
         _refuse(fork, "a new rollout")
-    changed = _replace(fork, rollout=event.rollout, standing="waiting", reasons=[f"rollout {event.rollout} has begun"])
+    changed = _replace(
+        fork, rollout=event.rollout, standing="waiting", pending="", reasons=[f"rollout {event.rollout} has begun"]
+    )
     reason = f"rollout {event.rollout}"
     return _noted(_with(plan, changed), fork.name, now_ms, _Note(ENGINE, "started", "shadow", reason))
 
@@ -355,6 +377,7 @@ def _refuse(fork: Fork, what: str) -> NoReturn:
 
 _HANDLERS: dict[type, Callable[[Migration, Any, int], Change]] = {
     Inventoried: _inventoried,
+    Rebased: _rebased,
     Worked: _worked,
     RolloutStarted: _rollout_started,
     RolloutEnded: _rollout_ended,

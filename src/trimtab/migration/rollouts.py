@@ -10,7 +10,7 @@ from trimtab.rollout.attempt import WITHDREW
 from trimtab.rollout.machine import SKIPPED
 from trimtab.rollout.model import TERMINAL_STATES
 from trimtab.rollout.moves import CONTROLLER
-from trimtab.rollout.spec import BakeStep, PauseStep, RolloutPlan, ShadowStep, Step, default_plan
+from trimtab.rollout.spec import BakeStep, PauseStep, RolloutPlan, ShadowStep, Step, default_plan, seconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,12 +37,13 @@ class RolloutView(msgspec.Struct, frozen=True, kw_only=True):
 
     phase: Literal["shadow", "canary", "cutover", "promoted", "ending", "ended"]
     says: str
-    waits_for_person: bool = False
     harmful: bool = False
     """Of one that ended: the engine took the candidate back, rather than a person."""
     skipped_by: str = ""
     """The person who promoted it past its evidence."""
     promoted_ms: int = 0
+    until_ms: int | None = None
+    """When the step in force may end, or must, where it has a time."""
 
 
 def migration_rollout(plan: RolloutPlan | None) -> RolloutPlan:
@@ -82,8 +83,21 @@ def view(rollout: Rollout, plan: RolloutPlan, transitions: Sequence[Transition])
     return RolloutView(
         phase=_phase(rollout, plan),
         says=f"rollout {rollout.id} is paused ({rollout.pause_reason}): {rollout.reason}" if paused else says,
-        waits_for_person=paused and rollout.pause_reason != "no_data",
+        until_ms=None if paused else _until_ms(rollout, plan),
     )
+
+
+def _until_ms(rollout: Rollout, plan: RolloutPlan) -> int | None:
+    if not 0 <= rollout.stage < len(plan.steps):
+        return None
+    step = plan.steps[rollout.stage]
+    timed = step.shadow or step.pause or step.bake
+    duration = timed.duration if timed is not None else None
+    if (longest := step.analysis or step.experiment) is not None:
+        duration = longest.max_duration
+    if (asked := step.offline_eval or step.gate) is not None:
+        duration = asked.timeout
+    return None if duration is None else rollout.stage_entered_ms + round(1000 * seconds(duration))
 
 
 def _phase(rollout: Rollout, plan: RolloutPlan) -> Literal["shadow", "canary", "cutover"]:

@@ -19,6 +19,7 @@ from trimtab.migration.events import (
     Event,
     ForkSeed,
     Inventoried,
+    Rebased,
     RolledBack,
     RolloutEnded,
     RolloutStarted,
@@ -276,7 +277,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.last = event
         self.audited += sum(isinstance(one, Audit) for one in effects)
         self.took_back += [one for one in effects if isinstance(one, TakeBack)]
-        if isinstance(event, (Inventoried, Worked, RolloutStarted, RolloutEnded)):
+        if isinstance(event, (Inventoried, Rebased, Worked, RolloutStarted, RolloutEnded)):
             assert transition(self.plan, event, now_ms=self.now_ms) == (self.plan, []), "twice is not once"
 
     @rule()
@@ -325,6 +326,10 @@ class AnyOrder(RuleBasedStateMachine):
     def repeat_after_a_crash(self) -> None:
         if self.last is not None:
             self.send(self.last)
+
+    @rule(fork=st.sampled_from(FORKS), number=st.integers(1, 3))
+    def another_release_is_shipped(self, fork: str, number: int) -> None:
+        self.send(Rebased(fork=fork, release=f"old-{number}", release_number=number, prompt="p"))
 
     @rule(fork=st.sampled_from(FORKS), harmful=st.booleans(), right=st.booleans())
     def rollout_ends(self, fork: str, harmful: bool, right: bool) -> None:  # noqa: FBT001 - drawn

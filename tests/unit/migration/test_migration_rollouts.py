@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.unit.migration.driving import (
+    acknowledged,
+    approved,
     drive,
     fork,
     stages,
@@ -20,7 +22,7 @@ from tests.unit.migration.world import (
 )
 
 from trimtab.migration.events import Approved, RolledBack
-from trimtab.rollout.commands import command_rollout
+from trimtab.rollout.commands import RolloutRequest, command_rollout, start_rollout
 from trimtab.rollout.effects import Command
 
 if TYPE_CHECKING:
@@ -145,3 +147,49 @@ def test_whoever_still_calls_the_old_model_is_named(world: World) -> None:
     world.clock.advance(3 * 3600)
     plan = world.engine.run(plan.id)
     assert "is evidence being kept?" in fork(plan).reasons[0]
+
+
+def test_a_release_that_was_shipped_meanwhile_is_begun_with_and_never_undone(world: World) -> None:
+    plan = world.engine.run(world.start().id)
+    plan = world.engine.run(acknowledged(world, plan).id)
+    shipped = world.push(source("support", text="Shipped meanwhile.", temperature=0.2))
+    world.point("support", shipped)
+    world.releases["support"] = shipped
+    plan = world.engine.run(approved(world, plan).id)
+    assert (fork(plan).state, fork(plan).standing) == ("shadow", "blocked")
+    assert "--to golden" in fork(plan).reasons[0]
+    assert fork(plan, "billing").rollout
+    plan = world.engine.apply(plan.id, RolledBack(fork="support", actor="ana", reason="shipped", to="golden"))
+    plan = world.engine.run(approved(world, plan).id)
+    plan = world.engine.run(acknowledged(world, plan).id)
+    plan = world.engine.run(approved(world, plan).id)
+    assert fork(plan).release_number == shipped.number
+    with world.store.read() as tx:
+        candidate = tx.release(fork(plan).candidate)
+    assert candidate is not None
+    assert "Shipped meanwhile." in candidate.compiled.prompt.messages[0].content
+    assert fork(plan).rollout
+
+
+def test_somebody_else_s_rollout_is_waited_for_and_holds_up_nobody_else(world: World) -> None:
+    plan = world.engine.run(world.start().id)
+    plan = world.engine.run(acknowledged(world, plan).id)
+    other = world.push(source("support", text="Another experiment.", temperature=0.3))
+    with world.store.write() as tx:
+        request = RolloutRequest(feature="support", environment="production", candidate=other.digest, actor="ben")
+        theirs = start_rollout(tx, request, now_ms=world.clock.now_ms())
+    plan = world.engine.run(approved(world, plan).id)
+    assert (fork(plan).state, fork(plan).standing, fork(plan).rollout) == ("shadow", "waiting", "")
+    assert theirs.id in fork(plan).reasons[0]
+    assert fork(plan, "billing").rollout
+    drive(world, theirs.id, "rolled_back", reason="done")
+    plan = world.engine.run(plan.id)
+    assert fork(plan).rollout not in {"", theirs.id}
+
+
+def test_while_a_step_has_a_time_the_status_says_until_when(world: World) -> None:
+    plan = to_shadow(world)
+    rollout = fork(plan).rollout
+    drive(world, rollout, "shadowing", stage=stages(world, rollout)["shadow"], stage_entered_ms=world.clock.now_ms())
+    plan = world.engine.run(plan.id)
+    assert fork(plan).until_ms == world.clock.now_ms() + 3_600_000
