@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -32,10 +32,10 @@ _ORDER_ELSE = ("began_at", "id")
 _SUMMARISED = (*SUMMARISED, "began_at", "latency_ms", "cost_usd")
 _PAGE_BYTES = 64 * 1024 * 1024
 """A page ends with its row group."""
-_LEVEL = 3
-"""Twice the effort (6) makes files a twentieth smaller."""
-_LEVEL_SOON = 1
-"""Of what is merged again within the hour: a quarter larger, a quarter of the effort less."""
+_PACKED: dict[str, Any] = {"compression": "zstd", "compression_level": 3}
+"""Twice the effort (level 6) makes files a twentieth smaller."""
+_PACKED_SOON: dict[str, Any] = {"compression": "snappy"}
+"""Of what is merged again within the hour: twice as large, and it costs half to write and to read."""
 _PLAIN_COLUMNS = frozenset({"id", "generation", "mirrors", "trace", "parent_span", "messages", "variables", "output"})
 """Hardly ever twice the same: a dictionary of them would only cost."""
 
@@ -59,7 +59,7 @@ class ParquetBuffer:
     def __init__(self, kind: str, *, final: bool = True) -> None:
         """`final`: what is not soon merged again is packed with more care, and generations are summarised."""
         self._sink = pa.BufferOutputStream()
-        self._writer = _writer(self._sink, schema_of(kind), level=_LEVEL if final else _LEVEL_SOON)
+        self._writer = _writer(self._sink, schema_of(kind), _PACKED if final else _PACKED_SOON)
         self._seen: list[pa.Table] | None = [] if final and kind == "generations" else None
         self._group = row_group(kind)
         self._waiting: list[pa.Table] = []
@@ -108,20 +108,19 @@ class ParquetBuffer:
         if self._seen is None:
             return None
         sink = pa.BufferOutputStream()
-        with _writer(sink, SUMMARY_SCHEMA, level=_LEVEL) as writer:
+        with _writer(sink, SUMMARY_SCHEMA, _PACKED) as writer:
             writer.write_table(summarise(pa.concat_tables(self._seen)))
         return sink.getvalue()
 
 
-def _writer(sink: pa.BufferOutputStream, schema: pa.Schema, *, level: int) -> pq.ParquetWriter:
+def _writer(sink: pa.BufferOutputStream, schema: pa.Schema, packed: dict[str, Any]) -> pq.ParquetWriter:
     return pq.ParquetWriter(
         sink,
         schema,
-        compression="zstd",
-        compression_level=level,
         use_dictionary=[name for name in schema.names if name not in _PLAIN_COLUMNS],
         write_statistics=True,
         data_page_size=_PAGE_BYTES,
+        **packed,
     )
 
 

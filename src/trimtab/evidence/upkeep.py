@@ -129,13 +129,20 @@ def fan_in(kind: str) -> int:
 
 def _batches(files: Sequence[LiveFile]) -> Iterator[list[LiveFile]]:
     batch: list[LiveFile] = []
+    weight = 0
     for file in files:
-        if batch and sum(one.size for one in batch) + file.size > _LARGEST_BYTES:
+        if batch and weight + _packed_bytes(file) > _LARGEST_BYTES:
             yield batch
-            batch = []
+            batch, weight = [], 0
         batch.append(file)
+        weight += _packed_bytes(file)
     if batch:
         yield batch
+
+
+def _packed_bytes(file: LiveFile) -> int:
+    """Return about how large a file is when it is merged for good."""
+    return file.size if file.level == FINAL_LEVEL else file.size // 2
 
 
 def _level_after(group: Sequence[LiveFile], now_ms: int) -> int:

@@ -13,7 +13,7 @@ import pytest
 
 from trimtab.core.errors import InputError, NotFoundError, StorageError
 from trimtab.evidence.objects import open_objects
-from trimtab.evidence.questions import Filter, release_metrics
+from trimtab.evidence.questions import Filter, release_metrics, trends
 from trimtab.evidence.upkeep import merge
 
 if TYPE_CHECKING:
@@ -70,6 +70,12 @@ def test_journals_become_files_in_a_bucket_and_questions_are_answered_from_there
     reader = place.reader()
     (found,) = release_metrics(reader, Filter(span=(0, 1 << 45), unit="ann"))
     assert found.requests == 12
+    place.clock.advance(3 * 3600)
+    place.compact()
+    with place.compactor() as compactor:
+        merge(compactor)
+    assert len(place.files()) == len(list(place.objects.keys("summaries"))) == 1
+    assert [point.requests for point in trends(reader, Filter(span=(0, 1 << 45)))] == [13]
     reader.close()
     place.objects.delete("nothing/there")
     with pytest.raises(NotFoundError, match="there is no nothing/there"):
