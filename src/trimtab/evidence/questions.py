@@ -13,7 +13,7 @@ from trimtab.core.errors import InputError
 from trimtab.core.ids import id_time_ms
 from trimtab.events import Generation
 from trimtab.evidence.layout import Span, partition_at
-from trimtab.evidence.reader import run
+from trimtab.evidence.reader import rows, run
 from trimtab.evidence.rows import event_from_row
 from trimtab.evidence.statements import COMPARED, COMPARED_SCORES, FAILED, METRICS, MINUTES, POOR, SIGNAL, TRENDS
 from trimtab.evidence.summaries import summary_query
@@ -48,8 +48,6 @@ Bucket = Literal["minute", "hour", "day"]
 _BATCH = 1_000
 _MIRRORED_WITHIN_MS = 10 * 60_000
 """How much later than the generation it mirrors a shadow begins, at most."""
-_HELD_ROWS = 1_000_000
-"""Generations whose figures are held in memory while they are counted: some 200 MB."""
 _HELD_TEXTS = 10_000
 """Generations that are held in memory with their text, some 50 MB."""
 _ROWS_AS_OBJECTS = 500
@@ -139,17 +137,15 @@ def release_metrics(reader: EvidenceReader, which: Filter) -> list[ReleaseMetric
     where, parameters = which.where()
 
     def ask(snapshot: Snapshot, cursor: DuckDBPyConnection) -> list[dict[str, Any]]:
-        calls = snapshot.files("generations", which.span)
-        for kind in ("generations", "scores", "feedback"):
-            reader.define(cursor, kind, snapshot.files(kind, which.span), snapshot.hot.get(kind))
-        # read once where memory holds them, else twice: they are counted, and joined with what was said about them
-        kept = "MATERIALIZED" if sum(file.rows for file in calls) < _HELD_ROWS else "NOT MATERIALIZED"
-        rows: list[dict[str, Any]] = run(cursor, METRICS.format(where=where, kept=kept), parameters).to_pylist()
-        return rows
+        tables = {
+            kind: reader.table(cursor, kind, snapshot.files(kind, which.span), snapshot.hot.get(kind))
+            for kind in ("generations", "scores", "feedback")
+        }
+        return rows(cursor, METRICS.format(where=where, **tables), parameters)
 
     return [
         ReleaseMetrics(feedback=_means(said, "feedback"), scores=_means(said, "scores"), **row)
-        for row in reader.at_one_moment(ask)
+        for row in reader.at_one_moment(ask, span=which.span)
         for said in [row.pop("signals") or []]
     ]
 
@@ -176,16 +172,14 @@ def trends(reader: EvidenceReader, which: Filter, *, bucket: Bucket = "hour") ->
             if summed and file.summary and since_ms <= file.oldest_ms and file.newest_ms < until_ms
         }
         left = [file for file in files if file.key not in whole]
-        reader.define(cursor, "generations", left, snapshot.hot.get("generations"))
-        parts = [summary_query("generations", where=where, stretch=stretch)]
+        calls = reader.table(cursor, "generations", left, snapshot.hot.get("generations"))
+        parts = [summary_query(calls, where=where, stretch=stretch)]
         if whole:
-            reader.define_summaries(cursor, list(whole.values()))
-            parts.append(f"SELECT * FROM summaries g WHERE {which.which()[0]}")  # noqa: S608 - a condition of ours
-        counted = " UNION ALL ".join(parts)
-        rows: list[dict[str, Any]] = run(cursor, TRENDS.format(counted=counted, bucket=bucket), parameters).to_pylist()
-        return rows
+            summaries = reader.summaries(cursor, list(whole.values()))
+            parts.append(f"SELECT * FROM {summaries} g WHERE {which.which()[0]}")  # noqa: S608 - a condition of ours
+        return rows(cursor, TRENDS.format(counted=" UNION ALL ".join(parts), bucket=bucket), parameters)
 
-    return [TrendPoint(**row) for row in reader.at_one_moment(ask)]
+    return [TrendPoint(**row) for row in reader.at_one_moment(ask, span=which.span)]
 
 
 def trace(reader: EvidenceReader, generation: str) -> list[Event]:
@@ -209,7 +203,7 @@ def trace(reader: EvidenceReader, generation: str) -> list[Event]:
                 found += [event_from_row(kind, row) for row in run(cursor, sql, {"id": generation}).to_pylist()]
         return found
 
-    return reader.at_one_moment(ask)
+    return reader.at_one_moment(ask, span=span)
 
 
 def of_rollout(reader: EvidenceReader, rollout: str, span: Span, *, limit: int = 2_500) -> list[Event]:

@@ -26,10 +26,12 @@ if TYPE_CHECKING:
     from trimtab.evidence.objects import Objects
     from trimtab.evidence.snapshot import Snapshot
 
-__all__ = ["EvidenceReader", "run"]
+__all__ = ["EvidenceReader", "rows", "run"]
 
 _TRIES = 4
 _ALWAYS = (0, 1 << 62)
+_FEW_ROWS = 250_000
+"""Generations in the files that a question opens."""
 _T = TypeVar("_T")
 
 
@@ -44,12 +46,8 @@ class EvidenceReader:
         self.objects = objects
         self._lock = threading.Lock()
         self._source = SnapshotSource(objects, journals)
-        self._connection = duckdb.connect(":memory:")
-        self._connection.execute("SET GLOBAL parquet_metadata_cache = true; SET GLOBAL TimeZone = 'UTC'")
-        for kind in KINDS:
-            self._connection.register("_empty", empty_table(kind))
-            self._connection.execute(f"CREATE TABLE _no_{kind} AS FROM _empty")
-            self._connection.unregister("_empty")
+        self._connections: dict[bool, duckdb.DuckDBPyConnection] = {}
+        """By whether they answer on one thread."""
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None, *, hours: Span = _ALWAYS) -> pa.Table:
         """Return the rows of a query. `hours` says when the generations began that it is about: less is opened.
@@ -74,17 +72,20 @@ class EvidenceReader:
                 self.define(cursor, kind, snapshot.files(kind, span), snapshot.hot.get(kind))
             return [run(cursor, sql, parameters) for sql in questions]
 
-        return self.at_one_moment(ask)
+        return self.at_one_moment(ask, span=span)
 
-    def at_one_moment(self, ask: Callable[[Snapshot, duckdb.DuckDBPyConnection], _T]) -> _T:
+    def at_one_moment(self, ask: Callable[[Snapshot, duckdb.DuckDBPyConnection], _T], *, span: Span) -> _T:
         """Return what a function makes of the evidence as it is now; it is asked again where files were merged away.
 
-        Raises as `query`.
+        `span` is what it is about: few rows are read on one thread, which is less work and done as soon. Raises as
+        `query`.
         """
         for left in reversed(range(_TRIES)):
             try:
                 with self._lock:
-                    snapshot, cursor = self._source.take(), self._connection.cursor()
+                    snapshot = self._source.take()
+                    few = sum(file.rows for file in snapshot.files("generations", span)) < _FEW_ROWS
+                    cursor = self._connected(alone=few).cursor()
                 with closing(cursor):
                     return ask(snapshot, cursor)
             except (duckdb.IOException, FileNotFoundError) as error:
@@ -96,12 +97,30 @@ class EvidenceReader:
 
     def close(self) -> None:
         """Let go of the memory."""
-        self._connection.close()
+        for connection in self._connections.values():
+            connection.close()
+
+    def _connected(self, *, alone: bool) -> duckdb.DuckDBPyConnection:
+        if alone not in self._connections:
+            connection = duckdb.connect(":memory:", config={"threads": 1} if alone else {})
+            connection.execute("SET GLOBAL parquet_metadata_cache = true; SET GLOBAL TimeZone = 'UTC'")
+            for kind in KINDS:
+                connection.register("_empty", empty_table(kind))
+                connection.execute(f"CREATE TABLE _no_{kind} AS FROM _empty")
+                connection.unregister("_empty")
+            self._connections[alone] = connection
+        return self._connections[alone]
 
     def define(
         self, cursor: duckdb.DuckDBPyConnection, kind: str, files: Sequence[LiveFile], hot: pa.Table | None
     ) -> None:
         """Make a table of files and journals known to a cursor under its name."""
+        cursor.execute(f"CREATE OR REPLACE TEMP VIEW {kind} AS FROM {self.table(cursor, kind, files, hot)}")
+
+    def table(
+        self, cursor: duckdb.DuckDBPyConnection, kind: str, files: Sequence[LiveFile], hot: pa.Table | None
+    ) -> str:
+        """Return files and journals as a table expression, which spares the planning of a view."""
         parts = []
         if hot is not None:
             cursor.register(f"_hot_{kind}", hot)
@@ -111,12 +130,11 @@ class EvidenceReader:
             parts.append(self._scan(cursor, name, [file.key for file in same], schema_of(kind), alike=bool(columns)))
         if hot is None and {_columns(file) for file in files} != {len(schema_of(kind))}:
             parts.insert(0, f"FROM _no_{kind}")  # its columns are those of this version
-        cursor.execute(f"CREATE OR REPLACE TEMP VIEW {kind} AS {' UNION ALL BY NAME '.join(parts)}")
+        return f"({' UNION ALL BY NAME '.join(parts)})"
 
-    def define_summaries(self, cursor: duckdb.DuckDBPyConnection, keys: Sequence[str]) -> None:
-        """Make summaries known to a cursor as the table `summaries`."""
-        scan = self._scan(cursor, "_cold_summaries", keys, SUMMARY_SCHEMA, alike=True)
-        cursor.execute(f"CREATE OR REPLACE TEMP VIEW summaries AS {scan}")
+    def summaries(self, cursor: duckdb.DuckDBPyConnection, keys: Sequence[str]) -> str:
+        """Return summaries as a table expression."""
+        return f"({self._scan(cursor, '_cold_summaries', keys, SUMMARY_SCHEMA, alike=True)})"
 
     def _scan(
         self, cursor: duckdb.DuckDBPyConnection, name: str, keys: Sequence[str], schema: pa.Schema, *, alike: bool
@@ -138,6 +156,13 @@ def run(cursor: duckdb.DuckDBPyConnection, sql: str, parameters: Mapping[str, An
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
         raise InputError("not_a_question", "this is not one SELECT", param="sql", hint="evidence is read only")
     return cursor.sql(statements[0], params=dict(parameters or {})).to_arrow_table()
+
+
+def rows(cursor: duckdb.DuckDBPyConnection, sql: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the few rows of a statement of ours, without timestamps. A relation would be planned twice."""
+    found = cursor.execute(sql, dict(parameters))
+    names = [column[0] for column in found.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 
 
 def _columns(file: LiveFile) -> int:

@@ -14,14 +14,14 @@ QUALIFY row_number() OVER (PARTITION BY arm ORDER BY began_at DESC) <= $limit
 COMPARED = f"SELECT * FROM generations {_COMPARED_WHERE} ORDER BY began_at DESC"  # noqa: S608 - parts of ours
 COMPARED_SCORES = f"SELECT * FROM scores WHERE generation IN (SELECT id FROM generations {_COMPARED_WHERE})"  # noqa: S608 - as above
 METRICS = """
-WITH chosen AS {kept} (
+WITH chosen AS NOT MATERIALIZED (
     SELECT g.id, g.feature, g.release_number, g.release, g.arm, g.status, g.latency_ms, g.first_token_ms,
            g.input_tokens, g.output_tokens, g.cost_usd
-    FROM generations g WHERE {where}
+    FROM {generations} g WHERE {where}
 ), said AS (
-    SELECT 'feedback' AS kind, generation, name, arg_max(value, (began_at, id)) AS value FROM feedback GROUP BY ALL
+    SELECT 'feedback' AS kind, generation, name, arg_max(value, (began_at, id)) AS value FROM {feedback} GROUP BY ALL
     UNION ALL
-    SELECT 'scores' AS kind, generation, name, arg_max(value, (began_at, id)) AS value FROM scores GROUP BY ALL
+    SELECT 'scores' AS kind, generation, name, arg_max(value, (began_at, id)) AS value FROM {scores} GROUP BY ALL
 ), means AS (
     SELECT chosen.release, chosen.arm, said.kind, said.name, avg(said.value) AS mean, count(*) AS generations
     FROM said JOIN chosen ON chosen.id = said.generation GROUP BY ALL
@@ -32,8 +32,7 @@ WITH chosen AS {kept} (
     SELECT feature, release_number, release, arm, count(*) AS requests,
            coalesce(avg(CASE WHEN status <> 'aborted' THEN (status = 'error')::INT END), 0) AS error_rate,
            count(*) FILTER (status = 'aborted') AS aborted,
-           quantile_cont(latency_ms, 0.5) FILTER (status = 'ok') AS latency_p50_ms,
-           quantile_cont(latency_ms, 0.95) FILTER (status = 'ok') AS latency_p95_ms,
+           quantile_cont(latency_ms, [0.5, 0.95]) FILTER (status = 'ok') AS latencies,
            quantile_cont(first_token_ms, 0.5) FILTER (status = 'ok') AS first_token_p50_ms,
            sum(input_tokens)::BIGINT AS input_tokens,
            sum(output_tokens)::BIGINT AS output_tokens,
@@ -41,7 +40,8 @@ WITH chosen AS {kept} (
     FROM chosen GROUP BY feature, release_number, release, arm
 )
 SELECT feature || '#' || release_number AS release, release AS digest, arm,
-       counted.* EXCLUDE (feature, release_number, release, arm), signals
+       latencies[1] AS latency_p50_ms, latencies[2] AS latency_p95_ms,
+       counted.* EXCLUDE (feature, release_number, release, arm, latencies), signals
 FROM counted LEFT JOIN signals USING (release, arm) ORDER BY feature, release_number DESC, arm
 """
 SIGNAL = """
