@@ -71,8 +71,8 @@ class TrimtabEval:
         settings = load_settings(config=None if config is None else Path(config))
         wishes = Wishes(samples=repeat, budget_usd=budget_usd, concurrency=concurrency)
         with EvalSession(settings, feature, dataset=dataset, suite=self._here / suite, split=split) as session:
-            before = None if baseline is None else session.run(baseline, wishes)
             pairwise = baseline if session.needs_baseline else None
+            before = None if baseline is None else session.run(baseline, wishes, baseline=pairwise)
             run = session.run(candidate, wishes, baseline=pairwise)
             comparison = None if before is None else session.compare(before, run)
             report = session.gate(run, before, comparison)

@@ -26,6 +26,7 @@ BEHAVIOUR = """\
 rules:
   - {when: {model: "slow*"}, latency: {medianMs: 400, p95Ms: 450}}
   - {when: {model: "gone*"}, errorRate: 0.2, errorStatus: 400, latency: {medianMs: 0, p95Ms: 0}}
+  - {when: {model: "pair*"}, answer: '{"reason": "it came first", "better": "A"}', latency: {medianMs: 0, p95Ms: 0}}
   - {when: {model: "judge*"}, answer: '{"reason": "as asked", "grade": 4}', latency: {medianMs: 0, p95Ms: 0}}
   - {when: {systemContains: "Explain your"}, fenceRate: 0.1, preambleRate: 0.1, latency: {medianMs: 0, p95Ms: 0}}
   - {latency: {medianMs: 0, p95Ms: 0}}
@@ -251,6 +252,23 @@ def test_releases_are_gated_from_pytest(shop: Path) -> None:
 def test_the_plugin_is_inert_unless_it_is_used(shop: Path) -> None:
     done = gated_by_pytest(shop, INERT)
     assert "1 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_a_judge_of_pairs_gates_against_the_baseline(trimtab_here: Trimtab, shop: Path) -> None:
+    (shop / "pair.yaml").write_text(
+        "name: pair\n"
+        "scorers: [{type: judge, name: liked, mode: pair, model: openai/pair-1, rubric: Which is kinder?}]\n"
+        "gate: {uncalibratedJudges: allow, rules: [{metric: liked, nonInferior: 0.1}]}\n"
+    )
+    over = ("--dataset", "orders", "--suite", "pair.yaml")
+    gated = trimtab_here("eval", "gate", "support-reply", "#2", "--baseline", "#1", *over, "--no-record")
+    assert gated.returncode == 0, gated.stdout + gated.stderr
+    assert "liked is worse by less than 0.1: passed: 0.5 to 0.5" in gated.stdout
+    run = trimtab_here("eval", "run", "support-reply", "#2", *over, "--baseline", "#1")
+    assert "liked: the order decided 9" in run.stdout  # of some pairs both say the same
+    alone = trimtab_here("eval", "run", "support-reply", "#2", *over)
+    assert alone.returncode == 2
+    assert "there is no baseline" in alone.stderr
 
 
 def test_repeating_tells_how_much_a_release_differs_from_itself(trimtab_here: Trimtab) -> None:

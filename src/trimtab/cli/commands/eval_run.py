@@ -151,8 +151,9 @@ def gate_command(app: AppContext, /, *, as_json: bool, no_record: bool, junit: P
 
     with _session(app, given) as session:
         before = given["baseline"]
-        baseline = None if before is None else _made(session, before, given)
-        candidate = _made(session, given["candidate"], given, baseline=before if session.needs_baseline else None)
+        pairwise = before if session.needs_baseline else None
+        baseline = None if before is None else _made(session, before, given, baseline=pairwise)
+        candidate = _made(session, given["candidate"], given, baseline=pairwise)
         comparison = None if baseline is None else session.compare(baseline, candidate)
         report = session.gate(candidate, baseline, comparison)
         recorded = not no_record and session.record(candidate, report)
