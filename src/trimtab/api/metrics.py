@@ -54,7 +54,7 @@ def _control(vitals: Vitals, now_ms: int) -> list[Family]:
 
 def _lease(lease: Lease | None, now_ms: int) -> list[Family]:
     led = Family("trimtab_controller_led", "gauge", "Whether a controller holds the lease, and which.")
-    epoch = Family("trimtab_controller_epoch", "counter", "How often the lease changed hands.")
+    epoch = Family("trimtab_controller_epoch", "gauge", "How often the lease changed hands.")
     if lease is not None:
         epoch.add(lease.epoch)
         if lease.expires_at_ms > now_ms:

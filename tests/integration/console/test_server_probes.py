@@ -7,16 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from trimtab.analysis.model import MetricEvidence
+from trimtab.analysis.verdict import Verdict
 from trimtab.api.condition import ServerCondition
+from trimtab.api.metrics import metrics_page
 from trimtab.control.loop_watch import LoopWatch
+from trimtab.control.vitals import LiveRollout, Vitals
 from trimtab.core.clock import FakeClock
 from trimtab.core.errors import StorageError
+from trimtab.rollout.model import Rollout
+from trimtab.rollout.ports import Lease
 from trimtab.serving.directory import DataDirectory
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from trimtab.control.vitals import Vitals
 
     Site = Any  # the fixture's class lives in conftest
 
@@ -118,3 +122,78 @@ def test_a_loop_that_fails_warns_and_one_that_hangs_is_told_to_be_stuck(tmp_path
 def test_a_data_directory_that_is_gone_makes_a_server_unready(tmp_path: Path) -> None:
     here, _ = condition(tmp_path / "gone", FakeClock())
     assert here.checks()["disk"].status == "fail"
+
+
+class Leading(Away):
+    """A control plane with one rollout whose evidence is almost enough."""
+
+    def vitals(self) -> Vitals:
+        metric = MetricEvidence(
+            name="format",
+            role="guardrail",
+            phase="live",
+            margin=0.05,
+            candidate_mean=0.5,
+            control_mean=0.9,
+            candidate_units=40,
+            control_units=41,
+            pairs=40,
+            harm=12.0,
+            harm_peak=35.0,
+            limit=40.0,
+            non_inferior=1.0,
+            promotion_limit=20.0,
+            failed=False,
+            passed=False,
+        )
+        verdict = Verdict(
+            status="inconclusive",
+            phase="live",
+            reason="not yet",
+            metrics=[metric],
+            candidate_units=40,
+            control_units=41,
+        )
+        rollout = Rollout(
+            id="ro_1",
+            feature="reply",
+            environment="production",
+            stable="sha256:1",
+            candidate="sha256:2",
+            plan=b"{}",
+            salt="s",
+            state="progressing",
+            created_at_ms=1,
+            created_by="ada",
+            updated_at_ms=1,
+        )
+        lease = Lease(name="rollout-controller", holder="node-1", epoch=3, expires_at_ms=1 << 60)
+        return Vitals(lease=lease, rollouts=[LiveRollout(rollout=rollout, candidate="reply#2", verdict=verdict)])
+
+
+def test_the_e_process_of_a_rollout_is_told(tmp_path: Path) -> None:
+    here, _ = condition(tmp_path, FakeClock(), Leading())
+    found = {
+        one.name: (one.labels, one.value)
+        for family in text_string_to_metric_families(metrics_page(here).decode())
+        for one in family.samples
+        if one.value and one.labels.get("arm") != "matched_control"
+    }
+    labels = {"environment": "production", "feature": "reply", "candidate": "reply#2"}
+    about = labels | {"metric": "format", "role": "guardrail", "phase": "live"}
+    assert found["trimtab_rollout_harm_wealth"] == (about, 35.0)
+    assert found["trimtab_rollout_harm_limit"] == (about, 40.0)
+    assert found["trimtab_rollout_non_inferior_wealth"] == (about, 1.0)
+    assert found["trimtab_rollout_state"] == (labels | {"state": "progressing"}, 1.0)
+    assert found["trimtab_rollout_verdict"] == (labels | {"verdict": "inconclusive"}, 1.0)
+    assert found["trimtab_rollout_units"] == (labels | {"arm": "candidate"}, 40.0)
+    assert found["trimtab_controller_led"] == ({"holder": "node-1"}, 1.0)
+    assert found["trimtab_controller_epoch"][1] == 3
+
+
+def test_while_the_store_is_away_the_rest_is_told(tmp_path: Path) -> None:
+    here, _ = condition(tmp_path, FakeClock())
+    page = metrics_page(here).decode()
+    assert "trimtab_store_up 0" in page
+    assert "trimtab_build_info" in page
+    assert "trimtab_controller_led" not in page
