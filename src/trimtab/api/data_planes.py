@@ -121,6 +121,8 @@ class _DataPlanes:
         yield b"retry: 500\n\n"
         while True:
             changed = self._news.changed()  # before looking, so that nothing falls in between
+            if self._feed.ended:
+                return
             published = self._feed.latest(environment)
             if published is not None and published.revision != sent:
                 sent = published.revision

@@ -14,20 +14,22 @@ if TYPE_CHECKING:
 
     from trimtab.bootstrap.node_settings import DataPlanesSettings
     from trimtab.bootstrap.nodes import Node
+    from trimtab.control.feed import SnapshotFeed
 
 __all__ = ["DoorListener", "open_door"]
 
 _BACKLOG = 2048
 _KEEP_ALIVE_SECONDS = 30
-_PATIENCE_SECONDS = 1
-"""For streams, which never end by themselves; relays come back to another node."""
+_PATIENCE_SECONDS = 3
+"""For requests that are under way; streams end at once."""
 
 
 class DoorListener:
     """Serves from a socket that is bound already."""
 
-    def __init__(self, server: uvicorn.Server, bound: socket.socket, shown: str) -> None:
+    def __init__(self, server: uvicorn.Server, bound: socket.socket, feed: SnapshotFeed, shown: str) -> None:
         self._server = server
+        self._feed = feed
         self._thread = threading.Thread(target=server.run, args=([bound],), name="data-planes")
         self.shown = shown
         """Where it listens, for people."""
@@ -38,6 +40,7 @@ class DoorListener:
 
     def stop(self) -> None:
         """End every stream and stop listening."""
+        self._feed.end()
         self._server.should_exit = True
         if self._thread.ident is not None:
             self._thread.join()
@@ -83,4 +86,4 @@ def open_door(node: Node, settings: DataPlanesSettings) -> DoorListener:
     if not settings.tls_certificate and not bound.getsockname()[0].startswith(("127.", "::1")):
         say("data planes are listened to without TLS: keys travel readable unless a proxy in front encrypts")
     scheme = "https" if settings.tls_certificate else "http"
-    return DoorListener(uvicorn.Server(config), bound, f"{scheme}://{settings.host}:{settings.port}")
+    return DoorListener(uvicorn.Server(config), bound, node.feed, f"{scheme}://{settings.host}:{settings.port}")

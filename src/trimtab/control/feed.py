@@ -44,6 +44,8 @@ class SnapshotFeed:
         self._latest: dict[str, Published] = {}
         self._listeners: list[Callable[[], None]] = []
         self._problem = ""
+        self.ended = False
+        """Whether the node stops: who streams ends, and its reader goes to another node."""
 
     def latest(self, environment: str) -> Published | None:
         """Return the snapshot in force; `None` where there is none, as far as this node knows."""
@@ -52,6 +54,11 @@ class SnapshotFeed:
     def on_change(self, listener: Callable[[], None]) -> None:
         """Have `listener` called, from the feed's thread, whenever something changed."""
         self._listeners.append(listener)
+
+    def end(self) -> None:
+        """Tell everybody who streams to end."""
+        self.ended = True
+        self._tell()
 
     def tick(self) -> list[str]:
         """Wait for news, about a second at most, and take them in; returns what is worth telling."""
@@ -82,8 +89,11 @@ class SnapshotFeed:
                 self._write(published)  # new, or somebody deleted the file
         self._latest = latest
         if fresh:
-            for listener in self._listeners:
-                listener()
+            self._tell()
+
+    def _tell(self) -> None:
+        for listener in self._listeners:
+            listener()
 
     def _write(self, published: Published) -> None:
         """Put it into this node's own files: the publisher refuses what is not newer."""

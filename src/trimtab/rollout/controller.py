@@ -106,6 +106,8 @@ class Controller:
         self._lease: Lease | None = None
         self._cursors: dict[str, Cursor] | None = None
         self._cursors_saved_ms = 0
+        self._unsaved: dict[str, Cursor] = {}
+        """Cursors that moved and are not in the store yet."""
         self._attempts: dict[str, Attempt] = {}
         self._published: dict[str, tuple[str, int]] = {}
 
@@ -127,6 +129,7 @@ class Controller:
         """Drop everything that is not in the store."""
         self._lease = None
         self._cursors = None
+        self._unsaved = {}
         self._attempts = {}
         self._published = {}
 
@@ -200,26 +203,26 @@ class Controller:
         self, lease: Lease, rollouts: list[Rollout], batch: EventBatch, report: TickReport, now_ms: int
     ) -> None:
         """Write cursors, evidence, decisions and history in one transaction, if there is anything to write."""
-        cursors = self._moved(batch.cursors)
+        self._unsaved |= self._moved(batch.cursors)
+        self._keep(batch.cursors)
         idle = not rollouts and abs(now_ms - self._cursors_saved_ms) < _IDLE_CURSOR_MS
-        if not (cursors and not idle) and not self._is_pending(rollouts, now_ms):
-            self._keep(batch.cursors)
+        if not (self._unsaved and not idle) and not self._is_pending(rollouts, now_ms):
             return
         effects: list[Effect] = []
         with self._ports.store.write() as tx:
             tx.check_lease(lease, now_ms=now_ms)
             for rollout_id, attempt in self._attempts.items():
                 effects += self._decide(tx, rollout_id, attempt, lease, now_ms)
-            tx.save_cursors(batch.cursors)
-        self._keep(batch.cursors)
+            tx.save_cursors(self._unsaved.values())
+        self._unsaved = {}
         self._cursors_saved_ms = now_ms
         for attempt in self._attempts.values():
             attempt.committed()
         self._report(effects, report)
 
-    def _moved(self, cursors: Iterable[Cursor]) -> bool:
+    def _moved(self, cursors: Iterable[Cursor]) -> dict[str, Cursor]:
         known = self._cursors or {}
-        return any(known.get(cursor.process) != cursor for cursor in cursors)
+        return {cursor.process: cursor for cursor in cursors if known.get(cursor.process) != cursor}
 
     def _keep(self, cursors: Iterable[Cursor]) -> None:
         self._cursors = (self._cursors or {}) | {cursor.process: cursor for cursor in cursors}

@@ -98,6 +98,18 @@ def test_a_revoked_key_hears_no_more(post: Post, key: Key, streams: Streams) -> 
     assert [name for name, _ in stream if name == "snapshot"] == []  # it ends
 
 
+def test_a_node_that_stops_ends_its_streams_without_ado(
+    opened: Callable[..., Post], key: Key, streams: Streams, caplog: pytest.LogCaptureFixture
+) -> None:
+    stopping = opened("stopping")
+    stopping.publish(1)
+    stream = streams(stopping, key, 0)
+    assert next(stream) == ("snapshot", 1)
+    stopping.close()
+    assert [name for name, _ in stream if name == "snapshot"] == []  # it ends
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 def test_a_store_that_is_away_ends_no_stream_and_shuts_no_door(
     post: Post, key: Key, streams: Streams, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -244,19 +244,20 @@ class World:
         if route is None:
             return
         arm, mirrored = assign(route, f"user-{unit}")
+        (stable,) = {self.stable.digest, self.candidate.digest} - {route.candidate}  # the route may be an old one
         base = Generation(
             id=f"gen_{len(self.sent)}",
             at_ms=self.clock.now_ms() - late_ms,
             feature=FEATURE,
             environment=ENVIRONMENT,
-            release=self.stable.digest,
+            release=stable,
             arm=arm,
             unit=f"user-{unit}",
             rollout=route.id,
             stage=route.stage,
             attributes={"parity": "odd" if unit % 2 else "even"},
         )
-        worse = msgspec.structs.replace(base, release=self.candidate.digest, status="error" if bad else "ok")
+        worse = msgspec.structs.replace(base, release=route.candidate, status="error" if bad else "ok")
         if arm == "candidate":
             base = worse
         elif failing_control:

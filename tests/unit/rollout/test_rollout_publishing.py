@@ -6,8 +6,9 @@ import msgspec
 import pytest
 
 from trimtab.core.clock import FakeClock
+from trimtab.events import Feedback
 from trimtab.releases.model import Feature, PointerMove
-from trimtab.rollout.controller import Controller, ControllerPorts
+from trimtab.rollout.controller import CONSUMER, Controller, ControllerPorts
 from trimtab.rollout.publishing import no_prices, publish_into
 from trimtab.rollout.simulation import EventQueue, SnapshotBoard, synthetic_release
 from trimtab.storage.memory import MemoryStore
@@ -17,7 +18,7 @@ class Place:
     """A store with one feature, its controller, and a board that stands for the snapshot files."""
 
     def __init__(self) -> None:
-        self.store, self.board, self.clock = MemoryStore(), SnapshotBoard(), FakeClock()
+        self.store, self.board, self.clock, self.events = MemoryStore(), SnapshotBoard(), FakeClock(), EventQueue()
         with self.store.write() as tx:
             tx.put_feature(Feature(name="f", team="t"))
         self.moves = 0
@@ -25,7 +26,7 @@ class Place:
         self.controller = self.new_controller("first")
 
     def new_controller(self, name: str) -> Controller:
-        ports = ControllerPorts(store=self.store, events=EventQueue(), publisher=self.board, clock=self.clock)
+        ports = ControllerPorts(store=self.store, events=self.events, publisher=self.board, clock=self.clock)
         return Controller(ports, holder=name)
 
     def move(self) -> None:
@@ -108,6 +109,23 @@ def test_a_board_that_claims_the_absurd_makes_nobody_publish_for_ever(place: Pla
     place.board.snapshots["e"] = msgspec.structs.replace(place.board.snapshots["e"], revision=2**40)
     assert (place.tick(), place.tick()) == ([], [])
     assert place.stored == 1
+
+
+def test_where_no_rollout_is_live_what_was_read_is_saved_all_the_same(place: Place) -> None:
+    def saved() -> int:
+        with place.store.read() as tx:
+            return sum(cursor.sequence for cursor in tx.cursors(CONSUMER))
+
+    for number in range(2):
+        event = Feedback(
+            id=f"fb_{number}", at_ms=1, feature="f", environment="e", generation="gen_x", name="thumb", value=1.0
+        )
+        place.events.append(event)
+        place.tick()
+        assert saved() == 1  # the second so soon after the first can wait
+    place.clock.advance(10)
+    place.tick()
+    assert saved() == 2  # and needs no third
 
 
 def test_who_begins_to_lead_publishes_once_for_prices_and_code_may_be_newer(place: Place) -> None:
