@@ -33,9 +33,10 @@ class Node:
         self.listens = bool(settings.server.data_planes.host)
         self.address = _address(settings) if self.listens else ""
         self.inbox = Inbox(consumer=CONSUMER, is_local=lambda process: (directory.journals / process).is_dir())
-        self.feed = SnapshotFeed(open_store(settings), SnapshotFiles(directory), open_notices(settings))
-        self.board = MachineBoard(open_store(settings), directory, clock)
-        self.door = Door(open_store(settings), clock)
+        store = open_store(settings)  # one for all three, so that a node keeps few connections
+        self.feed = SnapshotFeed(store, SnapshotFiles(directory), open_notices(settings))
+        self.board = MachineBoard(store, directory, clock)
+        self.door = Door(store, clock)
 
     @property
     def loops(self) -> dict[str, tuple[SnapshotFeed | MachineBoard, float]]:

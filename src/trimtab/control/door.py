@@ -37,10 +37,6 @@ class Door:
         self._lease = _Remembered(self._read_lease)
         self._judged = _Remembered(self._read_judged)
 
-    def close(self) -> None:
-        """Close the store."""
-        self._store.close()
-
     def admit(self, secret: str) -> str:
         """Return the team whose key of a data plane this is.
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from trimtab.evidence.objects import Objects
 
-__all__ = ["Commit", "EvidenceLog", "LiveFile", "LogState", "read_everything"]
+__all__ = ["Commit", "EvidenceLog", "LiveFile", "LogState", "read_everything", "writers"]
 
 LOG_FOLDER = "_log"
 _CHECKPOINT_EVERY = 64
@@ -196,8 +196,12 @@ def read_everything(objects: Objects, known: dict[str, LogState]) -> dict[str, L
 
     `known` is what this returned before, empty at first; it must not be used again.
     """
-    writers = sorted({key.split("/")[1] for key in objects.keys(LOG_FOLDER)})
-    return {writer: EvidenceLog(objects, writer).read(known.get(writer)) for writer in writers}
+    return {writer: EvidenceLog(objects, writer).read(known.get(writer)) for writer in writers(objects)}
+
+
+def writers(objects: Objects) -> list[str]:
+    """Return the names of all who ever wrote evidence there, one for each data directory."""
+    return sorted({key.split("/")[1] for key in objects.keys(LOG_FOLDER)})
 
 
 def _number(name: str) -> int:

@@ -129,6 +129,18 @@ def test_erasing_asks_first_and_then_nothing_is_left(trimtab: Trimtab, shop: Pat
     assert calls[2].id in left
 
 
+def test_erasing_where_several_machines_keep_evidence_names_the_others(
+    trimtab: Trimtab, calls: list[Generation], tmp_path: Path
+) -> None:
+    shared = tmp_path / "shared.toml"
+    shared.write_text(f'[evidence]\nlocation = "{tmp_path}/bucket"\n')
+    for machine in ("a", "b"):
+        arguments = ("--config", str(shared), "--directory", str(tmp_path / machine), "evidence", "erase", "u", "--yes")
+        told = trimtab(*arguments).stderr
+    assert "1 other data directories keep evidence there" in told
+    assert "run it there, too" in told
+
+
 def test_the_server_moves_journals_into_files(shop: Path, calls: list[Generation]) -> None:
     fresh = record(shop, "sdk-2", 3)
     with socket.socket() as one:

@@ -313,6 +313,21 @@ def test_what_was_shipped_and_what_is_here_are_both_read(disk: Disk, tmp_path: P
     assert not both.read(batch.cursors, limit=1).events
 
 
+def test_a_journal_that_a_leader_read_on_its_own_disk_is_shipped_on_from_there(disk: Disk) -> None:
+    """The node that led serves traffic itself; another leads now, and the relay beside the first ships what is new."""
+    disk.write(PROCESSES[0], 3)
+    cursors = JournalEvents(disk.journals, consumer=CONSUMER).read([], limit=100).cursors
+    disk.write(PROCESSES[0], 2)
+    inbox = leading()
+    inbox.read(cursors, limit=1)
+    at = inbox.put(Shipment(machine="node-1", ask=[PROCESSES[0]])).positions[PROCESSES[0]]
+    inbox.put(Shipment(machine="node-1", stretches=[stretch_of(disk, after=at)]))
+    batch = inbox.read(cursors, limit=100)
+    assert [one.id for one in batch.events] == [f"{PROCESSES[0]}:{number}" for number in (3, 4)]
+    back = JournalEvents(disk.journals, consumer=CONSUMER).read(batch.cursors, limit=100)
+    assert (back.events, back.cursors) == ([], [])  # and when the first leads again it has nothing to read
+
+
 def test_frames_are_shipped_as_they_stand(disk: Disk) -> None:
     disk.write(PROCESSES[0], 2)
     disk.write(PROCESSES[0], 1)

@@ -185,16 +185,20 @@ def erase_command(app: AppContext, unit: str, yes: bool) -> None:  # noqa: FBT00
     """Remove everything recorded of a user (UNIT, as callers send it), and what was said about it.
 
     Files are rewritten without it. Journals that held it are deleted when they are older than
-    `evidence.journal_hours` and were read.
+    `evidence.journal_hours` and were read. Each machine erases what it recorded itself: run it on every one.
     """
     from trimtab.bootstrap.evidence import open_compactor
+    from trimtab.evidence.log import writers
     from trimtab.evidence.upkeep import erase
 
     if not yes:
         click.confirm(f"Remove all that is recorded of `{unit}` for good?", abort=True, err=True)
     with open_compactor(app.settings()) as compactor:
         removed = erase(compactor, unit)
+        others = [name for name in writers(compactor.objects) if name != compactor.writer]
     say(f"{removed:,} events removed")
+    if others:
+        say(f"{len(others)} other data directories keep evidence there ({', '.join(others)}): run it there, too")
 
 
 @contextlib.contextmanager
