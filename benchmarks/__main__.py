@@ -13,6 +13,7 @@ import sys
 OWN = (
     "analysis",
     "behaviour",
+    "evals",
     "migration",
     "serving",
     "journal",
