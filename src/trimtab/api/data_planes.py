@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["data_plane_routes"]
 
-HEARTBEAT_SECONDS = 5.0
+HEARTBEAT_SECONDS = 2.0
 """A stream that says nothing for so long says that it is alive, and which revision is in force."""
 _MAX_BODY_BYTES = 32 * 1024 * 1024
 _MAX_REVISION = (1 << 63) - 1

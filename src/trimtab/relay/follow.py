@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["SnapshotFollower"]
 
 _LINE_BYTES = 256 * 1024 * 1024
-SILENCE_SECONDS = 15.0
-"""A stream that is silent for longer is dead: nodes say that they are alive every five seconds."""
+SILENCE_SECONDS = 6.0
+"""A stream that is silent for longer is dead: nodes say that they are alive every two seconds."""
 
 
 class SnapshotFollower:

@@ -29,6 +29,7 @@ _WRITING = [
     "BEGIN ISOLATION LEVEL READ COMMITTED",
     "SET LOCAL synchronous_commit = on",  # committed means durable, whatever the server's default is
     "SET LOCAL lock_timeout = '30s'",
+    "SET LOCAL idle_in_transaction_session_timeout = '15s'",  # a node that hangs in its turn must not keep it
     f"SELECT pg_advisory_xact_lock({_LOCK})",
 ]
 

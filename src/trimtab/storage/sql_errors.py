@@ -32,6 +32,7 @@ _STATES: dict[str, tuple[str, str]] = {
     "28": ("database_refused", "check user and password: PGPASSWORD or ~/.pgpass where this process runs"),
     "42501": ("database_refused", "the user needs CREATE on the schema once, and to read and write its tables"),
     "3D000": ("no_database", "create it: createdb NAME"),
+    "25P03": ("turn_lost", "this process stood still for 15 s inside of a transaction: nothing of it was written"),
     "25006": ("database_read_only", "this server takes no writes: is it a standby?"),
     "XX001": ("database_corrupt", "restore it from a backup; data planes go on with their last good snapshot"),
 }

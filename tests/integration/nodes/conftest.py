@@ -100,6 +100,10 @@ class Process:
             self._process.wait(timeout=60)
             self._process = None
 
+    def send(self, what: int) -> None:
+        assert self._process is not None
+        self._process.send_signal(what)
+
     def said(self) -> str:
         return self._log.read_text() if self._log.exists() else ""
 

@@ -73,6 +73,19 @@ def kill_the_leader(site: Cluster, rollout: str) -> None:
     first.start()
 
 
+def freeze_the_leader(site: Cluster, rollout: str) -> None:
+    """One that hangs is followed by another, and finds out when it wakes."""
+    first = site.leader()
+    first.process.send(signal.SIGSTOP)
+    wait(lambda: site.leader() is not first, "nobody takes over")
+    evidence_goes_on(site, rollout)
+    epoch = site.lease().epoch
+    first.process.send(signal.SIGCONT)
+    evidence_goes_on(site, rollout)
+    assert site.lease().epoch == epoch
+    assert site.leader() is not first
+
+
 def crash_the_database(site: Cluster, rollout: str, postgres: PostgresServer) -> None:
     site.machines[0].relay.end(signal.SIGKILL)
     postgres.stop(how="immediate")
@@ -112,6 +125,7 @@ def test_rollouts_end_right_and_each_event_counts_once_whoever_is_killed(
     good = site.plane.start_rollout("support-reply", "#3", reason="mended").id
     site.await_state(good, "paused")
     kill_the_leader(site, good)
+    freeze_the_leader(site, good)
     crash_the_database(site, good, own_postgres)
     lose_the_control_plane(site)
     site.crowd.stop()

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,6 +20,7 @@ from trimtab.releases.audit import chain_fault
 from trimtab.releases.model import Feature
 from trimtab.rollout.controller import LEASE
 from trimtab.rollout.ports import Cursor
+from trimtab.storage import postgres as postgres_module
 from trimtab.storage.copying import copy_control_state
 from trimtab.storage.migrate import migrate
 from trimtab.storage.postgres import PostgresStore, open_postgres
@@ -101,6 +103,28 @@ def test_a_killed_writer_holds_nobody_up_and_leaves_nothing(url: str, store: Pos
     with store.write() as tx:
         assert seen <= len(tx.audit(limit=100_000)) == len(tx.features()) <= seen + 1
     assert time.monotonic() - began < 10
+
+
+def test_a_writer_that_hangs_loses_its_turn_and_writes_nothing(
+    url: str, store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    impatient = [statement.replace("'15s'", "'200ms'") for statement in postgres_module._WRITING]
+    monkeypatch.setattr(postgres_module, "_WRITING", impatient)
+    hanging = PostgresStore(url)
+    with pytest.raises(StorageError) as caught, hanging.write() as tx:
+        tx.put_feature(Feature(name="never", team="t"))
+        with ThreadPoolExecutor() as another:
+            another.submit(_put, store, "meanwhile").result(timeout=60)
+        tx.put_feature(Feature(name="nor-this", team="t"))
+    assert caught.value.code in {"turn_lost", "database_unavailable"}
+    hanging.close()
+    with store.read() as tx:
+        assert [feature.name for feature in tx.features()] == ["meanwhile"]
+
+
+def _put(store: PostgresStore, name: str) -> None:
+    with store.write() as tx:
+        tx.put_feature(Feature(name=name, team="t"))
 
 
 @pytest.mark.parametrize("how", ["fast", "immediate"])

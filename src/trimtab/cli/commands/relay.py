@@ -68,7 +68,7 @@ def _run(settings: Settings) -> None:
 
     directory = settings.data_directory
     files = SnapshotFiles(directory)
-    shipper = Shipper(link(30.0), directory.journals, wired.machine)
+    shipper = Shipper(link(10.0), directory.journals, wired.machine)
     parts = RelayParts(
         machine=wired.machine,
         environment=settings.environment,
