@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 __all__ = ["EvidenceReader", "rows", "run"]
 
 _TRIES = 4
+_LOOK_EVERY = 100
+"""Questions."""
+_CACHED_BYTES = 128 * 1024 * 1024
+"""DuckDB remembers the footers of files, those that are long merged away too: then it begins anew."""
 _ALWAYS = (0, 1 << 62)
 _FEW_ROWS = 250_000
 """Generations in the files that a question opens."""
@@ -48,6 +52,7 @@ class EvidenceReader:
         self._source = SnapshotSource(objects, journals)
         self._connections: dict[bool, duckdb.DuckDBPyConnection] = {}
         """By whether they answer on one thread."""
+        self._asked = 0
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None, *, hours: Span = _ALWAYS) -> pa.Table:
         """Return the rows of a query. `hours` says when the generations began that it is about: less is opened.
@@ -101,6 +106,10 @@ class EvidenceReader:
             connection.close()
 
     def _connected(self, *, alone: bool) -> duckdb.DuckDBPyConnection:
+        self._asked += 1
+        if self._asked % _LOOK_EVERY == 0:  # not closed: cursors of other threads may still answer
+            kept = {key: one for key, one in self._connections.items() if _cached_bytes(one) <= _CACHED_BYTES}
+            self._connections = kept
         if alone not in self._connections:
             connection = duckdb.connect(":memory:", config={"threads": 1} if alone else {})
             connection.execute("SET GLOBAL parquet_metadata_cache = true; SET GLOBAL TimeZone = 'UTC'")
@@ -163,6 +172,11 @@ def rows(cursor: duckdb.DuckDBPyConnection, sql: str, parameters: Mapping[str, A
     found = cursor.execute(sql, dict(parameters))
     names = [column[0] for column in found.description or ()]
     return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+
+
+def _cached_bytes(connection: duckdb.DuckDBPyConnection) -> int:
+    (found,) = connection.execute("SELECT coalesce(sum(memory_usage_bytes), 0) FROM duckdb_memory()").fetchall()
+    return int(found[0])
 
 
 def _columns(file: LiveFile) -> int:

@@ -6,6 +6,9 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
+from trimtab.evidence import reader as reader_module
 from trimtab.evidence.questions import Filter, extract, release_metrics, trace, trends
 from trimtab.evidence.upkeep import erase, merge
 
@@ -18,7 +21,13 @@ EVER = Filter(span=(0, 1 << 45))
 _FEW = 120
 
 
-def test_every_answer_is_whole_whatever_goes_on_beneath(place: Place) -> None:
+@pytest.mark.parametrize("forgets", [False, True], ids=["remembers", "begins anew"])
+def test_every_answer_is_whole_whatever_goes_on_beneath(
+    place: Place, monkeypatch: pytest.MonkeyPatch, *, forgets: bool
+) -> None:
+    if forgets:  # as after a long time: what is remembered is too much, again and again
+        monkeypatch.setattr(reader_module, "_LOOK_EVERY", 1)
+        monkeypatch.setattr(reader_module, "_CACHED_BYTES", -1)
     first = place.generation(unit="ann", output="kept")
     for number in range(_FEW - 1):
         place.generation(unit="ann" if number % 2 else "bob")
