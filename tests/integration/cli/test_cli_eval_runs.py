@@ -124,7 +124,7 @@ def test_a_good_release_passes_and_is_not_asked_again(trimtab_here: Trimtab) -> 
     assert "no difference shown" in compared.stdout
     assert "need" in compared.stdout
     listed = trimtab_here("eval", "runs", "support-reply").stdout
-    assert listed.count("complete") >= 4
+    assert listed.count("complete") >= 3
 
 
 def test_a_rollout_waits_for_the_gate(trimtab_here: Trimtab, shop: Path) -> None:
