@@ -11,6 +11,7 @@ from trimtab.control.score_journal import is_score_journal
 from trimtab.core.clock import SystemClock
 from trimtab.core.errors import ConflictError
 from trimtab.evidence.compactor import Compactor
+from trimtab.evidence.erasure_requests import fulfil_erasures
 from trimtab.evidence.objects import open_objects
 from trimtab.evidence.state import EvidenceState
 from trimtab.evidence.upkeep import merge, retain, settle_erasures
@@ -120,11 +121,14 @@ class EvidenceLoop:
             damaged += done.damaged
             if not done.more:
                 break
+        told = [f"evidence: {damaged} damaged frames in journals; what was in them is lost"] if damaged else []
+        if removed := fulfil_erasures(compactor, self._settings.data_directory):
+            told.append(f"evidence: {removed:,} events of users who are to be forgotten removed")
         if time.monotonic() - self._kept_at >= _UPKEEP_SECONDS:
             self._kept_at = time.monotonic()
             self._keep(compactor)
         self._make_room(compactor)
-        return [f"evidence: {damaged} damaged frames in journals; what was in them is lost"] if damaged else []
+        return told
 
     def _keep(self, compactor: Compactor) -> None:
         """Merge, and let go of what is old: of journals only what the controller has read as well."""

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from trimtab.evidence.objects import Objects
     from trimtab.serving.directory import DataDirectory
 
-__all__ = ["Compacted", "Compactor", "stored"]
+__all__ = ["Compacted", "Compactor", "stored", "writer_of"]
 
 _EVENTS_PER_COMMIT = 50_000
 """Bounds memory: some 200 MB where each event carries a few kilobytes of text."""
@@ -86,7 +86,7 @@ class Compactor:
         Raises `ConflictError` (`compactor_running`) where somebody holds it already.
         """
         with _locked(directory.root / "compactor.lock"):
-            yield cls(objects, directory, clock, writer=_writer_name(directory.root / "compactor.id"))
+            yield cls(objects, directory, clock, writer=writer_of(directory))
 
     def run(self) -> Compacted:
         """Move what is in the journals into files, up to a bound; raises `StorageError`, and nothing has changed."""
@@ -195,8 +195,9 @@ def _locked(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _writer_name(path: Path) -> str:
+def writer_of(directory: DataDirectory) -> str:
     """Return the name under which this data directory writes evidence: drawn once, for it travels with the journals."""
+    path = directory.root / "compactor.id"
     try:
         return path.read_text().strip()
     except FileNotFoundError:

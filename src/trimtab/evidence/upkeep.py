@@ -51,13 +51,14 @@ def retain(compactor: Compactor, *, older_than_ms: int) -> int:
     return sum(file.rows for file in old)
 
 
-def erase(compactor: Compactor, unit: str) -> int:
-    """Remove a user: what is in files now, and what is still in journals when it gets here. Returns rows removed.
+def erase(compactor: Compactor, unit: str, *, before_ms: int | None = None) -> int:
+    """Remove a user: what is in files, and what is still in journals when it gets here. Returns rows removed.
 
+    `before_ms`: what they did from then on stays; milliseconds since the Unix epoch, now where it is not given.
     Shadows of the user's requests and scores and feedback about their generations go with them. Comes true file by
     file; a killed erasure is taken up by asking again.
     """
-    before_ms = compactor.now_ms
+    before_ms = compactor.now_ms if before_ms is None else before_ms
     while compactor.run().more:  # into files, where what was said about a generation is found however late it came
         pass
     compactor.commit(erase=[Erasure(unit_key(unit), before_ms)])

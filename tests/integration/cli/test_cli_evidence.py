@@ -162,6 +162,14 @@ def test_the_server_moves_journals_into_files(shop: Path, calls: list[Generation
             )
             assert refused.returncode == 2
             assert "another process compacts this data directory" in refused.stderr
+            erased = subprocess.run(
+                [sys.executable, "-m", "trimtab", "evidence", "erase", fresh[2].unit, "--yes"],
+                cwd=shop, capture_output=True, text=True, timeout=60,
+            )  # fmt: skip
+            assert erased.returncode == 0, erased.stderr
+            assert erased.stderr.startswith("waiting for the server") and erased.stderr.endswith("\nremoved\n")
+            left = [sys.executable, "-m", "trimtab", "evidence", "sql", "SELECT id FROM generations"]
+            assert fresh[2].id not in subprocess.run(left, cwd=shop, capture_output=True, text=True).stdout
         finally:
             server.send_signal(signal.SIGTERM)
             server.wait(20)

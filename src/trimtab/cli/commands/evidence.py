@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
+_POLL_SECONDS = 0.2
+
 
 @click.group("evidence")
 def command() -> None:
@@ -184,19 +186,38 @@ def compact(app: AppContext) -> None:
 def erase_command(app: AppContext, unit: str, yes: bool) -> None:  # noqa: FBT001 - click's signature
     """Remove everything recorded of a user (UNIT, as callers send it), and what was said about it.
 
-    Files are rewritten without it. Journals that held it are deleted when they are older than
-    `evidence.journal_hours` and were read. Each machine erases what it recorded itself: run it on every one.
+    Files are rewritten without it, by a running `trimtab server` or `trimtab relay` where there is one; the command
+    waits until that is done. Journals that held it are deleted when they are older than `evidence.journal_hours` and
+    were read. Each machine erases what it recorded itself: run it on every one.
     """
     from trimtab.bootstrap.evidence import open_compactor
+    from trimtab.core.errors import ConflictError
+    from trimtab.evidence.compactor import writer_of
+    from trimtab.evidence.erasure_requests import fulfil_erasures, request_erasure
     from trimtab.evidence.log import writers
-    from trimtab.evidence.upkeep import erase
+    from trimtab.evidence.objects import open_objects
 
     if not yes:
         click.confirm(f"Remove all that is recorded of `{unit}` for good?", abort=True, err=True)
-    with open_compactor(app.settings()) as compactor:
-        removed = erase(compactor, unit)
-        others = [name for name in writers(compactor.objects) if name != compactor.writer]
-    say(f"{removed:,} events removed")
+    settings = app.settings()
+    asked = request_erasure(settings.data_directory, unit, now_ms=time.time_ns() // 1_000_000)
+    told = False
+    while asked.exists():  # whoever compacts does it; once nobody else does, this process
+        try:
+            with open_compactor(settings) as compactor:
+                removed = fulfil_erasures(compactor, settings.data_directory)
+        except ConflictError:
+            if not told:
+                say("waiting for the server or relay that compacts here: it will do it, also if you stop waiting")
+                told = True
+            time.sleep(_POLL_SECONDS)
+        else:
+            say(f"{removed:,} events removed")
+            break
+    else:
+        say("removed")
+    own = writer_of(settings.data_directory)
+    others = [name for name in writers(open_objects(settings.evidence_location)) if name != own]
     if others:
         say(f"{len(others)} other data directories keep evidence there ({', '.join(others)}): run it there, too")
 
