@@ -167,7 +167,8 @@ def test_the_server_moves_journals_into_files(shop: Path, calls: list[Generation
                 cwd=shop, capture_output=True, text=True, timeout=60,
             )  # fmt: skip
             assert erased.returncode == 0, erased.stderr
-            assert erased.stderr.startswith("waiting for the server") and erased.stderr.endswith("\nremoved\n")
+            assert erased.stderr.startswith("waiting for the server")
+            assert erased.stderr.endswith("\nremoved\n")
             left = [sys.executable, "-m", "trimtab", "evidence", "sql", "SELECT id FROM generations"]
             assert fresh[2].id not in subprocess.run(left, cwd=shop, capture_output=True, text=True).stdout
         finally:
