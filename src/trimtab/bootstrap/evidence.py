@@ -29,6 +29,8 @@ __all__ = ["EvidenceLoop", "Judged", "JudgedInStore", "open_compactor"]
 _HOUR_MS = 3_600_000
 _DAY_MS = 24 * _HOUR_MS
 _UPKEEP_SECONDS = 60.0
+_ERASE_SECONDS = 10.0
+"""How often it is looked whether somebody is to be forgotten: a bucket is listed for it."""
 _RECLAIM_SHARE = 0.5
 """Of `journal.max_bytes`: from here on journals whose events are in files are deleted before their time."""
 
@@ -78,6 +80,7 @@ class EvidenceLoop:
         self._held = ExitStack()
         self._compactor: Compactor | None = None
         self._kept_at = -_UPKEEP_SECONDS
+        self._erased_at = -_ERASE_SECONDS
         self.compacted: EvidenceState | None = None
         """What is in files as of the last turn; `None` while another process compacts."""
 
@@ -115,14 +118,17 @@ class EvidenceLoop:
                 compactor = self._compactor = self._held.enter_context(open_compactor(self._settings))
             except ConflictError:
                 return []
-        damaged = 0
+        damaged = removed = 0
         while True:
             done = compactor.run()
             damaged += done.damaged
             if not done.more:
                 break
         told = [f"evidence: {damaged} damaged frames in journals; what was in them is lost"] if damaged else []
-        if removed := fulfil_erasures(compactor, self._settings.data_directory):
+        if time.monotonic() - self._erased_at >= _ERASE_SECONDS:
+            self._erased_at = time.monotonic()
+            removed = fulfil_erasures(compactor)
+        if removed:
             told.append(f"evidence: {removed:,} events of users who are to be forgotten removed")
         if time.monotonic() - self._kept_at >= _UPKEEP_SECONDS:
             self._kept_at = time.monotonic()

@@ -1,56 +1,100 @@
-"""Erasures that wait for whoever compacts: files in the data directory, kept until they are done."""
+"""Erasures that were asked for, where everybody who keeps evidence finds them.
+
+    _erase/1764130000123-3f2a.../request.json      names the user
+    _erase/1764130000123-3f2a.../done-WRITER.json
+
+Only its own writer touches a file of evidence, and it runs inside a server or a relay. So a request lies beside the
+files; each writer carries it out and says so; and when all have, the request, which names somebody, is deleted.
+"""
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from trimtab.core.errors import StorageError
+from trimtab.core.errors import IntegrityError, NotFoundError
 from trimtab.evidence.erasure import unit_key
+from trimtab.evidence.log import writers
 from trimtab.evidence.upkeep import erase
-from trimtab.serving.durable_file import write_atomically
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from trimtab.evidence.compactor import Compactor
-    from trimtab.serving.directory import DataDirectory
+    from trimtab.evidence.objects import Objects
 
-__all__ = ["ErasureRequest", "fulfil_erasures", "request_erasure"]
+__all__ = ["ErasureRequest", "fulfil_erasures", "pending", "removed_by", "request_erasure"]
+
+_FOLDER = "_erase"
 
 
 class ErasureRequest(msgspec.Struct, frozen=True):
-    """A user to be forgotten. It names them, for files are searched by the name; it goes when that is done."""
+    """A user to be forgotten, as of a moment."""
 
     unit: str
     before_ms: int
-    """When it was asked for, milliseconds since the Unix epoch."""
+
+    @property
+    def folder(self) -> str:
+        """Where it lies; the name of the folder names nobody."""
+        return f"{_FOLDER}/{self.before_ms}-{unit_key(self.unit)}"
 
 
-_decoder = msgspec.json.Decoder(ErasureRequest)
+class _Done(msgspec.Struct, frozen=True):
+    removed: int
+    """Events."""
 
 
-def request_erasure(directory: DataDirectory, unit: str, *, now_ms: int) -> Path:
-    """Leave a request, durably, to whoever compacts; its file is gone once all is erased. Raises `StorageError`."""
-    path = directory.erasures / f"{now_ms:013d}-{unit_key(unit)}.json"
-    write_atomically(path, msgspec.json.encode(ErasureRequest(unit, now_ms)), durable=True)
-    return path
+def request_erasure(objects: Objects, unit: str, *, now_ms: int) -> ErasureRequest:
+    """Ask all who keep evidence there to forget a user; raises `StorageError`."""
+    request = ErasureRequest(unit, now_ms)
+    objects.put(f"{request.folder}/request.json", msgspec.json.encode(request))
+    return request
 
 
-def fulfil_erasures(compactor: Compactor, directory: DataDirectory) -> int:
-    """Do what was asked for; returns rows removed. What fails is asked for again by the file that stays."""
-    removed = 0
-    for path in sorted(directory.erasures.glob("*.json")):
-        try:
-            request = _decoder.decode(path.read_bytes())
-        except (OSError, msgspec.DecodeError) as error:
-            raise StorageError(
-                "unreadable_erasure",
-                f"a request to erase a user cannot be read: {error}",
-                param=str(path),
-                hint="delete it, and ask again with `trimtab evidence erase`",
-            ) from error
-        removed += erase(compactor, request.unit, before_ms=request.before_ms)
-        path.unlink(missing_ok=True)
+def fulfil_erasures(compactor: Compactor) -> int:
+    """Do what was asked for and this writer has not done; returns the events removed. Killed, it is begun again."""
+    objects, removed = compactor.objects, 0
+    for request in _open(objects):
+        if removed_by(objects, request, compactor.writer) is None:
+            mine = erase(compactor, request.unit, before_ms=request.before_ms)
+            objects.put(_done_key(request, compactor.writer), msgspec.json.encode(_Done(mine)))
+            removed += mine
+        if not pending(objects, request):
+            objects.delete(f"{request.folder}/request.json")  # first: it is the one that names somebody
     return removed
+
+
+def pending(objects: Objects, request: ErasureRequest) -> list[str]:
+    """Return the writers that have not carried it out."""
+    done = set(objects.keys(request.folder))
+    return [writer for writer in writers(objects) if _done_key(request, writer) not in done]
+
+
+def removed_by(objects: Objects, request: ErasureRequest, writer: str) -> int | None:
+    """Return how many events a writer removed for it; `None` as long as it has not carried it out."""
+    with contextlib.suppress(NotFoundError):
+        return msgspec.json.decode(objects.get(_done_key(request, writer)), type=_Done).removed
+    return None
+
+
+def _done_key(request: ErasureRequest, writer: str) -> str:
+    return f"{request.folder}/done-{writer}.json"
+
+
+def _open(objects: Objects) -> list[ErasureRequest]:
+    found = []
+    for key in sorted(objects.keys(_FOLDER)):
+        if not key.endswith("/request.json"):
+            continue
+        with contextlib.suppress(NotFoundError):  # another writer was the last
+            try:
+                found.append(msgspec.json.decode(objects.get(key), type=ErasureRequest))
+            except msgspec.DecodeError as error:
+                raise IntegrityError(
+                    "unreadable_erasure",
+                    f"a request to erase a user cannot be read: {error}",
+                    param=key,
+                    hint="delete it, and ask again with `trimtab evidence erase`",
+                ) from error
+    return found

@@ -48,11 +48,6 @@ class DataDirectory(msgspec.Struct, frozen=True):
         return self.root / "telemetry"
 
     @property
-    def erasures(self) -> Path:
-        """Users who are to be forgotten, until whoever compacts has done so."""
-        return self.root / "erasures"
-
-    @property
     def datasets(self) -> Path:
         """Items of datasets, each file named by its digest."""
         return self.root / "datasets"

@@ -137,8 +137,14 @@ def test_erasing_where_several_machines_keep_evidence_names_the_others(
     for machine in ("a", "b"):
         arguments = ("--config", str(shared), "--directory", str(tmp_path / machine), "evidence", "erase", "u", "--yes")
         told = trimtab(*arguments).stderr
-    assert "1 other data directories keep evidence there" in told
-    assert "run it there, too" in told
+        assert "0 events removed" in told
+    assert "1 other data directories keep evidence there and do the same" in told
+    told = trimtab(
+        "--config", str(shared), "--directory", str(tmp_path / "a"), "evidence", "erase", "v", "--yes"
+    ).stderr
+    assert "1 other" in told
+    left = [path.read_text() for path in (tmp_path / "bucket/_erase").rglob("request.json")]
+    assert [json.loads(text)["unit"] for text in left] == ["v"]  # all have forgotten "u", and its name is gone
 
 
 def test_the_server_moves_journals_into_files(shop: Path, calls: list[Generation]) -> None:
@@ -168,7 +174,7 @@ def test_the_server_moves_journals_into_files(shop: Path, calls: list[Generation
             )  # fmt: skip
             assert erased.returncode == 0, erased.stderr
             assert erased.stderr.startswith("waiting for the server")
-            assert erased.stderr.endswith("\nremoved\n")
+            assert erased.stderr.endswith(" events removed\n")
             left = [sys.executable, "-m", "trimtab", "evidence", "sql", "SELECT id FROM generations"]
             assert fresh[2].id not in subprocess.run(left, cwd=shop, capture_output=True, text=True).stdout
         finally:

@@ -9,7 +9,6 @@ from trimtab.bootstrap.settings import EvidenceSettings, Settings
 from trimtab.bootstrap.store import open_store
 from trimtab.core.ids import new_id
 from trimtab.events import Generation, encode_event
-from trimtab.evidence.erasure_requests import request_erasure
 from trimtab.evidence.upkeep import erase
 from trimtab.rollout.controller import CONSUMER
 from trimtab.rollout.files import JournalEvents
@@ -69,26 +68,4 @@ def test_an_erased_user_leaves_the_journal_of_a_process_that_lives_on_and_record
     assert b"ada@" not in (journals / "p" / "hot.buffer").read_bytes()
     loop.close()
     store.close()
-    writer.close()
-
-
-def test_who_compacts_erases_what_others_ask_for_and_keeps_what_came_after(tmp_path: Path) -> None:
-    settings = Settings(directory=str(tmp_path), evidence=EvidenceSettings(retention_days=1e6))
-    journals = settings.data_directory.journals
-    writer = JournalWriter(journals / "p")
-    for at_ms in (NOW_MS, NOW_MS + 10):
-        event = Generation(
-            id=new_id("gen", at_ms), at_ms=at_ms, feature="f", environment="e", release="r", unit="ada@example.com"
-        )
-        writer.append(encode_event(event), at_ms)
-    writer.flush(5)
-    loop = EvidenceLoop(settings, JudgedInStore(settings))
-    loop.tick()
-    asked = request_erasure(settings.data_directory, "ada@example.com", now_ms=NOW_MS + 5)
-    assert loop.tick() == ["evidence: 1 events of users who are to be forgotten removed"]
-    assert not asked.exists()
-    assert loop.tick() == []
-    loop.close()
-    with open_compactor(settings) as compactor:
-        assert sum(file.rows for file in compactor.state.files.values()) == 1
     writer.close()

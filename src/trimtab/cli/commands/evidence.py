@@ -187,39 +187,33 @@ def erase_command(app: AppContext, unit: str, yes: bool) -> None:  # noqa: FBT00
     """Remove everything recorded of a user (UNIT, as callers send it), and what was said about it.
 
     Files are rewritten without it, by a running `trimtab server` or `trimtab relay` where there is one; the command
-    waits until that is done. Journals that held it are deleted when they are older than `evidence.journal_hours` and
-    were read. Each machine erases what it recorded itself: run it on every one.
+    waits until that is done. Other machines that keep evidence in the same place do theirs by themselves. Journals
+    that held it are deleted when they are older than `evidence.journal_hours` and were read.
     """
     from trimtab.bootstrap.evidence import open_compactor
     from trimtab.core.errors import ConflictError
     from trimtab.evidence.compactor import writer_of
-    from trimtab.evidence.erasure_requests import fulfil_erasures, request_erasure
-    from trimtab.evidence.log import writers
+    from trimtab.evidence.erasure_requests import fulfil_erasures, pending, removed_by, request_erasure
     from trimtab.evidence.objects import open_objects
 
     if not yes:
         click.confirm(f"Remove all that is recorded of `{unit}` for good?", abort=True, err=True)
     settings = app.settings()
-    asked = request_erasure(settings.data_directory, unit, now_ms=time.time_ns() // 1_000_000)
-    told = False
-    while asked.exists():  # whoever compacts does it; once nobody else does, this process
+    objects = open_objects(settings.evidence_location)
+    request = request_erasure(objects, unit, now_ms=time.time_ns() // 1_000_000)
+    own, told = writer_of(settings.data_directory), False
+    while (removed := removed_by(objects, request, own)) is None:  # whoever compacts does it; if nobody, this process
         try:
             with open_compactor(settings) as compactor:
-                removed = fulfil_erasures(compactor, settings.data_directory)
+                fulfil_erasures(compactor)
         except ConflictError:
             if not told:
                 say("waiting for the server or relay that compacts here: it will do it, also if you stop waiting")
                 told = True
             time.sleep(_POLL_SECONDS)
-        else:
-            say(f"{removed:,} events removed")
-            break
-    else:
-        say("removed")
-    own = writer_of(settings.data_directory)
-    others = [name for name in writers(open_objects(settings.evidence_location)) if name != own]
-    if others:
-        say(f"{len(others)} other data directories keep evidence there ({', '.join(others)}): run it there, too")
+    say(f"{removed:,} events removed")
+    if others := [name for name in pending(objects, request) if name != own]:
+        say(f"{len(others)} other data directories keep evidence there and do the same ({', '.join(others)})")
 
 
 @contextlib.contextmanager
