@@ -18,25 +18,30 @@ if TYPE_CHECKING:
 __all__ = ["restore_backup"]
 
 
-def restore_backup(archive: Path, root: Path, *, evidence: Path) -> Manifest:
+def restore_backup(archive: Path, root: Path, *, evidence: Path | None) -> Manifest:
     """Restore into `root`, and files of evidence into `evidence`; neither may hold anything.
+
+    `evidence`: `None` where those are at their place already, in a folder that outlived this machine: they stay as they
+    are, and what their log knows beyond the backup counts.
 
     Raises `ConflictError` where one does, `InputError` or `IntegrityError` for what is no whole backup, `StorageError`.
     """
-    for place in (root, evidence):
+    for place in filter(None, (root, evidence)):
         if place.exists() and (not place.is_dir() or any(place.iterdir())):
             raise ConflictError(
                 "not_empty",
                 "a backup is restored where nothing is yet",
                 param=str(place),
-                hint="name another data directory, or move this one away",
+                hint="name another data directory, or move this one away"
+                if place == root
+                else "--without-evidence where it is what other machines share, or move it away",
             )
     scratch = root.with_name(f".{root.name}.restoring-{os.getpid()}")
     try:
         scratch.mkdir(mode=0o700, parents=True)
         manifest = extract(archive, scratch)
         _put(scratch / DATA, root)
-        if (scratch / EVIDENCE).exists():
+        if evidence is not None and (scratch / EVIDENCE).exists():
             _put(scratch / EVIDENCE, evidence)
     except OSError as error:
         raise StorageError("restore_failed", f"cannot restore: {error}", param=str(root)) from error

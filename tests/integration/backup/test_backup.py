@@ -230,6 +230,21 @@ def test_what_is_no_backup_is_told_so(tmp_path: Path) -> None:
         restore_backup(tmp_path / "none", tmp_path / "place", evidence=tmp_path / "place" / "evidence")
 
 
+def test_evidence_that_outlived_the_machine_stays_as_it_is(tmp_path: Path) -> None:
+    source, shared = tmp_path / "source", tmp_path / "shared"
+    small(source)
+    back_up(source, tmp_path / "b")
+    shared.mkdir()
+    (shared / "of-another-machine").write_bytes(b"kept")
+    with pytest.raises(ConflictError) as refused:
+        restore_backup(tmp_path / "b", tmp_path / "again", evidence=shared)
+    assert "--without-evidence" in (refused.value.hint or "")
+    restore_backup(tmp_path / "b", tmp_path / "again", evidence=None)
+    assert (tmp_path / "again" / "control.db").exists()
+    assert not (tmp_path / "again" / "evidence").exists()
+    assert [path.name for path in shared.iterdir()] == ["of-another-machine"]
+
+
 def test_commands_back_up_and_restore(tmp_path: Path) -> None:
     small(tmp_path / ".trimtab")
     environ = {name: value for name, value in os.environ.items() if not name.startswith("TRIMTAB_")}

@@ -18,9 +18,10 @@ __all__ = ["command"]
 
 @click.command("restore")
 @click.argument("file", type=click.Path(path_type=Path))
+@click.option("--without-evidence", is_flag=True, help="Leave files of evidence as they are at their place.")
 @json_option
 @click.pass_obj
-def command(app: AppContext, file: Path, as_json: bool) -> None:  # noqa: FBT001 - click's signature
+def command(app: AppContext, file: Path, without_evidence: bool, as_json: bool) -> None:  # noqa: FBT001 - click's signature
     """Restore a backup into a data directory where nothing is yet, and verify the audit log.
 
     Stop nothing and start nothing meanwhile; name the new place with --directory. Exit status 1 where the audit log is
@@ -32,7 +33,7 @@ def command(app: AppContext, file: Path, as_json: bool) -> None:  # noqa: FBT001
     bucket = settings.evidence_location.startswith("s3://")
     root = settings.data_directory.root
     evidence = root / "evidence" if bucket else Path(settings.evidence_location).resolve()
-    made = restore_backup(file, root, evidence=evidence)
+    made = restore_backup(file, root, evidence=None if without_evidence else evidence)
     entries, broken = app.control().audit()
     head = entries[-1].digest if entries else ""
     if as_json:
