@@ -32,7 +32,7 @@ class ExportLoop:
         """Raises `InputError` for an endpoint or headers that are none."""
         told = settings.otel
         self._settings = settings
-        self._client = WebhookClient()
+        self._client = WebhookClient("the collector")
         self._base = _checked_endpoint(told.endpoint)
         self._headers = _headers(told.headers_env, os.environ if environ is None else environ)
         self._plan = ExportPlan(

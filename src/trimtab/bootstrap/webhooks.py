@@ -23,6 +23,10 @@ _MAX_BODY_BYTES = 64 * 1024
 class WebhookClient:
     """A `control.outbound.Poster`. One connection a call: calls are few, and their targets strangers to each other."""
 
+    def __init__(self, name: str = "the webhook") -> None:
+        """`name` is what errors and the log call the other side."""
+        self._name = name
+
     async def post(self, url: str, body: bytes, *, headers: dict[str, str], timeout_seconds: float) -> Reply:
         """Send JSON and return what is answered within the time; see `Poster`. Follows no redirects."""
         target = _read(url)
@@ -33,7 +37,7 @@ class WebhookClient:
             connect_seconds=timeout_seconds, read_seconds=timeout_seconds, total_seconds=timeout_seconds
         )
         tls = _verifying_context() if target.origin.startswith("https:") else None
-        client = UpstreamClient(target.origin, name="the webhook", limits=limits, tls=tls)
+        client = UpstreamClient(target.origin, name=self._name, limits=limits, tls=tls)
         sink = _Answer()
         head = "".join(f"{name}: {value}\r\n" for name, value in lines.items()).encode()
         call = client.send(b"POST", target.path, sink, headers=head, body=body)

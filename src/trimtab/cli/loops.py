@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Protocol
 
-from trimtab.cli.output import say
+from trimtab.cli.output import say, say_failed
 
 if TYPE_CHECKING:
     import threading
@@ -64,7 +64,6 @@ async def speak(outbound: OutboundLoop, watch: LoopWatch, stop: threading.Event,
 def _failed(name: str, error: Exception, watch: LoopWatch, pause_seconds: float) -> float:
     """Tell what went wrong; returns how long to wait before the next try."""
     pause_seconds = min(2 * pause_seconds, _MAX_BACKOFF_SECONDS)
-    problem = f"{type(error).__name__}: {error}"
-    watch.failed(name, problem)
-    say(f"{name}: {problem}; next try in {pause_seconds:.1f} s", loop=name)
+    watch.failed(name, f"{type(error).__name__}: {error}")
+    say_failed(name, error, then=f"next try in {pause_seconds:.1f} s", loop=name)
     return pause_seconds

@@ -16,7 +16,7 @@ from trimtab.telemetry.log_lines import LogHandler
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["ago", "emit_json", "fail", "json_option", "log_format_option", "say", "table", "when"]
+__all__ = ["ago", "emit_json", "fail", "json_option", "log_format_option", "say", "say_failed", "table", "when"]
 
 _log = logging.getLogger("trimtab")
 
@@ -51,6 +51,20 @@ def say(text: str, **context: str) -> None:
         _log.info("%s", text, extra=context)
     else:
         print(text, file=sys.stderr)
+
+
+def say_failed(what: str, error: Exception, *, then: str, **context: str) -> None:
+    """Tell of something that went wrong and is tried again.
+
+    In a log a warning, or where the error is none of Trimtab's own an error with its stack. `context`: as of `say`.
+    """
+    if not _keeps_log():
+        print(f"{what}: {type(error).__name__}: {error}; {then}", file=sys.stderr)
+    elif isinstance(error, TrimtabError):
+        told = {"code": error.code, "param": error.param, "hint": error.hint}
+        _log.warning("%s: %s; %s", what, error.message, then, extra={**context, **told})
+    else:
+        _log.error("%s: %s; %s", what, type(error).__name__, then, extra=context, exc_info=error)  # it may name content
 
 
 def _keeps_log() -> bool:

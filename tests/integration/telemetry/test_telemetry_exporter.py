@@ -111,7 +111,7 @@ def test_a_collector_that_is_away_costs_nothing_but_time(here: Callable[..., Her
     away = here(url="http://127.0.0.1:9")
     ids = away.write(700)
     (told,) = away.loop.tick()
-    assert "the collector takes nothing now" in told
+    assert "the collector takes nothing now: cannot connect to the collector" in told
     assert away.loop.tick() == []  # told once, and not tried again at once
     for _ in range(3):
         away.clock.advance(120)
