@@ -117,11 +117,8 @@ def _rule(
 
 def _relative(rule: Rule, gate: GateSpec, candidate: EvalRun, baseline: EvalRun) -> RuleOutcome:
     pairs = pairs_of(baseline, candidate, rule.metric)
-    independent = len(set(pairs.clusters))
-    if independent < gate.min_items:
-        what = "groups of pairs" if pairs.grouped else "pairs"
-        detail = f"{independent:,} {what}, and fewer than {gate.min_items:,} show nothing"
-        return RuleOutcome(rule=_named(rule), verdict="inconclusive", detail=detail)
+    if few := _too_few(pairs.clusters, gate, "pairs"):
+        return RuleOutcome(rule=_named(rule), verdict="inconclusive", detail=few)
     if rule.max_negative_flips is not None:
         return _negative_flips(rule, gate, baseline, candidate)
     return _against_baseline(rule, gate, candidate, pairs)
@@ -196,7 +193,19 @@ def _level(rule: Rule, gate: GateSpec, candidate: EvalRun) -> RuleOutcome:
     holds = low >= least if least is not None else high <= (most or 0.0)
     hopeless = high < least if least is not None else low > (most or 0.0)
     verdict: Verdict = "passed" if holds else "failed" if hopeless or not rule.sure else "inconclusive"
+    groups = _groups(candidate, values)
+    if verdict == "passed" and (few := _too_few(groups, gate, "items")):
+        return RuleOutcome(rule=named, verdict="inconclusive", detail=f"{seen}; {few}")
     return RuleOutcome(rule=named, verdict=verdict, detail=seen)
+
+
+def _too_few(groups: Collection[str], gate: GateSpec, what: str) -> str:
+    """Return why so few say nothing; empty where they are enough. Items of one group count once."""
+    independent = len(set(groups))
+    if independent >= gate.min_items:
+        return ""
+    counted = f"groups of {what}" if independent < len(groups) else what
+    return f"{independent:,} {counted}, and fewer than {gate.min_items:,} (`minItems`) show nothing"
 
 
 def _groups(run: EvalRun, values: Collection[str]) -> list[str]:
@@ -236,6 +245,9 @@ def _slices(comparison: Comparison | None, ruled: Collection[str]) -> RuleOutcom
     if comparison is None:
         return RuleOutcome(rule="no slice is worse", verdict="error", detail="there is no baseline to compare with")
     looked_at = [one for one in comparison.slices if not ruled or one.metric in ruled]
+    if not looked_at:
+        said = "there is no slice to look at: items name theirs in `slices`, and one needs a few pairs"
+        return RuleOutcome(rule="no slice is worse", verdict="inconclusive", detail=said)
     worse = [one for one in looked_at if one.worse]
     if not worse:
         detail = f"{len(looked_at):,} looked at"

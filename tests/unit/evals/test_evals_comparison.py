@@ -223,11 +223,28 @@ def test_a_gate_that_cannot_say_tells_how_many_items_would() -> None:
 def test_few_items_show_nothing() -> None:
     verdict, text = gated(kinds(10, 0, 0), {"nonInferior": 30})
     assert verdict == "inconclusive"
-    assert "10 pairs, and fewer than 20 show nothing" in text
+    assert "10 pairs, and fewer than 20 (`minItems`) show nothing" in text
     assert gated(kinds(10, 0, 0), {"nonInferior": 30}, min_items=5)[0] == "passed"
     grouped = run({"ok": [1.0] * 190}, groups=[str(n % 19) for n in range(190)])
     report = judge_gate(GateSpec(rules=[Rule(metric="ok", non_inferior=30)]), grouped, baseline=grouped)
-    assert "19 groups of pairs, and fewer than 20 show nothing" in report.text
+    assert "19 groups of pairs, and fewer than 20 (`minItems`) show nothing" in report.text
+
+
+@pytest.mark.parametrize("rule", [{"atLeast": 95}, {"atLeast": 60, "sure": True}])
+def test_a_level_is_not_passed_by_a_handful_of_items(rule: dict[str, Any]) -> None:
+    verdict, text = gated(kinds(10, 0, 0), rule)
+    assert verdict == "inconclusive"
+    assert "10 items, and fewer than 20 (`minItems`) show nothing" in text
+    assert gated(kinds(10, 0, 0), rule, min_items=10)[0] == "passed"
+    assert gated(kinds(0, 10, 0), rule)[0] == "failed"  # what was seen to be wrong is wrong
+
+
+def test_no_slice_is_no_proof_that_none_is_worse() -> None:
+    one = run({"ok": [1.0] * 50})
+    gate = GateSpec(rules=[Rule(metric="ok", at_least=95)], no_worse_slice=True)
+    report = judge_gate(gate, one, baseline=one, comparison=compare(one, one))
+    assert report.verdict == "inconclusive"
+    assert "there is no slice to look at" in report.text
 
 
 def test_items_that_passed_each_time_are_no_certainty() -> None:
