@@ -7,7 +7,7 @@ from trimtab.behaviour.detectors import DETECTORS
 from trimtab.behaviour.findings import SEVERITIES, Finding
 from trimtab.behaviour.flips import Flips
 from trimtab.behaviour.model import Expected, Output, Pair, Severity
-from trimtab.behaviour.pages import html_of, markdown_of
+from trimtab.behaviour.pages import html_of, html_page_of, markdown_of
 from trimtab.behaviour.words import HEADER, row_of, sentence_of, summary_of
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "adapt",
     "diff",
     "html_of",
+    "html_page_of",
     "markdown_of",
     "row_of",
     "sentence_of",

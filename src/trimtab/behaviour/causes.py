@@ -37,6 +37,8 @@ _CANDIDATES: tuple[tuple[str, tuple[OutputStep, ...]], ...] = (
 _READ_BY_PROGRAMS = ("parser.reads", "json.schema", "json.parses", "code.parses")
 """The most telling first."""
 _MEASURES: dict[str, Callable[[Reading], float | None]] = {one.id: one.measure for one in DETECTORS}
+_PLURALS = {"is": "are", "satisfies": "satisfy"}
+"""Of the verbs with which they begin to say what they ask."""
 _SHARE_EXPLAINED = 0.5
 _FEWEST_LOST = 3
 _TOLD = 5
@@ -135,4 +137,4 @@ def _cause(column: Column, pairs: Sequence[Pair], expected: Expected) -> Cause |
 
 def _plural(says: str) -> str:
     verb, _, rest = says.partition(" ")
-    return f"{'are' if verb == 'is' else verb.removesuffix('s')} {rest}"
+    return f"{_PLURALS[verb]} {rest}"

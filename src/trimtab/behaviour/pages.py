@@ -13,7 +13,13 @@ if TYPE_CHECKING:
     from trimtab.behaviour.behaviour_diff import BehaviourDiff
     from trimtab.behaviour.findings import Finding
 
-__all__ = ["html_of", "markdown_of"]
+__all__ = ["html_of", "html_page_of", "markdown_of"]
+
+_STYLE = """
+:root{color-scheme:light dark}body{font:15px/1.5 system-ui,sans-serif;max-width:1100px;margin:2rem auto;padding:0 1rem}
+table{border-collapse:collapse;font-variant-numeric:tabular-nums}td,th{padding:.3rem .6rem;text-align:left;
+vertical-align:top;border-bottom:1px solid color-mix(in srgb,CanvasText 20%,Canvas)}
+"""
 
 
 def markdown_of(found: BehaviourDiff) -> str:
@@ -36,6 +42,16 @@ def html_of(found: BehaviourDiff) -> str:
         steps = ", ".join(found.causes[0].steps)
         adapter = f"<h3>Proposed adapter</h3><pre>adapter:\n  output: [{escape(steps)}]</pre>"
     return f'<section class="behaviour-diff"><ul>{sentences}</ul>{tables}{adapter}</section>'
+
+
+def html_page_of(found: BehaviourDiff) -> str:
+    """Return a diff as one HTML page that needs nothing else: no network, no script; light and dark."""
+    title = escape(f"{found.old_name} → {found.new_name}: {found.pairs:,} items")
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f"<title>{title}</title><style>{_STYLE}</style></head><body><h1>{title}</h1>{html_of(found)}</body></html>\n"
+    )
 
 
 def _tables(found: BehaviourDiff) -> list[tuple[str, tuple[Finding, ...]]]:

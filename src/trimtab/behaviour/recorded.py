@@ -22,6 +22,9 @@ Match = Literal["item", "prompt"]
 _NAMES = {"output": "text", "correct": "score"}
 """Other names under which people write fields of an output."""
 
+_ANSWERS = ("text", "output", "tool_calls")
+"""One of these has to be there: a misspelt one would make every answer an empty one."""
+
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
     """One line: an output and what it answers."""
@@ -48,7 +51,8 @@ def read_rows(lines: Iterable[bytes], path: str, *, match: Match = "item") -> li
 
     A row's item is `item`, else `mirrors` (of a shadow generation: the one it mirrors), else `id`; with
     `match="prompt"` it is what was asked, `messages` or `prompt`. Its text is `text` or `output`, its score `score` or
-    `correct`, its slices `slices` or `attributes`. Raises `SourceError` that names the line.
+    `correct`, its slices `slices` or `attributes`. Raises `SourceError` that names the line; a row
+    without `text`, `output` and `tool_calls` is wrong too.
     """
     return [_row(line, path, number, match) for number, line in enumerate(lines, start=1) if line.strip()]
 
@@ -99,6 +103,9 @@ def _row(line: bytes, path: str, number: int, match: Match) -> Row:
         raise SourceError(
             "no_item", f"nothing says which item this answers: {wanted} is missing", path=path, line=number
         )
+    if not any(name in fields for name in _ANSWERS):
+        hint = f'name it {" or ".join(f"`{name}`" for name in _ANSWERS)}; an empty answer is ""'
+        raise SourceError("no_output", "this row has no answer", path=path, line=number, hint=hint)
     try:
         output = msgspec.convert(_output(fields), Output)
         slices = msgspec.convert(fields.get("slices") or fields.get("attributes") or {}, dict[str, str], strict=False)

@@ -82,7 +82,8 @@ def _flips(flips: Flips) -> list[str]:
         )
     sentences = [said + "."]
     if flips.hidden:
-        sentences.append("The average hides these flips: it did not fall.")
+        fall = "it did not fall" if flips.gain >= 0.0 else "that it fell is not sure"
+        sentences.append(f"The average hides these flips: {fall}.")
     worst = [one for one in flips.slices if one.negative][:_WORST_SLICES]
     if worst:
         told = ", ".join(f"{one.slice} {one.negative / one.pairs:.1%} of {one.pairs:,}" for one in worst)

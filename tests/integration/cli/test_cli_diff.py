@@ -27,7 +27,10 @@ def test_two_files_of_outputs_are_compared(trimtab: Trimtab, shop: Path) -> None
     assert "The code fence explains 39 of 39 lost answers (`json.parses`)" in done.stdout
     assert "left out: 1 items only OLD has, 0 only NEW has" in done.stderr
     assert "### Proposed adapter" in (shop / "d.md").read_text()
-    assert (shop / "d.html").read_text().startswith("<section")
+    assert (shop / "d.html").read_text().startswith("<!doctype html>")
+    write(shop / "few.jsonl", *(f"```json\n{order}\n```" for order in orders[:5]))
+    few = trimtab("diff", "march.jsonl", "few.jsonl", "--fail-on", "breaks")
+    assert (few.returncode, "5 items cannot pass: in fewer than 8" in few.stderr) == (1, True)
     found = json.loads(trimtab("diff", "march.jsonl", "june.jsonl", "--json").stdout)
     assert found["causes"][0]["steps"] == ["strip_code_fence"]
     assert found["findings"][0]["flagged"] is True

@@ -3,7 +3,19 @@ from __future__ import annotations
 import json
 import xml.etree.ElementTree as ET
 
-from trimtab.behaviour import BehaviourDiff, Output, Pair, diff, html_of, markdown_of, summary_of
+import msgspec
+
+from trimtab.behaviour import (
+    BehaviourDiff,
+    Expected,
+    Output,
+    Pair,
+    diff,
+    html_of,
+    html_page_of,
+    markdown_of,
+    summary_of,
+)
 
 
 def found(text: str = "<b>|x|</b>") -> BehaviourDiff:
@@ -44,6 +56,28 @@ def test_no_change_is_said_plainly() -> None:
     [sentence] = summary_of(same)
     assert sentence.endswith(": no change found (one in fewer than 8 items is not told from chance).")
     assert "| detector |" not in markdown_of(same)
+
+
+def test_a_fall_that_is_not_sure_is_not_called_none() -> None:
+    pair = Pair(item="1", old=Output(text="a", score=1.0), new=Output(text="b", score=0.0))
+    told = " ".join(summary_of(diff([pair])))
+    assert "Right answers: 100.0% → 0.0%" in told
+    assert "The average hides these flips: that it fell is not sure." in told
+
+
+def test_a_cause_is_told_in_whole_words() -> None:
+    pairs = [Pair(item=str(n), old=Output(text='{"a": 1}'), new=Output(text='```\n{"a": 1}\n```')) for n in range(20)]
+    schema = {"type": "object", "required": ["a"]}
+    assert any(
+        one.text.endswith("0% → 100% of the new ones satisfy the schema")
+        for one in diff(pairs, expected=Expected(schema=schema)).causes
+    )
+
+
+def test_a_page_is_whole_and_its_names_are_no_markup() -> None:
+    page = html_page_of(msgspec.structs.replace(found(), old_name="<i>old"))
+    assert page.startswith("<!doctype html>")
+    assert "<i>old" not in page
 
 
 def test_what_no_detector_names_is_an_alarm_only() -> None:

@@ -77,3 +77,9 @@ def test_a_row_that_is_none_is_named(line: bytes, match: str, message: str) -> N
     with pytest.raises(SourceError, match=message) as raised:
         read_rows([b"\n", line], "old.jsonl", match=match)  # type: ignore[arg-type]
     assert raised.value.param == "old.jsonl:2"
+
+
+def test_a_row_without_an_answer_is_an_error_and_no_empty_answer() -> None:
+    with pytest.raises(SourceError, match="this row has no answer") as raised:
+        read_rows(lines({"item": 1, "text": ""}, {"item": 2, "txt": "a"}), "new.jsonl")
+    assert raised.value.line == 2

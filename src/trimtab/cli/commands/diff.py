@@ -74,7 +74,7 @@ def command(  # noqa: PLR0913 - options
     Some eighty detectors are asked of every output. Where it is a matter of chance which output is the new one,
     anything is flagged with a probability of at most alpha.
     """
-    from trimtab.behaviour import diff, html_of, markdown_of
+    from trimtab.behaviour import diff, html_page_of, markdown_of
     from trimtab.behaviour.recorded import paired
 
     rows = {path: _rows(path, match) for path in (old, new, again) if path is not None}
@@ -88,14 +88,19 @@ def command(  # noqa: PLR0913 - options
         new_name=said["new_name"] or new.stem,
         progress=_progress(len(recorded.pairs)),
     )
-    for path, page in ((markdown, markdown_of), (html, html_of)):
+    for path, page in ((markdown, markdown_of), (html, html_page_of)):
         if path is not None:
             path.write_text(page(found), encoding="utf-8")
     if as_json:
         emit_json(found)
     else:
         _print(found)
-    if fail_on is not None and _fails(found, fail_on):
+    if fail_on is None:
+        return
+    if found.pairs < found.could_see:
+        say(f"{found.pairs:,} items cannot pass: in fewer than {found.could_see:,} no change is told from chance")
+        sys.exit(1)
+    if _fails(found, fail_on):
         sys.exit(1)
 
 
