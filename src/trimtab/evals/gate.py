@@ -66,7 +66,10 @@ def judge_gate(
     `failed`: shown to be worse than allowed. `inconclusive`: neither shown; more items may show it. `error`: it cannot
     be said. `barred` tells of metrics whose judges may not gate why.
     """
-    outcomes = _whole(gate, candidate)
+    outcomes = _whole(gate, candidate, {rule.metric for rule in gate.rules}, "")
+    relative = {rule.metric for rule in gate.rules if gate.no_worse_slice or _is_relative(rule)}
+    if baseline is not None and (relative or gate.no_worse_slice):
+        outcomes += _whole(gate, baseline, relative, "baseline: ")  # missing answers would make it easy to be no worse
     for rule in gate.rules:
         outcomes.append(_rule(rule, gate, candidate, baseline, barred or {}))
     if gate.no_worse_slice:
@@ -78,21 +81,27 @@ def judge_gate(
     return GateReport(verdict=verdict, rules=outcomes)
 
 
-def _whole(gate: GateSpec, run: EvalRun) -> list[RuleOutcome]:
+def _is_relative(rule: Rule) -> bool:
+    return rule.at_least is None and rule.at_most is None
+
+
+def _whole(gate: GateSpec, run: EvalRun, metrics: Collection[str], whose: str) -> list[RuleOutcome]:
+    """Return what is missing of a run, as far as these metrics need it."""
     allowed = gate.max_unanswered / 100.0
     rows = len(run.rows) or 1
     told = []
     if run.stopped:
-        told.append(RuleOutcome(rule="the run is complete", verdict="error", detail=run.stopped))
+        told.append(RuleOutcome(rule=f"{whose}the run is complete", verdict="error", detail=run.stopped))
     if run.unanswered / rows > allowed:
         first = next(row.error for row in run.rows if row.error)
         detail = f"{run.unanswered:,} of {len(run.rows):,} have no answer (the first: {first})"
-        told.append(RuleOutcome(rule=_at_most("unanswered", gate), verdict="error", detail=detail))
-    for metric in {rule.metric for rule in gate.rules}:
+        told.append(RuleOutcome(rule=whose + _at_most("unanswered", gate), verdict="error", detail=detail))
+    for metric in sorted(metrics):
         failed = [row.failures[metric] for row in run.rows if metric in row.failures]
         if len(failed) / rows > allowed:
             detail = f"the scorer failed on {len(failed):,} (the first: {failed[0]})"
-            told.append(RuleOutcome(rule=_at_most(f"{metric} unjudged", gate), verdict="error", detail=detail))
+            unjudged = whose + _at_most(f"{metric} unjudged", gate)
+            told.append(RuleOutcome(rule=unjudged, verdict="error", detail=detail))
     return told
 
 
@@ -107,7 +116,7 @@ def _rule(
         return RuleOutcome(rule=rule.metric, verdict="error", detail="the run has no such metric")
     if rule.metric in barred:
         return RuleOutcome(rule=_named(rule), verdict="error", detail=f"its judge may not gate: {barred[rule.metric]}")
-    if rule.at_least is not None or rule.at_most is not None:
+    if not _is_relative(rule):
         return _level(rule, gate, candidate)
     if baseline is None or rule.metric not in baseline.metrics:
         said = "there is no baseline to compare with"

@@ -292,6 +292,24 @@ def test_a_gate_is_an_error_where_it_cannot_be_judged() -> None:
     assert "the scorer failed on 1 (the first: boom)" in judge_gate(GateSpec(rules=rules), failed, baseline=one).text
 
 
+def test_a_baseline_that_could_not_be_asked_is_not_easily_matched() -> None:
+    good = run({"ok": [1.0] * 50})
+    rules = [Rule(metric="ok", non_inferior=10)]
+    down = msgspec.structs.replace(good, rows=[Row(item=f"i{n}", scores={"ok": 0.0}, error="down") for n in range(50)])
+    report = judge_gate(GateSpec(rules=rules), good, baseline=down)
+    assert report.verdict == "error"
+    assert "baseline: at most 0 % unanswered: 50 of 50 have no answer (the first: down)" in report.text
+    stopped = msgspec.structs.replace(good, stopped="the budget ended")
+    assert (
+        "baseline: the run is complete: the budget ended"
+        in judge_gate(GateSpec(rules=rules), good, baseline=stopped).text
+    )
+    unjudged = msgspec.structs.replace(good, rows=[*good.rows[:-1], Row(item="i49", failures={"ok": "boom"})])
+    assert "baseline: at most 0 % ok unjudged" in judge_gate(GateSpec(rules=rules), good, baseline=unjudged).text
+    level = GateSpec(rules=[Rule(metric="ok", at_least=90)])
+    assert judge_gate(level, good, baseline=down).passed  # which asks nothing of the baseline
+
+
 def test_a_worse_slice_fails_a_gate_that_asks_for_it() -> None:
     slices = [{"lang": "de" if n < 40 else "en"} for n in range(200)]
     before = [1.0] * 200
