@@ -94,9 +94,14 @@ def adapt_work(work: Work) -> Result:
         told.append(f"{judged.failed:,} of {len(heldout):,} held-out calls failed")
     if found is None:
         told.append("no held-out item was answered by both models")
+    elif found.pairs < found.could_see:
+        told.append(
+            f"{found.pairs:,} held-out items show nothing: it takes {found.could_see:,} to tell a change from chance"
+        )
+    seen = "" if found is None else f" (what changes fewer than {found.could_see:,} of them is not told from chance)"
     return Result(
         gate="blocked" if told else "passed",
-        reasons=told or [f"{best.says}: on {judged.pairs:,} held-out items nothing is worse for sure"],
+        reasons=told or [f"{best.says}: on {judged.pairs:,} held-out items nothing is worse for sure{seen}"],
         content=finite(
             {
                 "train": [msgspec.to_builtins(outcome) for _, outcome in outcomes],

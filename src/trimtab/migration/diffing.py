@@ -93,5 +93,5 @@ def words_of(found: BehaviourDiff | None) -> list[str]:
 def _text(one: Finding) -> str:
     where = f" where {one.slice}" if one.slice else ""
     if one.kind == "share":
-        return f"{one.says}{where}: {one.old:.0%} -> {one.new:.0%} (`{one.detector}`)"
-    return f"{one.says}{where}: {one.old:.3g} -> {one.new:.3g} (`{one.detector}`)"
+        return f"{one.says}{where}: {one.old:.0%} → {one.new:.0%} of {one.pairs:,} items (`{one.detector}`)"
+    return f"{one.says}{where}: {one.old:.3g} → {one.new:.3g} over {one.pairs:,} items (`{one.detector}`)"

@@ -102,6 +102,14 @@ def test_a_new_model_that_fences_its_json_gets_an_adapter_and_the_prompt_stays(w
     assert next(one["name"] for one in adapted.content["train"]) == "model"
 
 
+def test_a_held_out_split_in_which_nothing_could_be_told_is_no_proof(world: World) -> None:
+    plan = world.engine.run(world.start(golden_items=14).id)
+    plan = world.engine.run(acknowledged(world, plan).id)
+    assert fork(plan).state == "adapt"
+    [reason] = fork(plan).reasons
+    assert "held-out items show nothing: it takes" in reason
+
+
 def test_choosing_looks_at_the_train_split_only(world: World) -> None:
     from trimtab.evals.datasets import in_split
 
@@ -227,7 +235,7 @@ def test_nothing_migrates_to_where_it_is(world: World) -> None:
 
 def _whole_way(world: World) -> Migration:
     """Everything up to the rollouts, done by whoever is left: a killed run is run again."""
-    plan = world.start(golden_items=20)
+    plan = world.start(golden_items=40)
     plan = world.engine.run(plan.id)
     plan = world.engine.run(acknowledged(world, plan).id)
     return world.engine.run(approved(world, plan).id)
