@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 from starlette.exceptions import HTTPException
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from trimtab.api.evidence import EVIDENCE_QUESTIONS, answer
+from trimtab.api.evidence import EVIDENCE_QUESTIONS, EXPORT, answer, export
 from trimtab.api.exchange import body_of, handler, json_answer
 from trimtab.api.wishes import EvalWish
 from trimtab.core.errors import InputError, NotFoundError
@@ -151,8 +151,11 @@ class _Api:
 
     def _ask(self, request: Request, _body_bytes: bytes) -> Response:
         question = request.path_params["question"]
+        if question == EXPORT:
+            lines = export(self._evidence, request.query_params, environment=self._plane.environment)
+            return StreamingResponse(lines, media_type="application/x-ndjson")
         if question not in EVIDENCE_QUESTIONS:
-            known = ", ".join(EVIDENCE_QUESTIONS)
+            known = ", ".join((*EVIDENCE_QUESTIONS, EXPORT))
             raise NotFoundError("unknown_question", f"no question `{question}`", hint=f"one of {known}")
         environment = self._plane.environment
         return json_answer(answer(self._evidence, question, request.query_params, environment=environment))

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import time
+from itertools import chain
 from typing import TYPE_CHECKING, Any, get_args
 
 import msgspec
 
 from trimtab.core.errors import InputError
-from trimtab.evidence.questions import Bucket, Filter, failing, release_metrics, trends
+from trimtab.evidence.questions import Bucket, Filter, extract, failing, release_metrics, trends
 from trimtab.rollout.steps import seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from trimtab.evidence.reader import EvidenceReader
 
-__all__ = ["EVIDENCE_QUESTIONS", "answer"]
+__all__ = ["EVIDENCE_QUESTIONS", "EXPORT", "answer", "export"]
 
+_MOST_LINES = 1_000_000_000
 _FIELDS = frozenset(Filter.__struct_fields__) - {"span"}
 
 
@@ -46,7 +48,9 @@ _QUESTIONS: dict[str, Callable[[EvidenceReader, Filter, dict[str, str]], Any]] =
     "failing": _failing,
 }
 EVIDENCE_QUESTIONS = tuple(_QUESTIONS)
-"""What may follow `/api/v1/evidence/`."""
+"""What may follow `/api/v1/evidence/`, and is answered as one document."""
+EXPORT = "export"
+"""What may follow it, too, and is answered line by line."""
 
 
 def answer(reader: EvidenceReader, question: str, asked: Mapping[str, str], *, environment: str) -> Any:  # noqa: ANN401 - any JSON value
@@ -54,14 +58,35 @@ def answer(reader: EvidenceReader, question: str, asked: Mapping[str, str], *, e
 
     `since` is a span (`1h`, the default) up to now; other parameters are fields of `Filter`.
     """
+    which, rest = _filter(asked, environment)
+    return _QUESTIONS[question](reader, which, rest)
+
+
+def export(reader: EvidenceReader, asked: Mapping[str, str], *, environment: str) -> Iterator[bytes]:
+    """Return generations as JSON lines, oldest first: as many as `limit` says, else all that `answer`'s filter names.
+
+    Whatever is wrong with the question is raised here (`InputError`, `StorageError`), before the first line.
+    """
+    which, rest = _filter(asked, environment)
+    limit = _number(rest.pop("limit"), "limit") if "limit" in rest else None
+    _nothing_else(rest)
+    if limit is not None and not 1 <= limit <= _MOST_LINES:
+        raise InputError("invalid_limit", f"a limit of {limit} is not between 1 and {_MOST_LINES:,}", param="limit")
+    encode = msgspec.json.Encoder().encode
+    lines = (encode(generation) + b"\n" for generation in extract(reader, which, limit=limit))
+    first = next(lines, None)
+    return iter(()) if first is None else chain((first,), lines)
+
+
+def _filter(asked: Mapping[str, str], environment: str) -> tuple[Filter, dict[str, str]]:
+    """Return which generations are meant, and the parameters that are left."""
     rest = dict(asked)
     now_ms = time.time_ns() // 1_000_000
-    span = (now_ms - round(1000 * seconds(rest.pop("since", "1h"))), now_ms + 1)
+    span = (max(0, now_ms - round(1000 * seconds(rest.pop("since", "1h")))), now_ms + 1)
     given: dict[str, Any] = {name: rest.pop(name) for name in sorted(_FIELDS & rest.keys())}
     if "release_number" in given:
         given["release_number"] = _number(given["release_number"], "release_number")
-    which = Filter(span=span, **({"environment": environment} | given))
-    return _QUESTIONS[question](reader, which, rest)
+    return Filter(span=span, **({"environment": environment} | given)), rest
 
 
 def _number(text: str, name: str) -> int:

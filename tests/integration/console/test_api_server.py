@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +74,11 @@ def test_releases_history_trace_and_audit_are_data(site: Site) -> None:
     assert site.get("/api/v1/features/support-reply/history?environment=staging").json == []
     (metrics,) = site.get("/api/v1/evidence/metrics?feature=support-reply&since=100000d").json
     assert (metrics["release"], metrics["requests"]) == ("support-reply#1", 1)
+    lines = site.get(
+        "/api/v1/evidence/export?feature=support-reply&status=ok&since=99999999d&limit=5"
+    ).text.splitlines()
+    assert [json.loads(line)["id"] for line in lines] == [site.generation]
+    assert site.get("/api/v1/evidence/export?unit=nobody&since=1h").text == ""
     trace = site.get(f"/api/v1/traces/{site.generation}").json
     assert (trace["generation"]["id"], trace["release"]) == (site.generation, "support-reply#1")
     audit = site.get("/api/v1/audit").json
@@ -144,6 +150,7 @@ def unknown_generation(_site: Site) -> str:
         ("/api/v1/evidence/metrics?release_number=two", 400, "invalid_number", "invalid_request_error"),
         ("/api/v1/evidence/trends?by=year", 400, "invalid_bucket", "invalid_request_error"),
         ("/api/v1/evidence/failing?limit=0", 400, "invalid_limit", "invalid_request_error"),
+        ("/api/v1/evidence/export?limit=0", 400, "invalid_limit", "invalid_request_error"),
         (unknown_generation, 404, "unknown_generation", "not_found_error"),
     ],
     ids=[
@@ -158,6 +165,7 @@ def unknown_generation(_site: Site) -> str:
         "number",
         "bucket",
         "limit",
+        "lines",
         "trace-unknown",
     ],
 )

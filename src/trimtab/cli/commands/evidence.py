@@ -232,7 +232,7 @@ def _filter(app: AppContext, *, since: str, **which: Any) -> Filter:  # noqa: AN
     from trimtab.rollout.steps import seconds
 
     now_ms = time.time_ns() // 1_000_000
-    span = (now_ms - round(1000 * seconds(since)), now_ms + 1)
+    span = (max(0, now_ms - round(1000 * seconds(since))), now_ms + 1)
     given = {name: value for name, value in which.items() if value is not None}
     return Filter(environment=app.settings().environment, span=span, **given)
 
