@@ -24,6 +24,7 @@ __all__ = ["otlp_routes"]
 
 _STATUS = {"unsupported_type": 415, "too_large": 413}
 _RETRY_SECONDS = "5"
+_NO_KEY = "send a gateway key as `Authorization: Bearer ...` or `x-api-key: ...`"
 
 
 class _Intake(Protocol):
@@ -45,8 +46,11 @@ def otlp_routes(intake: _Intake) -> list[BaseRoute]:
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         answer_kind = JSON if kind == JSON else PROTOBUF
         try:
+            team = await run_in_threadpool(intake.team_of, _key(request.headers))
+            if team is None:  # before the body: nobody's is held in memory
+                return Response(encode_failure(_NO_KEY, content_type=answer_kind), 401, media_type=answer_kind)
             body = await _body(request)
-            return await run_in_threadpool(_take, intake, request, body, kind)
+            return await run_in_threadpool(_take, intake, request, body, kind, team)
         except TrimtabError as error:
             storage = isinstance(error, StorageError)
             return Response(
@@ -59,12 +63,7 @@ def otlp_routes(intake: _Intake) -> list[BaseRoute]:
     return [Route(path, endpoint, methods=["POST"]) for path in ("/v1/traces", "/api/public/otel/v1/traces")]
 
 
-def _take(intake: _Intake, request: Request, body: bytes, kind: str) -> Response:
-    team = intake.team_of(_key(request.headers))
-    if team is None:
-        message = "send a gateway key as `Authorization: Bearer ...` or `x-api-key: ...`"
-        failure = encode_failure(message, content_type=JSON if kind == JSON else PROTOBUF)
-        return Response(failure, 401, media_type=JSON if kind == JSON else PROTOBUF)
+def _take(intake: _Intake, request: Request, body: bytes, kind: str, team: str) -> Response:
     traces = read_traces(body, content_type=kind, encoding=request.headers.get("content-encoding", "").lower())
     refused, why = intake.take(traces, team=team)
     return Response(encode_answer(refused, why, content_type=kind), media_type=kind)

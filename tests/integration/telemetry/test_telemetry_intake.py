@@ -198,6 +198,13 @@ def test_keys_are_asked_for_once_there_are_some(site: Site) -> None:
     assert site.send("POST", "/api/public/otel/v1/traces", b"{}", **kind, authorization=f"Basic {basic}")[0] == 200
     for wrong in ("Bearer tk-wrong", "Basic !", "Basic " + base64.b64encode(b"x").decode(), secret):
         assert site.send("POST", "/v1/traces", b"{}", **kind, authorization=wrong)[0] == 401
+    connection = HTTPConnection("127.0.0.1", site.port, timeout=20)
+    connection.putrequest("POST", "/v1/traces")
+    connection.putheader("content-type", "application/json")
+    connection.putheader("content-length", str(32 * 1024 * 1024))
+    connection.endheaders()  # and not one byte of the body: who has no key is answered before it is read
+    assert connection.getresponse().status == 401
+    connection.close()
     call(site.tracer(authorization=f"Bearer {secret}"))
     assert site.counts()["recorded"] == 1
 
