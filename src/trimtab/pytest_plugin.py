@@ -77,7 +77,7 @@ class TrimtabEval:
             comparison = None if before is None else session.compare(before, run)
             report = session.gate(run, before, comparison)
             if record:
-                session.record(run, report)
+                session.record(run, report, before)
         self._node.add_report_section("call", "trimtab", markdown_report(comparison, report))
         return EvalOutcome(report, run, comparison)
 

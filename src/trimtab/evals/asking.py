@@ -66,6 +66,10 @@ async def ask_one(
     return answer
 
 
+def _dollars(cap: float) -> str:
+    return f"${cap:,.2f}" if round(cap, 2) == cap else f"${cap:g}"  # half a cent is no $0.00
+
+
 async def ask_all(  # noqa: PLR0913 - how to ask
     subject: Subject,
     asks: Sequence[Ask],
@@ -92,7 +96,7 @@ async def ask_all(  # noqa: PLR0913 - how to ask
             known = book.get(ask.key, ask.sample, not_before_ms=not_before_ms)
             answer = known or await ask_one(subject, ask, book, budget, not_before_ms=not_before_ms)
             if answer is None:
-                found.stopped = f"the budget of ${budget.cap_usd:,.2f} does not suffice for the next call"
+                found.stopped = f"the budget of {_dollars(budget.cap_usd or 0.0)} does not suffice for the next call"
                 return
             found.cached += known is not None
             found.answers[ask.key, ask.sample] = answer

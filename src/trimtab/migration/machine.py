@@ -54,7 +54,12 @@ def transition(plan: Migration, event: Event, *, now_ms: int) -> Change:
     if plan.status != "live":
         if isinstance(event, Worked) and _is_known(plan, event):
             return plan, []
-        raise ConflictError("plan_ended", f"migration {plan.id} is {plan.status}", param=plan.id)
+        raise ConflictError(
+            "plan_ended",
+            f"migration {plan.id} is {plan.status}",
+            param=plan.id,
+            hint="to serve an old release again: trimtab environment set FEATURE '#N' --reason ...",
+        )
     return _HANDLERS[type(event)](plan, event, now_ms)
 
 

@@ -103,6 +103,7 @@ def test_a_bad_release_fails_the_gate_and_the_reports_say_why(trimtab_here: Trim
     for foreign in ("http://", "https://", "<script"):
         assert foreign not in page
     listed = trimtab_here("eval", "list", "support-reply", "#2").stdout
+    assert "items of orders@v1 against support-reply#1: " in listed
     assert "FAILED" in listed
     assert "schema is worse by less than 5 points" in listed
 

@@ -160,7 +160,7 @@ def test_a_budget_is_never_passed_and_the_rest_is_asked_later(tmp_path: Path) ->
     run = tried(tmp_path, model, cap=0.155)
     assert run.spent_usd <= 0.155
     assert 10 <= model.asked <= 15
-    assert run.stopped == "the budget of $0.15 does not suffice for the next call"
+    assert run.stopped == "the budget of $0.155 does not suffice for the next call"
     first = model.asked
     run = tried(tmp_path, model, cap=10.0)
     assert (run.cached, model.asked, run.stopped) == (first, 40, "")

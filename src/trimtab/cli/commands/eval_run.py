@@ -156,7 +156,7 @@ def gate_command(app: AppContext, /, *, as_json: bool, no_record: bool, junit: P
         candidate = _made(session, given["candidate"], given, baseline=pairwise)
         comparison = None if baseline is None else session.compare(baseline, candidate)
         report = session.gate(candidate, baseline, comparison)
-        recorded = not no_record and session.record(candidate, report)
+        recorded = not no_record and session.record(candidate, report, baseline)
         examples = {} if comparison is None else session.examples(comparison, candidate)
     _write_reports(given, comparison, report, examples)
     if junit is not None:

@@ -165,7 +165,8 @@ def _slices(comparison: Comparison) -> str:
     worse = len(comparison.worse_slices)
     said = f"{worse:,} of {len(comparison.slices):,} are worse" if worse else "none is shown to be worse"
     return (
-        f"<h2>Slices, worst first</h2><p>{said}, corrected for looking at all of them; intervals hold together.</p>"
+        f"<h2>Slices, worst first</h2><p>{said}, corrected for looking at all of them "
+        "(one-sided tests). The intervals are two-sided and hold all together, so one may reach across 0.</p>"
         f"{forest(marks, unit='points')}"
     )
 
