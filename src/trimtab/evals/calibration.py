@@ -143,8 +143,9 @@ def gate_problem(calibration: Calibration | None, baseline: str, candidate: str,
             return f"it was held against people on {labels:,} answers of {family}, and it takes {FEWEST_LABELS}"
     before, after = (None if one is None else one.agreement for one in known)
     if before is not None and after is not None and before - after > MOST_LOST + 1e-9:
+        counts = [0 if one is None else one.labelled for one in known]
         return (
-            f"it agrees with people on {100 * after:.1f} % of {families[1]}'s answers and on {100 * before:.1f} % of "
-            f"{families[0]}'s: more than {100 * MOST_LOST:g} points less"
+            f"it agrees with people on {100 * after:.1f} % of {counts[1]:,} answers of {families[1]} and on "
+            f"{100 * before:.1f} % of {counts[0]:,} of {families[0]}: more than {100 * MOST_LOST:g} points less"
         )
     return ""

@@ -75,8 +75,9 @@ def report_of(
         )
     elif old.agree is not None and new.agree is not None and old.agree - new.agree > MOST_LOST:
         complaint = (
-            f"judge `{name}` agrees with people on {new.agree:.0%} of the new model's answers, and did on "
-            f"{old.agree:.0%} of the old one's: it may not gate (`dryRun: true` in rollout.yaml takes it out)"
+            f"judge `{name}` agrees with people on {new.agree:.0%} of {new.labels:,} answers of the new model, and did "
+            f"on {old.agree:.0%} of {old.labels:,} of the old one's: it may not gate (`dryRun: true` in rollout.yaml "
+            "takes it out)"
         )
     return JudgeReport(name=name, role=role, judges=list(judges), old=old, new=new, complaint=complaint)
 

@@ -133,7 +133,7 @@ def labelled(agreed: int, not_agreed: int) -> list[Judgement]:
     [
         ((90, 10), (86, 14), False, ""),
         ((90, 10), (85, 15), False, ""),
-        ((90, 10), (84, 16), False, "84.0 % of b/m's answers and on 90.0 % of a/m's"),
+        ((90, 10), (84, 16), False, "84.0 % of 100 answers of b/m and on 90.0 % of 100 of a/m"),
         ((90, 10), (84, 16), True, "more than 5 points less"),
         ((90, 10), (10, 0), False, "on 10 answers of b/m, and it takes 30"),
         ((90, 10), (10, 0), True, ""),

@@ -197,7 +197,7 @@ def test_a_judge_that_agrees_less_with_people_on_the_new_model_may_not_gate(worl
     assert "people scored 0 answers of the new model" in fork(plan).reasons[0]
     world.judged_answers = {OLD.model: answers(90), NEW.model: answers(84)}
     plan = world.engine.run(plan.id)
-    assert "84% of the new model's answers, and did on 90%" in fork(plan).reasons[0]
+    assert "84% of 100 answers of the new model, and did on 90% of 100" in fork(plan).reasons[0]
     world.judged_answers[NEW.model] = answers(90, judge=f"judge:{OLD.model}")
     plan = world.engine.run(plan.id)
     assert "runs on the model that goes" in fork(plan).reasons[0]
