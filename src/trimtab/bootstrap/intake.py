@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from trimtab.bootstrap.data_plane import open_data_plane
@@ -21,6 +22,7 @@ __all__ = ["Intake"]
 
 _KIND = "otlp"
 _MOST_REMEMBERED = 10_000
+_DAY_MS = 86_400_000
 
 
 class Intake:
@@ -53,10 +55,13 @@ class Intake:
         """
         plane = self._open()
         told = self._settings.intake
+        now_ms = time.time_ns() // 1_000_000
         plan = IntakePlan(
             feature_attributes=told.feature_attributes,
             environment=self._settings.environment,
             content=told.content,
+            earliest_ms=now_ms - round(_DAY_MS * self._settings.evidence.retention_days),
+            latest_ms=now_ms + _DAY_MS,
             process=plane.process_id,
             team=team,
         )

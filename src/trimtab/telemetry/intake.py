@@ -55,6 +55,10 @@ class IntakePlan(msgspec.Struct, frozen=True, kw_only=True):
     environment: str = "production"
     """Of spans that name none."""
     content: bool = True
+    earliest_ms: int = 1
+    """What began before would not be kept; milliseconds since the Unix epoch."""
+    latest_ms: int = _LAST_MS
+    """What begins later is a clock that is wrong: it would be kept for as long, and look fresh until then."""
     process: str = ""
     team: str = ""
 
@@ -83,14 +87,22 @@ def generation_of(
         return Skipped("no_call")
     if len(span.trace_id) != 16 or len(span.span_id) != 8:  # noqa: PLR2004 - as OTLP has them
         return Refused("its ids are none")
-    at_ms = span.start_time_unix_nano // _NS_PER_MS
-    if not 0 < at_ms < _LAST_MS or span.end_time_unix_nano < span.start_time_unix_nano:
-        return Refused("its times are none")
+    if wrong := _wrong_times(span, plan):
+        return Refused(wrong)
     feature = _feature(told, resource, plan)
     if not feature:
         return Refused(f"it names no feature: {', '.join(plan.feature_attributes)}")
     events = [(event.name, attribute_map(event.attributes)) for event in span.events]
     return _generation(_Reading(span, told, resource, events, plan), feature, format_, find_release)
+
+
+def _wrong_times(span: Span, plan: IntakePlan) -> str:
+    at_ms = span.start_time_unix_nano // _NS_PER_MS
+    if not 0 < at_ms < _LAST_MS or span.end_time_unix_nano < span.start_time_unix_nano:
+        return "its times are none"
+    if not plan.earliest_ms <= at_ms <= plan.latest_ms:
+        return "it began in the future, or longer ago than evidence is kept"
+    return ""
 
 
 class _Reading(NamedTuple):

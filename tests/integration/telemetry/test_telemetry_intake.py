@@ -235,6 +235,13 @@ def test_what_cannot_be_taken_is_told(site: Site) -> None:
     told = json.loads(body)["partialSuccess"]
     assert told["rejectedSpans"] == "1"
     assert told["errorMessage"] == "1 spans: it names no feature: trimtab.feature, service.name"
+    (span,) = tree["resourceSpans"][0]["scopeSpans"][0]["spans"]
+    span["attributes"].append({"key": "trimtab.feature", "value": {"stringValue": "order-bot"}})  # type: ignore[attr-defined]
+    for days in (-401, 2):
+        began = time.time_ns() + days * 86_400 * 10**9
+        span |= {"startTimeUnixNano": str(began), "endTimeUnixNano": str(began)}
+        body = site.send("POST", "/v1/traces", json.dumps(tree).encode(), content_type="application/json")[1]
+        assert "longer ago than evidence is kept" in json.loads(body)["partialSuccess"]["errorMessage"]
     status, body = site.send("POST", "/v1/traces", b"\xff", content_type="application/x-protobuf")
     assert (status, b"no trace request" in body) == (400, True)
     assert site.send("POST", "/v1/traces", b"", content_type="text/plain")[0] == 415
