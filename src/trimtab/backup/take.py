@@ -16,6 +16,7 @@ import msgspec
 
 from trimtab.backup.archive import ArchiveWriter
 from trimtab.core.errors import NotFoundError, StorageError
+from trimtab.evidence.erasure_requests import ERASURES_FOLDER
 from trimtab.evidence.log import LOG_FOLDER, EvidenceLog
 from trimtab.evidence.objects import LocalObjects
 from trimtab.serving.journal_folder import HOT_FILE, process_folders, segments
@@ -65,11 +66,19 @@ def take_backup(
 def _add_evidence(archive: ArchiveWriter, root: Path) -> None:
     """Add what each writer's log says counts, as one checkpoint of it."""
     objects = LocalObjects(root)
-    wanted: set[str] = set()
+    wanted = set(_add_erasures(archive, root))
     for writer in sorted(path.name for path in (root / LOG_FOLDER).glob("*") if path.is_dir()):
         wanted |= _add_log(archive, objects, root, writer)
     held = {name.removeprefix(f"{EVIDENCE}/") for name in archive.manifest.members if name.startswith(f"{EVIDENCE}/")}
     archive.manifest.left_out += sorted(f"{EVIDENCE}/{key}" for key in held - wanted)
+
+
+def _add_erasures(archive: ArchiveWriter, root: Path) -> Iterator[str]:
+    """Add what is to be forgotten, before the files that may still hold it: all do it again. Yields keys."""
+    for path in sorted((root / ERASURES_FOLDER).glob("*/request.json")):
+        key = path.relative_to(root).as_posix()
+        if archive.add(f"{EVIDENCE}/{key}", path):
+            yield key
 
 
 def _add_log(archive: ArchiveWriter, objects: LocalObjects, root: Path, writer: str) -> set[str]:

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from trimtab.evidence.compactor import Compactor
     from trimtab.evidence.objects import Objects
 
-__all__ = ["ErasureRequest", "fulfil_erasures", "pending", "removed_by", "request_erasure"]
+__all__ = ["ERASURES_FOLDER", "ErasureRequest", "fulfil_erasures", "pending", "removed_by", "request_erasure"]
 
-_FOLDER = "_erase"
+ERASURES_FOLDER = "_erase"
 
 
 class ErasureRequest(msgspec.Struct, frozen=True):
@@ -37,7 +37,7 @@ class ErasureRequest(msgspec.Struct, frozen=True):
     @property
     def folder(self) -> str:
         """Where it lies; the name of the folder names nobody."""
-        return f"{_FOLDER}/{self.before_ms}-{unit_key(self.unit)}"
+        return f"{ERASURES_FOLDER}/{self.before_ms}-{unit_key(self.unit)}"
 
 
 class _Done(msgspec.Struct, frozen=True):
@@ -84,7 +84,7 @@ def _done_key(request: ErasureRequest, writer: str) -> str:
 
 def _open(objects: Objects) -> list[ErasureRequest]:
     found = []
-    for key in sorted(objects.keys(_FOLDER)):
+    for key in sorted(objects.keys(ERASURES_FOLDER)):
         if not key.endswith("/request.json"):
             continue
         with contextlib.suppress(NotFoundError):  # another writer was the last

@@ -27,6 +27,8 @@ from trimtab.core.clock import SystemClock
 from trimtab.core.errors import ConflictError, InputError, IntegrityError
 from trimtab.core.ids import new_id
 from trimtab.events import Feedback, Generation
+from trimtab.evidence.erasure_requests import request_erasure
+from trimtab.evidence.objects import LocalObjects
 from trimtab.evidence.upkeep import merge
 from trimtab.serving.runtime import DataPlane
 
@@ -228,6 +230,17 @@ def test_what_is_no_backup_is_told_so(tmp_path: Path) -> None:
         restore_backup(tmp_path / "x", tmp_path / "place", evidence=tmp_path / "place" / "evidence")
     with pytest.raises(InputError, match="cannot read"):
         restore_backup(tmp_path / "none", tmp_path / "place", evidence=tmp_path / "place" / "evidence")
+
+
+def test_an_erasure_that_some_machine_still_owes_is_in_the_backup(tmp_path: Path) -> None:
+    source, place = tmp_path / "source", tmp_path / "place"
+    small(source)
+    request = request_erasure(LocalObjects(source / "evidence"), "ada@example.com", now_ms=1_760_000_000_000)
+    (source / "evidence" / request.folder / "done-1234abcd.json").write_text('{"removed":1}')
+    back_up(source, tmp_path / "b")
+    restore_backup(tmp_path / "b", place, evidence=place / "evidence")
+    # Files as of before may hold what was removed since: everybody looks again.
+    assert [path.name for path in (place / "evidence" / request.folder).iterdir()] == ["request.json"]
 
 
 def test_evidence_that_outlived_the_machine_stays_as_it_is(tmp_path: Path) -> None:
