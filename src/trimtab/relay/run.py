@@ -12,6 +12,7 @@ import msgspec
 
 from trimtab.core.errors import TrimtabError
 from trimtab.relay.health import RelayHealth, write_health
+from trimtab.serving.durable_file import make_private
 from trimtab.serving.machine_report import MachineReport
 from trimtab.serving.process_status import read_processes
 
@@ -63,6 +64,7 @@ class Relay:
 
     def start(self) -> None:
         """Begin."""
+        make_private(self._parts.directory.root)
         for thread in self._threads:
             thread.start()
 

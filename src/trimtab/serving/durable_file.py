@@ -10,7 +10,7 @@ from trimtab.core.errors import StorageError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["sync_folder", "write_atomically"]
+__all__ = ["make_private", "sync_folder", "write_atomically"]
 
 
 def write_atomically(path: Path, content: bytes, *, durable: bool) -> None:
@@ -31,6 +31,15 @@ def write_atomically(path: Path, content: bytes, *, durable: bool) -> None:
         raise StorageError(
             "write_failed", f"cannot write {path.name}: {error.strerror}", param=str(path), hint="is the disk full?"
         ) from error
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder, and those above it that are missing, for their owner alone: what lies there quotes people.
+
+    One that is there stays as it is. Raises `OSError`.
+    """
+    for missing in [one for one in (*reversed(folder.parents), folder) if not one.exists()]:
+        missing.mkdir(mode=0o700, exist_ok=True)
 
 
 def sync_folder(folder: Path) -> None:

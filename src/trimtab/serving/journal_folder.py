@@ -8,7 +8,7 @@ import os
 from typing import TYPE_CHECKING
 
 from trimtab.core.errors import StorageError
-from trimtab.serving.durable_file import sync_folder
+from trimtab.serving.durable_file import make_private, sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +53,7 @@ def claim(folder: Path) -> int:
     lock = -1
     try:
         made = not folder.parent.exists()
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        make_private(folder.parent)
         folder.mkdir()
         lock = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -58,6 +58,16 @@ def test_what_is_appended_is_read_in_order(tmp_path: Path) -> None:
     assert ids(tmp_path / "gateway-1") == expected
 
 
+def test_a_data_directory_that_a_journal_is_the_first_in_is_its_owners_alone(tmp_path: Path) -> None:
+    """What lies there quotes people; a usual umask would let everybody read it."""
+    before = os.umask(0o022)
+    try:
+        JournalWriter(tmp_path / "data/journal/p").close()
+    finally:
+        os.umask(before)
+    assert (tmp_path / "data").stat().st_mode & 0o077 == 0
+
+
 def test_reading_goes_on_where_it_stopped(tmp_path: Path) -> None:
     writer = JournalWriter(tmp_path / "p")
     position, seen = JournalPosition(), []
