@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from trimtab.serving.shadow_budget import ShadowTicket
     from trimtab.serving.snapshot import Price
 
-__all__ = ["AnsweredBy", "RecordedCall"]
+__all__ = ["UNSAMPLED", "AnsweredBy", "RecordedCall"]
 
 _MICRO = 1_000_000
-_UNSAMPLED = frozenset("02468ace")
+UNSAMPLED = frozenset("02468ace")
 """Last digit of trace flags whose lowest bit is not set."""
 
 
@@ -87,7 +87,7 @@ class RecordedCall:
             attributes=caller.attributes,
             messages=self.messages,
             trace=caller.trace,
-            unsampled=caller.trace_flags[-1:] in _UNSAMPLED,
+            unsampled=caller.trace_flags[-1:] in UNSAMPLED,
             parent_span=caller.parent_span,
             format=self.format,
             team=self.team,

@@ -17,6 +17,7 @@ import msgspec
 from trimtab.calls.caller import Caller
 from trimtab.calls.headers import forwarded_headers, passed_headers
 from trimtab.calls.ports import ServingContext
+from trimtab.calls.recording import UNSAMPLED
 from trimtab.calls.short import ShortCall
 from trimtab.core.ids import new_id
 from trimtab.gateway.caller import MAX_UNIT_CHARACTERS, read_beside
@@ -253,6 +254,7 @@ class _Call(ShortCall[Exchange], eq=False):
                 *self.beside,
                 trace[_TRACE].decode() if trace else "",
                 trace[_SPAN].decode() if trace else "",
+                trace[_FLAGS].decode()[-1:] in UNSAMPLED,
             )
             if self.meter is not None:
                 self.meter.release(round(cost_usd * _MICRO))

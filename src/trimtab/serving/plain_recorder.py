@@ -57,6 +57,7 @@ class _Own(msgspec.Struct, omit_defaults=True, gc=False):
     attributes: dict[str, str] = {}
     trace: str = ""
     parent_span: str = ""
+    unsampled: bool = False
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -111,6 +112,7 @@ class PlainRecorder:
         attributes: dict[str, str] = _NOTHING,
         trace: str = "",
         parent_span: str = "",
+        unsampled: bool = False,  # noqa: FBT001, FBT002 - the event's field
     ) -> float:
         """Record one; returns its cost in US dollars. Never raises and never waits, as `DataPlane.record`.
 
@@ -138,6 +140,7 @@ class PlainRecorder:
             attributes,
             trace,
             parent_span,
+            unsampled,
         )
         try:
             encoded = _encode(own)
@@ -149,7 +152,7 @@ class PlainRecorder:
         except UNENCODABLE:
             data = b""
         if not data or len(data) > self._largest or self._journal.shortage is not None:
-            said = (answer, messages, variables, attributes, trace, parent_span)
+            said = (answer, messages, variables, attributes, trace, parent_span, unsampled)
             self._record(self._generation(id, at_ms, started_ns, unit, *said))
             return cost
         if not 0 <= at_ms - self._minute_ms < MINUTE_MS:
@@ -173,6 +176,7 @@ class PlainRecorder:
         attributes: dict[str, str] = _NOTHING,
         trace: str = "",
         parent_span: str = "",
+        unsampled: bool = False,  # noqa: FBT001, FBT002 - the event's field
     ) -> Generation:
         decision = msgspec.structs.replace(self._decision, unit=unit)
         record = GenerationRecord(
@@ -187,6 +191,7 @@ class PlainRecorder:
             messages=messages,
             trace=trace,
             parent_span=parent_span,
+            unsampled=unsampled,
             format=self._format,
             team=self._team,
         )

@@ -47,7 +47,7 @@ def test_a_word_about_an_attempt_that_is_over_changes_nothing(world: Callable[[]
 
 
 def test_it_is_decided_in_the_commit_that_takes_it_through_any_crash(world: Callable[[], Any]) -> None:
-    for countdown in range(60):
+    for countdown in range(200):
         here = world()
         here.tick()
         here.queue.append(told(here))

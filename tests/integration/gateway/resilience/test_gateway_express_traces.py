@@ -31,11 +31,14 @@ def test_every_request_of_a_line_may_have_a_trace_of_its_own(
     stack: Callable[..., Any], release: Callable[..., Any], taken: list[bool]
 ) -> None:
     here = stack(release(system="Be brief."))
-    line, traces = Line(here), [f"00-{number:032x}-{number:016x}-01" for number in range(1, 6)]
+    flags = ("01", "01", "00", "03", "fe")
+    line = Line(here)
+    traces = [f"00-{number:032x}-{number:016x}-{flag}" for number, flag in enumerate(flags, 1)]
     for trace in traces:
         line.ask(BODY, f"traceparent: {trace}")
         assert line.answer()[0] == "HTTP/1.1 200 OK"
     line.close()
     assert taken.count(True) >= 3
-    told = [f"00-{event.trace}-{event.parent_span}-01" for event in here.generations(5)]
-    assert told == traces
+    events = here.generations(5)
+    assert [f"00-{event.trace}-{event.parent_span}" for event in events] == [trace[:-3] for trace in traces]
+    assert [event.unsampled for event in events] == [False, False, True, False, True]
