@@ -38,11 +38,13 @@ _TRACE = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2
 """W3C Trace Context, level 1, §3.2.2."""
 _UNIT = re.compile(rb"[!-~]{1,512}(?=\r\n)")
 _VARYING = (
-    (b"raceparent: ", b"traceparent", _TRACE),
-    (b"rimtab-unit: ", b"x-trimtab-unit", _UNIT),
-    (b"rimtab-Unit: ", b"x-trimtab-unit", _UNIT),
+    (b"\ntraceparent: ", b"traceparent", _TRACE),
+    (b"\nTraceparent: ", b"traceparent", _TRACE),
+    (b"\nx-trimtab-unit: ", b"x-trimtab-unit", _UNIT),
+    (b"\nX-Trimtab-Unit: ", b"x-trimtab-unit", _UNIT),
+    (b"\nX-trimtab-unit: ", b"x-trimtab-unit", _UNIT),
 )
-"""Of headers whose values may differ: their end, as clients spell it, the name, and what is a plain value.
+"""Of headers whose values may differ: how their lines begin, as clients spell it, the name, and what is a plain value.
 
 Whatever else is sent for one is read, and judged, in full each time.
 """
@@ -96,15 +98,10 @@ class KnownHeads:
         end = data.find(_END)
         if end < 0:
             return None
-        varied = _NOTHING
-        for mark, name, plain in _VARYING:
-            at = data.find(mark, 0, end) + len(mark)
-            if at >= len(mark):
-                value = plain.match(data, at)
-                if value is None:
-                    return None
-                data, end = data[:at] + data[value.end() :], end - len(value[0])
-                varied = {**varied, name: value[0]}
+        cut = _without_varying(data, end)
+        if cut is None:
+            return None
+        data, end, varied = cut
         start = data.find(_LENGTH, 0, end) + _LENGTH_BYTES
         stop = data.find(b"\r", start, end + 1)
         digits = data[start:stop]
@@ -119,12 +116,13 @@ class KnownHeads:
     def learn(self, data: bytes, request: Request) -> None:
         """Know a request's head from now on, where it leaves nothing to interpret and `data` is all of the request."""
         headers = request.headers
-        cut = _without_varying(data, headers)
+        cut = _without_varying(data, data.find(_END))
         if cut is None:
             return
-        data, blank = cut
-        headers = {**headers, **blank}
-        end = data.find(_END)
+        data, end, varied = cut
+        if varied != {name: headers[name] for name in _VARYING_NAMES.intersection(headers)}:
+            return  # one that is there twice, or is spelled as nobody spells it
+        headers = {**headers, **dict.fromkeys(varied, b"")}
         start = data.find(_LENGTH, 0, end) + _LENGTH_BYTES
         stop = data.find(b"\r", start, end + 1)
         digits = data[start:stop]
@@ -146,18 +144,15 @@ class KnownHeads:
             self._heads[before + data[stop:end]] = KnownHead(first, before, behind, lane)
 
 
-def _without_varying(data: bytes, headers: Mapping[bytes, bytes]) -> tuple[bytes, dict[bytes, bytes]] | None:
-    """Return a request without the values that may differ, and their names, blank; `None` if one is not plain."""
-    end = data.find(_END)
-    blank: dict[bytes, bytes] = {}
+def _without_varying(data: bytes, end: int) -> tuple[bytes, int, Mapping[bytes, bytes]] | None:
+    """Return a request without what may differ, where its head ends, and the values; `None` if one is not plain."""
+    varied = _NOTHING
     for mark, name, plain in _VARYING:
         at = data.find(mark, 0, end) + len(mark)
-        if at < len(mark):
-            continue
-        value, line = plain.match(data, at), b"\n%b: " % name
-        if value is None or data[at - len(line) : at].lower() != line or headers.get(name) != value[0]:
-            return None
-        data, end = data[:at] + data[value.end() :], end - len(value[0])
-        blank[name] = b""
-    # One that is there and was not found is spelled as nobody spells it.
-    return (data, blank) if all(name in blank for name in _VARYING_NAMES.intersection(headers)) else None
+        if at >= len(mark):
+            value = plain.match(data, at)
+            if value is None:
+                return None
+            data, end = data[:at] + data[value.end() :], end - len(value[0])
+            varied = {**varied, name: value[0]}
+    return data, end, varied
