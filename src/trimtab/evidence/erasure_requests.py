@@ -20,12 +20,18 @@ from trimtab.evidence.log import writers
 from trimtab.evidence.upkeep import erase
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from trimtab.evidence.compactor import Compactor
     from trimtab.evidence.objects import Objects
 
 __all__ = ["ERASURES_FOLDER", "ErasureRequest", "fulfil_erasures", "pending", "removed_by", "request_erasure"]
 
 ERASURES_FOLDER = "_erase"
+
+
+_ANSWERED_MS = 24 * 3_600_000
+"""How long what writers said of a request outlives it: whoever asked waits for that."""
 
 
 class ErasureRequest(msgspec.Struct, frozen=True):
@@ -55,13 +61,15 @@ def request_erasure(objects: Objects, unit: str, *, now_ms: int) -> ErasureReque
 def fulfil_erasures(compactor: Compactor) -> int:
     """Do what was asked for and this writer has not done; returns the events removed. Killed, it is begun again."""
     objects, removed = compactor.objects, 0
-    for request in _open(objects):
+    keys = sorted(objects.keys(ERASURES_FOLDER))
+    for request in _open(objects, keys):
         if removed_by(objects, request, compactor.writer) is None:
             mine = erase(compactor, request.unit, before_ms=request.before_ms)
             objects.put(_done_key(request, compactor.writer), msgspec.json.encode(_Done(mine)))
             removed += mine
         if not pending(objects, request):
-            objects.delete(f"{request.folder}/request.json")  # first: it is the one that names somebody
+            objects.delete(f"{request.folder}/request.json")  # at once: it is what names somebody
+    _forget_answers(objects, keys, before_ms=compactor.now_ms - _ANSWERED_MS)
     return removed
 
 
@@ -82,9 +90,19 @@ def _done_key(request: ErasureRequest, writer: str) -> str:
     return f"{request.folder}/done-{writer}.json"
 
 
-def _open(objects: Objects) -> list[ErasureRequest]:
+def _forget_answers(objects: Objects, keys: Sequence[str], *, before_ms: int) -> None:
+    """Delete what writers said of old requests that are done: all of it is listed at every look."""
+    waiting = {key.rpartition("/")[0] for key in keys if key.endswith("/request.json")}
+    for key in keys:
+        folder = key.rpartition("/")[0]
+        asked_ms = folder.rpartition("/")[2].partition("-")[0]
+        if folder not in waiting and asked_ms.isdigit() and int(asked_ms) < before_ms:
+            objects.delete(key)
+
+
+def _open(objects: Objects, keys: Sequence[str]) -> list[ErasureRequest]:
     found = []
-    for key in sorted(objects.keys(ERASURES_FOLDER)):
+    for key in keys:
         if not key.endswith("/request.json"):
             continue
         with contextlib.suppress(NotFoundError):  # another writer was the last
