@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.command_line import run_here
+from tests.free_port import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,13 +40,6 @@ rules:
   - {name: old, when: {model: gpt-4o*}, latency: {medianMs: 25}}
 """
 """Nothing recorded before the rollout says `urgent`, so nothing offline can find what the new model does with it."""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 def listens(port: int) -> bool:

@@ -17,7 +17,16 @@ from trimtab.stats import Interval, Level, bootstrap_interval, clopper_pearson, 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["Agreement", "Calibration", "CalibrationReport", "agreement", "calibrate", "family_of", "gate_problem"]
+__all__ = [
+    "MOST_LOST",
+    "Agreement",
+    "Calibration",
+    "CalibrationReport",
+    "agreement",
+    "calibrate",
+    "family_of",
+    "gate_problem",
+]
 
 MOST_LOST = 0.05
 """Points of agreement that a judge may lose from one model to another and still gate."""

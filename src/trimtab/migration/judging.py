@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from trimtab.evals.calibration import MOST_LOST
 from trimtab.migration.work import Result
 from trimtab.rollout.spec import decode_plan
 from trimtab.stats.agreement import krippendorff_alpha
@@ -20,8 +21,6 @@ __all__ = ["Agreement", "JudgeReport", "agreement", "judge_work", "report_of"]
 _DAY_MS = 86_400_000
 LEAST_LABELS = 20
 """Answers of each model that a judge and a person scored, for their agreement to say anything."""
-MOST_LOST = 0.05
-"""By how much agreement may fall."""
 
 
 class Agreement(msgspec.Struct, frozen=True, kw_only=True):

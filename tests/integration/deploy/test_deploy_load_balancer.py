@@ -4,25 +4,18 @@ from __future__ import annotations
 
 import http.client
 import shutil
-import socket
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.free_port import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 PROXY = Path(__file__).parents[3] / "deploy" / "proxy"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def wait_until_ready(port: int, path: str) -> None:

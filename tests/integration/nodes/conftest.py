@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -18,6 +17,7 @@ from shutil import copytree, ignore_patterns
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.free_port import free_port
 
 from trimtab.analysis.evidence import decode_evidence
 from trimtab.bootstrap.control import open_control
@@ -56,12 +56,6 @@ steps:
   - pause: {}
 """
 """Half of all users, until somebody resumes it."""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait(happened: Callable[[], Any], what: str) -> Any:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import socket
 import time
 from http.client import HTTPConnection
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.free_port import free_port
 
 from trimtab.api import data_planes
 from trimtab.bootstrap.node_settings import DataPlanesSettings
@@ -51,12 +51,6 @@ class Quiet:
 
     def close(self) -> None:
         pass
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Post:

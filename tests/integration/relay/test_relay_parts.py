@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import trustme
-from tests.integration.relay.conftest import ENVIRONMENT, free_port, wait
+from tests.free_port import free_port
+from tests.integration.relay.conftest import ENVIRONMENT, wait
 
 from trimtab.core.clock import SystemClock
 from trimtab.core.errors import AuthenticationError, InputError

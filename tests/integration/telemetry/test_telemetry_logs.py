@@ -13,6 +13,7 @@ from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.free_port import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,13 +23,6 @@ PROMPT = "my-very-private-question"
 UPSTREAM_KEY = "sk-upstream-0123456789"
 TOKEN = "scraper-token-0123456789"
 ALWAYS = {"at", "level", "logger", "pid", "message"}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def send(port: int, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, dict[str, str]]:

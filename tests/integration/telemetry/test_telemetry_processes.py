@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.free_port import free_port
 
 from trimtab.telemetry.otlp_values import attribute_map
 
@@ -21,13 +21,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     Collector = Any  # the fixture's class lives in conftest
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Site:
