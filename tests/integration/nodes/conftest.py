@@ -26,6 +26,7 @@ from trimtab.bootstrap.store import open_store
 from trimtab.events import Generation
 from trimtab.rollout.controller import LEASE
 from trimtab.serving.journal_reader import JournalPosition, read_journal, salvage
+from trimtab.serving.process_status import read_processes, stale_reason
 from trimtab.serving.snapshot_file import read_snapshot
 
 if TYPE_CHECKING:
@@ -161,6 +162,13 @@ class Machine:
 
     def is_up(self) -> bool:
         return ask(self.port, "GET", "/readyz")[0] == 200
+
+    def flushed(self, since_ms: int) -> bool:
+        """Whether every live process says, since then, that what it recorded is in its journal."""
+        now_ms = time.time_ns() // 1_000_000
+        found = read_processes(self.directory.processes, environment=ENVIRONMENT, now_ms=now_ms)
+        live = [one for one in found if not stale_reason(one, declared_revision=0, published_ms=0, now_ms=now_ms)]
+        return bool(live) and all(one.heartbeat_ms > since_ms and one.durable == one.recorded for one in live)
 
     def recorded(self, rollout: str) -> Counter[str]:
         """Ids of what the journals hold of a rollout's candidate and its control."""
@@ -325,6 +333,9 @@ class Cluster:
         )
 
     def recorded(self, rollout: str) -> Counter[str]:
+        """Of all machines, once the last of it has left their buffers."""
+        since_ms = time.time_ns() // 1_000_000
+        wait(lambda: all(machine.flushed(since_ms) for machine in self.machines), "a gateway does not flush")
         return sum((machine.recorded(rollout) for machine in self.machines), Counter())
 
     def said(self) -> str:
