@@ -4,7 +4,7 @@ import contextlib
 import gzip
 import importlib.util
 import json
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from hypothesis import given
@@ -345,18 +345,22 @@ def test_bodies_in_protobuf_and_json_mean_the_same(kind: str, packed: bool) -> N
     assert read_back == request
 
 
+PACKED: Final = gzip.compress(b"x" * 100, mtime=0)
+BOMB: Final = gzip.compress(b"\x00" * (MAX_BYTES + 1), mtime=0)
+
+
 @pytest.mark.parametrize(
     ("body", "kind", "encoding", "code"),
     [
-        (b"\xff\xff", PROTOBUF, "", "unreadable"),
-        (b"{", JSON, "", "unreadable"),
-        (b"[]", JSON, "", "unreadable"),
-        (b'{"resourceSpans": [{"scopeSpans": 3}]}', JSON, "", "unreadable"),
-        (b"not gzip", PROTOBUF, "gzip", "unreadable"),
-        (gzip.compress(b"x" * 100)[:-9], PROTOBUF, "gzip", "unreadable"),
-        (gzip.compress(b"\x00" * (MAX_BYTES + 1)), PROTOBUF, "gzip", "too_large"),
-        (b"", "text/plain", "", "unsupported_type"),
-        (b"", PROTOBUF, "br", "unsupported_type"),
+        pytest.param(b"\xff\xff", PROTOBUF, "", "unreadable", id="no-protobuf"),
+        pytest.param(b"{", JSON, "", "unreadable", id="half-json"),
+        pytest.param(b"[]", JSON, "", "unreadable", id="json-array"),
+        pytest.param(b'{"resourceSpans": [{"scopeSpans": 3}]}', JSON, "", "unreadable", id="wrong-shape"),
+        pytest.param(b"not gzip", PROTOBUF, "gzip", "unreadable", id="no-gzip"),
+        pytest.param(PACKED[:-9], PROTOBUF, "gzip", "unreadable", id="torn-gzip"),
+        pytest.param(BOMB, PROTOBUF, "gzip", "too_large", id="gzip-bomb"),
+        pytest.param(b"", "text/plain", "", "unsupported_type", id="plain-text"),
+        pytest.param(b"", PROTOBUF, "br", "unsupported_type", id="brotli"),
     ],
 )
 def test_what_is_no_request_is_refused(body: bytes, kind: str, encoding: str, code: str) -> None:
