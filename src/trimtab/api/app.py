@@ -139,7 +139,8 @@ class _Api:
 
     def _record_eval(self, request: Request, body: bytes) -> Response:
         wish = body_of(body, request.headers.get("content-type", ""), EvalWish)
-        result = self._plane.record_eval(request.path_params["feature"], wish.release, wish.suite, wish.outcome())
+        feature, outcome = request.path_params["feature"], wish.outcome()
+        result = self._plane.record_eval(feature, wish.release, wish.suite, outcome, dataset=wish.dataset)
         return json_answer(result, 201)
 
     def _history(self, request: Request, _body_bytes: bytes) -> Response:

@@ -33,6 +33,8 @@ class EvalWish(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     reason: str = ""
     cases: _Cases | None = None
     threshold: float = 1.0
+    dataset: str = ""
+    """`NAME@v3`: what it was tried on, for plans that pin one."""
 
     def outcome(self) -> EvalOutcome:
         """Return what it says; raises `InputError` unless it says exactly one of `passed` and `cases`."""

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 from trimtab.cli.output import say, table
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from trimtab.evals.calibration import CalibrationReport
     from trimtab.evals.comparison import Comparison
     from trimtab.evals.gate import GateReport
     from trimtab.evals.results import EvalRun
+    from trimtab.releases.eval_result import EvalResult
 
-__all__ = ["print_calibration", "print_comparison", "print_gate", "print_run"]
+__all__ = ["print_calibration", "print_comparison", "print_gate", "print_run", "warn_unawaited"]
 
 _SLICES = 5
 _FAILURES = 3
@@ -128,6 +131,25 @@ def print_calibration(report: CalibrationReport) -> None:
         print(
             f"  from {change.baseline} to {change.candidate}: the judge says {change.judged:+.3f}, "
             f"people {change.corrected:+.3f} [{low:+.3f}, {high:+.3f}]"
+        )
+
+
+def warn_unawaited(result: EvalResult, awaited: Mapping[str, Sequence[str]]) -> None:
+    """Say so where no plan waits for a result: its suite, or the dataset that it is over.
+
+    `awaited`: the suites that plans wait for, each with the datasets that steps pin (empty for none).
+    """
+    from trimtab.artifacts.document import nearest
+
+    pins = awaited.get(result.suite)
+    if pins is None:
+        hint = nearest(result.suite, awaited) if awaited else f"a step `offlineEval: {{suite: {result.suite}}}` does"
+        say(f"warning: no plan of {result.feature} waits for the suite `{result.suite}`; {hint}")
+    elif not {"", result.dataset, result.dataset_digest} & set(pins):
+        on = f"over {result.dataset}" if result.dataset else "over no dataset that was named"
+        say(
+            f"warning: plans of {result.feature} wait for `{result.suite}` over {', '.join(dict.fromkeys(pins))}, and "
+            f"this result, {on}, does not count there; name it with --dataset"
         )
 
 

@@ -71,7 +71,8 @@ def _correspondence(report: RolloutReport, now_ms: int) -> Iterator[str]:
     """Tell what suites and the gate at hand said, and who could not be told."""
     for suite in report.evals:
         if suite.result is None:
-            yield f"\neval `{suite.suite}`: no result for {report.candidate} is on record (trimtab eval record)"
+            on = f" on {suite.dataset}" if suite.dataset else ""
+            yield f"\neval `{suite.suite}`{on}: no result for {report.candidate} is on record (trimtab eval record)"
         else:
             yield f"\neval {suite.result.text}, recorded by {suite.result.actor} {ago(suite.result.at_ms, now_ms)}"
     if report.gate is not None:

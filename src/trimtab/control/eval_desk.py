@@ -8,7 +8,7 @@ import msgspec
 
 from trimtab.artifacts.model import DatasetContent
 from trimtab.control.datasets import datasets_of, find_dataset, put_dataset, put_scorer
-from trimtab.control.evals import record_eval
+from trimtab.control.evals import awaited_suites, record_eval
 from trimtab.core.errors import InputError
 from trimtab.evals.datasets.files import ItemFiles
 from trimtab.evals.datasets.item import Item
@@ -101,6 +101,11 @@ class EvalDesk:
         with self._store.read() as tx:
             require_feature(tx, feature)
             return {one.digest: len(one.compiled.prompt.messages) for one in tx.releases(feature)}
+
+    def awaited_suites(self, feature: str) -> dict[str, list[str]]:
+        """Return the suites that the feature's plan and its rollouts under way wait for, with the datasets they pin."""
+        with self._store.read() as tx:
+            return awaited_suites(tx, feature)
 
     def record(self, feature: str, reference: str, suite: str, outcome: EvalOutcome) -> EvalResult:
         """Record how a suite ended for a release; rollouts that wait for it see it at their next look."""

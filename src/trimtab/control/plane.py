@@ -9,8 +9,9 @@ import msgspec
 from trimtab.artifacts.diff import diff_releases
 from trimtab.artifacts.folder import load_feature
 from trimtab.control.audit_check import audit_fault
+from trimtab.control.datasets import find_dataset
 from trimtab.control.eval_reports import eval_reports
-from trimtab.control.evals import record_eval
+from trimtab.control.evals import awaited_suites, check_pins, record_eval
 from trimtab.control.examples import ExampleFinder, example_question
 from trimtab.control.rollout_reports import attempts_of, rollout_report, rollout_summary
 from trimtab.control.running import read_running
@@ -172,6 +173,7 @@ class ControlPlane:
                 reason=reason,
                 supersede=supersede,
             )
+            check_pins(tx, feature)
             return start_rollout(tx, request, now_ms=self._clock.now_ms())
 
     def command_rollout(self, which: str, kind: CommandKind, *, reason: str = "") -> Rollout:
@@ -224,11 +226,25 @@ class ControlPlane:
         with self._store.read() as tx:
             return layer_statuses(tx.active_rollouts(self.environment))
 
-    def record_eval(self, feature: str, reference: str, suite: str, outcome: EvalOutcome) -> EvalResult:
-        """Record how a test suite ended for a release; rollouts that wait for it see it at their next look."""
+    def record_eval(
+        self, feature: str, reference: str, suite: str, outcome: EvalOutcome, *, dataset: str = ""
+    ) -> EvalResult:
+        """Record how a test suite ended for a release; rollouts that wait for it see it at their next look.
+
+        `dataset` (`NAME@v3`) says what it was tried on, for plans that pin it; `NotFoundError` where there is none.
+        """
         with self._store.write() as tx:
             release = find_release(tx, feature, reference)
+            if dataset:
+                found, _ = find_dataset(tx, feature, dataset)
+                named = {"dataset": f"{found.name}@v{found.number}", "dataset_digest": found.digest}
+                outcome = msgspec.structs.replace(outcome, **named)
             return record_eval(tx, release, suite, outcome, actor=self.actor, now_ms=self._clock.now_ms())
+
+    def awaited_suites(self, feature: str) -> dict[str, list[str]]:
+        """Return the suites that the feature's plan and its rollouts under way wait for, with the datasets they pin."""
+        with self._store.read() as tx:
+            return awaited_suites(tx, feature)
 
     def eval_results(self, feature: str, reference: str | None = None) -> list[EvalReport]:
         """Return what suites said of a feature's releases, or of one of them, newest first."""

@@ -18,6 +18,7 @@ from trimtab.control.rollout_words import Cause, Story, blamed, cause_of, paragr
 from trimtab.core.ids import short_digest
 from trimtab.releases.eval_result import EvalResult
 from trimtab.rollout.attempt import plan_limits
+from trimtab.rollout.evaluating import awaited_result
 from trimtab.rollout.machine import SKIPPED
 from trimtab.rollout.model import LIVE_STATES, GateAnswer, Rollout, Transition
 from trimtab.rollout.spec import decode_plan
@@ -87,6 +88,8 @@ class SuiteStatus(msgspec.Struct, frozen=True, kw_only=True):
     """A suite that a plan waits for, and its last result for the candidate."""
 
     suite: str
+    dataset: str = ""
+    """Which dataset the plan pins; empty where results over any count."""
     result: EvalResult | None
 
 
@@ -195,14 +198,19 @@ def rollout_report(tx: ControlTransaction, rollout: Rollout) -> RolloutReport:
         decision=_decision(rollout, verdict),
         changes=diff_releases(before.compiled, after.compiled) if before and after else [],
         transitions=transitions,
-        evals=[
-            SuiteStatus(suite=suite, result=tx.latest_eval_result(rollout.candidate, suite))
-            for suite in dict.fromkeys(step.offline_eval.suite for step in plan.steps if step.offline_eval)
-        ],
+        evals=_suites(tx, rollout, plan),
         mirrors=MirrorReport.of(MirrorTally.of(evidence.mirrors.values())) if evidence is not None else None,
         gate=_gate(tx, rollout),
         messages=[_message(message) for message in tx.messages(rollout.id)],
     )
+
+
+def _suites(tx: ControlTransaction, rollout: Rollout, plan: RolloutPlan) -> list[SuiteStatus]:
+    awaited = {step.offline_eval.awaited: step.offline_eval for step in plan.steps if step.offline_eval is not None}
+    return [
+        SuiteStatus(suite=one.suite, dataset=one.dataset or "", result=awaited_result(tx, rollout.candidate, one))
+        for one in awaited.values()
+    ]
 
 
 def _gate(tx: ControlTransaction, rollout: Rollout) -> GateAnswer | None:

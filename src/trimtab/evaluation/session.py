@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from trimtab.evals.labels import Label
     from trimtab.evals.results import EvalRun
     from trimtab.evals.suite import Suite
+    from trimtab.releases.eval_result import EvalResult
     from trimtab.releases.model import CompiledRelease
     from trimtab.stats import Level
 
@@ -257,21 +258,27 @@ class EvalSession:
             change=corrected_change(named[0], named[-1], scale) if len(named) > 1 else None,
         )
 
-    def record(self, candidate: EvalRun, report: GateReport, baseline: EvalRun | None = None) -> bool:
-        """Keep the outcome on the release's record, under the suite's name; false where it is no stored release.
+    def record(self, candidate: EvalRun, report: GateReport, baseline: EvalRun | None = None) -> EvalResult | None:
+        """Keep the outcome on the release's record, under the suite's name; `None` where it is no stored release.
 
         It says over what and against what: a release that is compared with itself passes too.
         What could not be judged is not recorded: it says nothing of the release.
         """
         tried = candidate.tried
         if report.verdict == "error" or _MODEL_MARK in tried.label:
-            return False
+            return None
         split = "" if tried.split == "all" else f" ({tried.split})"
         against = "" if baseline is None else f" against {baseline.tried.label}"
         asked = f"{len({row.item for row in candidate.rows}):,} items of {tried.dataset}{split}{against}"
-        outcome = EvalOutcome(passed=report.passed, source="eval", detail=f"{report.verdict} on {asked}: {report.text}")
-        self.desk.record(self.feature, tried.release, self.suite.name, outcome)
-        return True
+        outcome = EvalOutcome(
+            passed=report.passed,
+            source="eval",
+            detail=f"{report.verdict} on {asked}: {report.text}",
+            dataset=tried.dataset,
+            dataset_digest=tried.dataset_digest,
+            split="" if tried.split == "all" else tried.split,
+        )
+        return self.desk.record(self.feature, tried.release, self.suite.name, outcome)
 
     @property
     def needs_baseline(self) -> bool:

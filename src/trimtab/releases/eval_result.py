@@ -31,6 +31,13 @@ class EvalResult(msgspec.Struct, frozen=True, kw_only=True):
     cases_passed: int | None = None
     threshold: float | None = None
     """Share of the cases that had to pass."""
+    dataset: str = ""
+    """`name@v3`, the dataset that the release was tried on; empty where nobody said."""
+    dataset_digest: str = ""
+    split: str = ""
+    """Which part of the dataset; empty for all of it."""
+    overrides: str = ""
+    """What failed before and is passed here on the actor's word, in words; empty where nothing did."""
     at_ms: int
     actor: str
 
@@ -38,4 +45,6 @@ class EvalResult(msgspec.Struct, frozen=True, kw_only=True):
     def text(self) -> str:
         """The result in words."""
         ended = "passed" if self.passed else "failed"
+        if self.overrides:
+            ended += f" on {self.actor}'s word although it had failed ({self.overrides})"
         return f"`{self.suite}` {ended}" + (f": {self.detail}" if self.detail else "")

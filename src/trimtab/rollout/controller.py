@@ -17,6 +17,7 @@ from trimtab.events import Feedback, Generation, Score, Withdrawal
 from trimtab.rollout.attempt import Attempt, load_attempt, scores_of
 from trimtab.rollout.commands import save_change
 from trimtab.rollout.effects import AppendTransition, Withdrawn
+from trimtab.rollout.evaluating import awaited_result
 from trimtab.rollout.machine import step
 from trimtab.rollout.model import Transition
 from trimtab.rollout.publishing import is_ahead, no_prices, publish_into, routing_fingerprint
@@ -327,10 +328,10 @@ def _observation(tx: ControlTransaction, rollout: Rollout, attempt: Attempt) -> 
     pointer = tx.pointer(rollout.feature, rollout.environment)
     current = attempt.plan.steps[rollout.stage] if rollout.stage >= 0 else None
     at_gate = current is not None and current.gate is not None
-    suite = None if current is None or current.offline_eval is None else current.offline_eval.suite
+    waits_for = None if current is None else current.offline_eval
     return attempt.observe(
         rollout,
         stable="" if pointer is None else pointer.release,
         gate=tx.gate_answer(rollout.id) if at_gate else None,
-        evaluation=None if suite is None else tx.latest_eval_result(rollout.candidate, suite),
+        evaluation=None if waits_for is None else awaited_result(tx, rollout.candidate, waits_for),
     )

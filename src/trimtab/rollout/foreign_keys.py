@@ -138,6 +138,8 @@ _WITHIN = {
     ("offlineEval", "results"): "record them: `trimtab eval record FEATURE '#2' --suite NAME --results FILE`",
     ("offlineEval", "threshold"): "it belongs to the result: `trimtab eval record ... --threshold 0.95`",
     ("offlineEval", "name"): "write `suite`",
+    ("offlineEval", "datasetDigest"): "write `dataset: sha256:...`",
+    ("offlineEval", "split"): "write `dataset` alone: results over all of it, or what is held out of it, count",
     ("gate", "type"): "a gate both confirms and may refuse; `onFailure` says what a refusal leads to",
 }
 

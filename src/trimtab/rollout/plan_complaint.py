@@ -89,6 +89,7 @@ def _readable(what: str, node: Node) -> str:
 _FORMS = {
     "offlineEval": "`offlineEval: {suite: smoke}`",
     "suite": "a name of a-z 0-9 . _ -, such as smoke",
+    "dataset": "a version of a dataset such as orders@v3, or its whole digest: sha256:...",
     "shadow": "`shadow: {traffic: 5, duration: 10m}`",
     "setWeight": "`setWeight: 5`",
     "pause": "`pause: {duration: 10m}`",

@@ -20,7 +20,7 @@ from trimtab.rollout.commands import RolloutRequest, start_rollout
 from trimtab.rollout.controller import Controller, ControllerPorts
 from trimtab.rollout.model import Rollout, Transition
 from trimtab.rollout.ports import Cursor, EventBatch
-from trimtab.rollout.spec import RolloutPlan
+from trimtab.rollout.spec import OfflineEvalStep, RolloutPlan
 from trimtab.serving.assignment import assign
 
 if TYPE_CHECKING:
@@ -147,15 +147,16 @@ def synthetic_release(feature: str, number: int, *, compiled: CompiledRelease | 
     )
 
 
-def _passed(release: Release, suite: str, now_ms: int) -> EvalResult:
+def _passed(release: Release, step: OfflineEvalStep, number: int, now_ms: int) -> EvalResult:
     """Return that a suite passed: what is simulated is traffic, and a plan whose tests fail meets none."""
     return EvalResult(
         feature=FEATURE,
         release=release.digest,
-        suite=suite,
-        number=1,
+        suite=step.suite,
+        number=number,
         passed=True,
         source="simulation",
+        dataset=step.dataset or "",
         at_ms=now_ms,
         actor=_ACTOR,
     )
@@ -203,8 +204,9 @@ class _Run:
                 reason="set up",
             )
         )
-        for suite in {step.offline_eval.suite for step in self.simulation.plan.steps if step.offline_eval}:
-            tx.add_eval_result(_passed(self._candidate, suite, now_ms))
+        for number, step in enumerate(self.simulation.plan.steps, start=1):
+            if step.offline_eval is not None:
+                tx.add_eval_result(_passed(self._candidate, step.offline_eval, number, now_ms))
         request = RolloutRequest(
             feature=FEATURE,
             environment=ENVIRONMENT,

@@ -10,6 +10,7 @@ import msgspec
 from trimtab.core.durations import DURATION_PATTERN, Duration, seconds
 
 __all__ = [
+    "DATASET_PATTERN",
     "DURATION_PATTERN",
     "ENVIRONMENT_NAME_PATTERN",
     "SUITE_PATTERN",
@@ -111,6 +112,7 @@ class AnalysisStep(PlanPart, frozen=True, kw_only=True):
 
 
 SUITE_PATTERN = r"^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$"
+DATASET_PATTERN = r"^(?:[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?@v[1-9][0-9]{0,8}|sha256:[0-9a-f]{64})$"
 
 
 class OfflineEvalStep(PlanPart, frozen=True, kw_only=True):
@@ -118,6 +120,8 @@ class OfflineEvalStep(PlanPart, frozen=True, kw_only=True):
 
     suite: Annotated[str, msgspec.Meta(pattern=SUITE_PATTERN)]
     """Under which name `trimtab eval record` stores its results."""
+    dataset: Annotated[str, msgspec.Meta(pattern=DATASET_PATTERN)] | None = None
+    """Only results over this dataset count: `orders@v3`, or its whole digest. By default over any."""
     max_age: Duration = "7d"
     """A result older than this does not count: what a suite calls may have changed since."""
     timeout: Duration = "1h"
@@ -128,7 +132,12 @@ class OfflineEvalStep(PlanPart, frozen=True, kw_only=True):
     @property
     def text(self) -> str:
         """The step in words."""
-        return f"offline eval {self.suite}, at most {self.timeout}"
+        return f"offline eval {self.awaited}, at most {self.timeout}"
+
+    @property
+    def awaited(self) -> str:
+        """The suite, and what it has to be run on, in words."""
+        return self.suite + ("" if self.dataset is None else f" on {self.dataset}")
 
 
 class ExperimentArm(PlanPart, frozen=True, kw_only=True):

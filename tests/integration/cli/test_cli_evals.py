@@ -91,9 +91,63 @@ def test_a_persons_word_is_a_result_with_its_reason(trimtab: Trimtab) -> None:
     )
 
 
+def test_a_word_against_a_failure_is_told_wherever_the_result_is(trimtab: Trimtab, shop: Path) -> None:
+    (shop / "bad.xml").write_text(CASES.format("<failure/>"))
+    record = ("eval", "record", "support-reply", "#1", "--suite", "smoke")
+    assert trimtab(*record, "--results", "bad.xml").returncode == 1
+    refused = trimtab(*record, "--passed")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "only with a reason" in refused.stderr
+    done = trimtab(*record, "--passed", "--reason", "the case asks for last year's policy")
+    assert done.returncode == 0
+    assert "passed on ada's word although it had failed (result" in done.stdout
+    assert "by ada: 1 of 2 cases passed; not passed: order status)" in done.stdout
+    first = trimtab("eval", "list", "support-reply", "#1").stdout.splitlines()[1]
+    assert "overrides result" in first
+    assert '"overrides"' in trimtab("audit", "list", "--json").stdout
+    assert done.stderr == ""
+
+
+def test_a_result_that_no_plan_waits_for_is_recorded_with_a_warning(trimtab: Trimtab) -> None:
+    word = ("--passed", "--reason", "read them")
+    done = trimtab("eval", "record", "support-reply", "#1", "--suite", "smokey", *word)
+    assert done.returncode == 0
+    assert "no plan of support-reply waits for the suite `smokey`; did you mean `smoke`?" in done.stderr
+
+
+def test_a_plan_may_pin_the_dataset_and_a_rollout_does_not_wait_for_one_that_is_not_there(
+    trimtab: Trimtab, shop: Path
+) -> None:
+    pinned = PLAN.replace("suite: smoke", "suite: pinned, dataset: orders@v1")
+    (shop / "pinned.jsonl").write_text('{"messages": [{"role": "user", "content": "Where is it?"}]}\n')
+    (shop / "support-reply/rollout.yaml").write_text(pinned)
+    assert trimtab("push", "support-reply").returncode == 0
+    assert trimtab("rollout", "abort", "support-reply", "--reason", "next").returncode == 0
+    tick(shop)
+    (shop / "support-reply/partials/tone.md").write_text("Something third.\n")
+    assert trimtab("push", "support-reply").returncode == 0
+    refused = trimtab("rollout", "start", "support-reply", "#3")
+    assert (refused.returncode, "has no dataset `orders@v1`" in refused.stderr) == (2, True)
+    assert trimtab("dataset", "create", "support-reply", "orders", "--from", "pinned.jsonl").returncode == 0
+    assert trimtab("rollout", "start", "support-reply", "#3").returncode == 0
+    record = ("eval", "record", "support-reply", "#3", "--suite", "pinned", "--passed", "--reason", "read them")
+    unnamed = trimtab(*record)
+    assert "over no dataset that was named, does not count" in unnamed.stderr
+    tick(shop)
+    told = trimtab("rollout", "explain", "support-reply").stdout
+    assert "eval `pinned` on orders@v1: no result for support-reply#3" in told
+    assert "[>] offline eval pinned on orders@v1, at most 1d" in told
+    named = trimtab(*record, "--dataset", "orders@v1")
+    assert (named.returncode, named.stderr) == (0, "")
+    tick(shop)
+    assert "in production: baking" in trimtab("rollout", "explain", "support-reply").stdout
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
+        (("--passed", "--failed", "--reason", "both"), "give one of --passed and --failed"),
+        (("--passed", "--reason", "x", "--dataset", "nope@v1"), "has no dataset `nope@v1`"),
         ((), "one of --results FILE, --passed and --failed"),
         (("--passed", "--results", "report.xml"), "one of --results FILE, --passed and --failed"),
         (("--passed", "--threshold", "0.9"), "--threshold needs --results"),

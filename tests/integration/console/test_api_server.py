@@ -256,6 +256,9 @@ def test_results_of_suites_are_recorded_and_read(site: Site) -> None:
         ('{"release": "#2", "suite": "smoke", "cases": {"passed": 0}}', "empty_report"),
         ('{"release": "#2", "suite": "smoke", "cases": {"passed": 1}, "threshold": 2}', "malformed_threshold"),
         ('{"release": "#2", "suite": "no suite", "passed": true}', "malformed_name"),
+        ('{"release": "#2", "suite": "smoke", "passed": true}', "missing_reason"),
+        ('{"release": "#2", "suite": "smoke", "passed": true, "reason": " "}', "missing_reason"),
+        ('{"release": "#2", "suite": "smoke", "cases": {"passed": 1}, "dataset": "nope@v1"}', "unknown_dataset"),
         ('{"release": "#99", "suite": "smoke", "passed": true}', "unknown_release"),
     ],
 )

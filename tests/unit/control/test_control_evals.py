@@ -60,6 +60,25 @@ def test_every_result_stands_in_the_audit_log_which_notices_one_slipped_in(
     assert "support-reply#2/smoke/2" in serving.audit()[1]
 
 
+def test_a_pass_on_somebody_s_word_needs_a_reason_and_tells_which_failure_it_overrides(serving: ControlPlane) -> None:
+    for reason in ("", "  "):
+        with pytest.raises(InputError, match="only with a reason") as caught:
+            serving.record_eval("support-reply", "#2", "smoke", stated(passed=True, reason=reason))
+        assert caught.value.code == "missing_reason"
+    serving.record_eval("support-reply", "#2", "smoke", reported(REPORT, threshold=1.0))
+    for number, reason in enumerate(("the case is wrong", "still is"), start=2):
+        result = serving.record_eval("support-reply", "#2", "smoke", stated(passed=True, reason=reason))
+        said = "result 1, by ada: 1 of 2 cases passed; not passed: b"
+        assert (result.number, result.overrides) == (number, said)
+        assert result.text == f"`smoke` passed on ada's word although it had failed ({said}): {reason}"
+        entry = serving.audit()[0][-1]
+        assert (entry.detail["detail"], entry.detail["overrides"]) == (reason, said)
+    assert "overrides" not in serving.audit()[0][-3].detail
+    measured = serving.record_eval("support-reply", "#2", "smoke", reported(REPORT, threshold=0.5))
+    again = serving.record_eval("support-reply", "#2", "smoke", stated(passed=True, reason="by hand"))
+    assert (measured.overrides, again.overrides) == ("", "")
+
+
 @pytest.mark.parametrize(
     ("tally", "threshold", "code"),
     [

@@ -7,8 +7,17 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from trimtab.control.evals import record_eval, stated
-from trimtab.rollout.spec import BakeStep, NotifyTarget, OfflineEvalStep, RolloutPlan, ShadowStep, Step
+from trimtab.control.evals import EvalOutcome, record_eval, stated
+from trimtab.rollout.spec import (
+    BakeStep,
+    NotifyTarget,
+    OfflineEvalStep,
+    RolloutPlan,
+    ShadowStep,
+    Step,
+    decode_plan,
+    encode_plan,
+)
 
 if TYPE_CHECKING:
     from tests.unit.rollout.conftest import World
@@ -74,6 +83,43 @@ def test_a_result_of_another_release_or_another_suite_does_not_count(world: type
     made.tick()
     made.tick()
     assert where(made) == ("evaluating", 0, "")
+
+
+@pytest.mark.parametrize("pin", ["orders@v3", "sha256:" + "d" * 64])
+@pytest.mark.parametrize(
+    ("dataset", "digest", "split", "state"),
+    [
+        ("orders@v3", "d", "", "shadowing"),
+        ("orders@v3", "d", "heldout", "shadowing"),
+        ("orders@v3", "d", "train", "evaluating"),
+        ("orders@v2", "c", "", "evaluating"),
+        ("", "", "", "evaluating"),
+    ],
+)
+def test_a_plan_that_pins_a_dataset_goes_on_by_results_over_it_alone(
+    world: type[World], pin: str, dataset: str, digest: str, split: str, state: str
+) -> None:
+    made = world(plan=plan(msgspec.structs.replace(SMOKE, dataset=pin)))
+    whole = f"sha256:{digest * 64}" if digest else ""
+    outcome = EvalOutcome(passed=True, source="eval", dataset=dataset, dataset_digest=whole, split=split)
+    with made.store.write() as tx:
+        record_eval(tx, made.candidate, "smoke", outcome, actor="ci", now_ms=made.clock.now_ms())
+    if state == "shadowing":  # one over another dataset that came later takes nothing back
+        record(made, passed=False)
+    made.tick()
+    made.tick()
+    assert made.rollout().state == state
+    if state == "evaluating":
+        pass_time(made, 61)
+        missing = "no result of it over this dataset is on record for this release"
+        assert made.rollout().reason == f"`smoke` was not passed on {pin} within 60s: {missing}"
+
+
+def test_a_plan_without_a_pin_keeps_its_digest() -> None:
+    assert b"dataset" not in encode_plan(plan())
+    pinned = plan(OfflineEvalStep(suite="smoke", dataset="orders@v3"))
+    assert decode_plan(encode_plan(pinned)).steps[0].offline_eval == pinned.steps[0].offline_eval
+    assert pinned.steps[0].text == "offline eval smoke on orders@v3, at most 1h"
 
 
 @pytest.mark.parametrize(("age_seconds", "state"), [(2 * 86_400 - 1, "shadowing"), (2 * 86_400 + 1, "evaluating")])

@@ -16,6 +16,7 @@ from trimtab.cli.commands.eval_run import (
     runs_command,
     schema_command,
 )
+from trimtab.cli.eval_view import warn_unawaited
 from trimtab.cli.output import ago, emit_json, json_option, say, table
 from trimtab.core.clock import SystemClock
 from trimtab.core.errors import InputError, SourceError
@@ -45,9 +46,10 @@ for _each in (run_command, compare_command, gate_command, runs_command, calibrat
 @click.option("--suite", required=True, help="Name of the suite, as the plan's `offlineEval` has it.")
 @click.option("--results", type=click.Path(path_type=Path), help="Report: JUnit's XML, or promptfoo's JSON.")
 @click.option("--threshold", type=float, help="Share of the cases that must pass (default 1, all of them).")
-@click.option("--passed", "outcome", flag_value="passed", help="It passed, on your word.")
-@click.option("--failed", "outcome", flag_value="failed", help="It failed, on your word.")
-@click.option("--reason", default="", help="What you base it on; kept with the result.")
+@click.option("--passed", is_flag=True, help="It passed, on your word; needs --reason.")
+@click.option("--failed", is_flag=True, help="It failed, on your word.")
+@click.option("--reason", default="", help="What you base your word on; kept with the result and in the audit log.")
+@click.option("--dataset", default="", help="What it was tried on, NAME@v3, for plans whose `offlineEval` pins it.")
 @json_option
 @click.pass_obj
 def record(  # noqa: PLR0913, PLR0917 - click's signature
@@ -57,20 +59,27 @@ def record(  # noqa: PLR0913, PLR0917 - click's signature
     suite: str,
     results: Path | None,
     threshold: float | None,
-    outcome: str | None,
+    passed: bool,  # noqa: FBT001 - click's signature
+    failed: bool,  # noqa: FBT001 - click's signature
     reason: str,
+    dataset: str,
     as_json: bool,  # noqa: FBT001 - click's signature
 ) -> None:
     """Record a result for release REFERENCE (`#42` or a digest) of FEATURE.
 
-    The latest result of a suite counts. Exit status 1 where it failed.
+    The latest result of a suite counts. Exit status 1 where it failed. A pass on your word after a failure is told as
+    such wherever the result is.
     """
-    found = _outcome(results, threshold, outcome, reason)
-    result = app.control().record_eval(feature, reference, suite, found)
+    if passed and failed:
+        raise InputError("two_outcomes", "it either passed or failed: give one of --passed and --failed")
+    word = "passed" if passed else "failed" if failed else None
+    plane = app.control()
+    result = plane.record_eval(feature, reference, suite, _outcome(results, threshold, word, reason), dataset=dataset)
     if as_json:
         emit_json(result)
     else:
         print(f"{feature} {reference}: {result.text}")
+    warn_unawaited(result, plane.awaited_suites(feature))
     if not result.passed:
         sys.exit(1)
 
@@ -126,7 +135,7 @@ def list_results(app: AppContext, feature: str, reference: str | None, as_json: 
             "passed" if one.result.passed else "FAILED",
             ago(one.result.at_ms, now_ms),
             one.result.actor,
-            one.result.detail,
+            one.result.detail + (f" (overrides {one.result.overrides})" if one.result.overrides else ""),
         )
         for one in results
     ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from trimtab.cli.eval_view import print_calibration, print_comparison, print_gate, print_run
+from trimtab.cli.eval_view import print_calibration, print_comparison, print_gate, print_run, warn_unawaited
 from trimtab.cli.output import ago, emit_json, json_option, say, table
 from trimtab.core.clock import SystemClock
 from trimtab.core.durations import seconds
@@ -156,17 +156,20 @@ def gate_command(app: AppContext, /, *, as_json: bool, no_record: bool, junit: P
         candidate = _made(session, given["candidate"], given, baseline=pairwise)
         comparison = None if baseline is None else session.compare(baseline, candidate)
         report = session.gate(candidate, baseline, comparison)
-        recorded = not no_record and session.record(candidate, report, baseline)
+        recorded = None if no_record else session.record(candidate, report, baseline)
+        awaited = session.desk.awaited_suites(session.feature)
         examples = {} if comparison is None else session.examples(comparison, candidate)
     _write_reports(given, comparison, report, examples)
     if junit is not None:
         _write(junit, junit_report(report, suite=session.suite.name, release=candidate.tried.label))
     if as_json:
-        emit_json({"gate": report, "comparison": comparison, "recorded": recorded})
+        emit_json({"gate": report, "comparison": comparison, "recorded": recorded is not None})
     else:
         print_gate(report)
         if comparison is not None:
             print_comparison(comparison)
+    if recorded is not None and awaited:  # where nothing is awaited, gates are for people and pull requests
+        warn_unawaited(recorded, awaited)
     if not report.passed:
         sys.exit(_EXIT_CANNOT_SAY if report.verdict == "error" else _EXIT_NO)
 

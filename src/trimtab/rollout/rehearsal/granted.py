@@ -49,6 +49,7 @@ def suite_passed(rollout: Rollout, plan: RolloutPlan) -> EvalResult | None:
         number=1,
         passed=True,
         source="simulation",
+        dataset=current.dataset or "",
         at_ms=rollout.stage_entered_ms,
         actor="rehearsal",
     )
@@ -67,7 +68,7 @@ def _people(plan: RolloutPlan) -> Iterator[str]:
         if step.pause is not None and step.pause.waits_for_people:
             yield f"step {index} waits for a person, who is assumed to resume at once"
         if step.offline_eval is not None:
-            yield f"step {index} waits for the suite `{step.offline_eval.suite}`, which is assumed to have passed"
+            yield f"step {index} waits for the suite `{step.offline_eval.awaited}`, which is assumed to have passed"
         if step.gate is not None:
             yield f"step {index} asks {step.gate.asked}, which is assumed to approve at once"
         if step.experiment is not None:
