@@ -132,6 +132,10 @@ def print_calibration(report: CalibrationReport) -> None:
             f"  from {change.baseline} to {change.candidate}: the judge says {change.judged:+.3f}, "
             f"people {change.corrected:+.3f} [{low:+.3f}, {high:+.3f}]"
         )
+    if report.refusal:
+        print(f"  may not gate: {report.refusal}")
+    else:
+        print(f"  may gate: it {report.agreement}")
 
 
 def warn_unawaited(result: EvalResult, awaited: Mapping[str, Sequence[str]]) -> None:

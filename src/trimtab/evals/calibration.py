@@ -12,26 +12,22 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from trimtab.evals.correction import CorrectedChange, CorrectedMean, Judgement, corrected_mean, majority
+from trimtab.evals.judge_rule import Agreed
 from trimtab.stats import Interval, Level, bootstrap_interval, clopper_pearson, krippendorff_alpha
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 __all__ = [
-    "MOST_LOST",
     "Agreement",
     "Calibration",
     "CalibrationReport",
     "agreement",
     "calibrate",
     "family_of",
-    "gate_problem",
+    "held_against",
 ]
 
-MOST_LOST = 0.05
-"""Points of agreement that a judge may lose from one model to another and still gate."""
-FEWEST_LABELS = 30
-"""Labelled answers of a model below which nothing is known of a judge on it."""
 _RESAMPLES = 500
 _DATED = re.compile(r"(?:[-@:](?:latest|preview|\d{4}-\d{2}-\d{2}|\d{3,8}))+$")
 
@@ -88,6 +84,10 @@ class CalibrationReport(msgspec.Struct, frozen=True, kw_only=True):
     releases: list[CorrectedMean]
     change: CorrectedChange | None
     """From the first release to the last, where there are two or more with labels."""
+    agreement: str
+    """From the first release's model to the last one's, how far the judge agrees with people."""
+    refusal: str
+    """Why it may not gate such a change; empty where it may."""
 
 
 def family_of(model: str) -> str:
@@ -137,24 +137,15 @@ def _alpha(pairs: Iterable[Sequence[Any]], level: Level) -> float | None:
     return krippendorff_alpha(pairs, level=level)
 
 
-def gate_problem(calibration: Calibration | None, baseline: str, candidate: str, *, uncalibrated: bool) -> str:
-    """Return why a judge may not gate a change from one model to another; empty where it may.
+def held_against(calibration: Calibration | None, baseline: str, candidate: str) -> tuple[Agreed, Agreed]:
+    """Return how a judge was held against people on two models' answers."""
+    known = {} if calibration is None else calibration.families
+    old, new = (_agreed(family_of(model), known) for model in (baseline, candidate))
+    return old, new
 
-    `uncalibrated`: whether a judge that was never held against people may. One that is known to agree less may not.
-    """
-    families = [family_of(baseline), family_of(candidate)]
-    known = [None if calibration is None else calibration.families.get(family) for family in families]
-    for family, found in zip(families, known, strict=True):
-        if found is None or found.agreement is None or found.labelled < FEWEST_LABELS:
-            if uncalibrated:
-                continue
-            labels = 0 if found is None else found.labelled
-            return f"it was held against people on {labels:,} answers of {family}, and it takes {FEWEST_LABELS}"
-    before, after = (None if one is None else one.agreement for one in known)
-    if before is not None and after is not None and before - after > MOST_LOST + 1e-9:
-        counts = [0 if one is None else one.labelled for one in known]
-        return (
-            f"it agrees with people on {100 * after:.1f} % of {counts[1]:,} answers of {families[1]} and on "
-            f"{100 * before:.1f} % of {counts[0]:,} of {families[0]}: more than {100 * MOST_LOST:g} points less"
-        )
-    return ""
+
+def _agreed(family: str, known: Mapping[str, Agreement]) -> Agreed:
+    found = known.get(family)
+    if found is None or found.agreement is None:
+        return Agreed(on=family, agreed=0, labels=0)
+    return Agreed(on=family, agreed=round(found.agreement * found.labelled), labels=found.labelled)

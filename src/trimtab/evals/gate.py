@@ -60,18 +60,19 @@ def judge_gate(
     baseline: EvalRun | None = None,
     comparison: Comparison | None = None,
     barred: Mapping[str, str] | None = None,
+    vouched: Mapping[str, str] | None = None,
 ) -> GateReport:
     """Return whether a candidate passes.
 
     `failed`: shown to be worse than allowed. `inconclusive`: neither shown; more items may show it. `error`: it cannot
-    be said. `barred` tells of metrics whose judges may not gate why.
+    be said. `barred` tells of metrics whose judges may not gate why, `vouched` of those of judges how far people agree.
     """
     outcomes = _whole(gate, candidate, {rule.metric for rule in gate.rules}, "")
     relative = {rule.metric for rule in gate.rules if gate.no_worse_slice or _is_relative(rule)}
     if baseline is not None and (relative or gate.no_worse_slice):
         outcomes += _whole(gate, baseline, relative, "baseline: ")  # missing answers would make it easy to be no worse
     for rule in gate.rules:
-        outcomes.append(_rule(rule, gate, candidate, baseline, barred or {}))
+        outcomes.append(_vouched(_rule(rule, gate, candidate, baseline, barred or {}), rule, vouched or {}))
     if gate.no_worse_slice:
         outcomes.append(_slices(comparison, {rule.metric for rule in gate.rules}))
     if not gate.rules and not gate.no_worse_slice:
@@ -79,6 +80,13 @@ def judge_gate(
         outcomes.append(RuleOutcome(rule="rules", verdict="error", detail=said))
     verdict = next(one for one in _WORST if any(outcome.verdict == one for outcome in outcomes))
     return GateReport(verdict=verdict, rules=outcomes)
+
+
+def _vouched(outcome: RuleOutcome, rule: Rule, vouched: Mapping[str, str]) -> RuleOutcome:
+    """Return a judge's outcome with how far people agree with it; what could not be said needs no voucher."""
+    if outcome.verdict == "error" or rule.metric not in vouched:
+        return outcome
+    return msgspec.structs.replace(outcome, detail=f"{outcome.detail}; its judge {vouched[rule.metric]}")
 
 
 def _is_relative(rule: Rule) -> bool:

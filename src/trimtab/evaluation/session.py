@@ -16,12 +16,13 @@ from trimtab.control.evals import EvalOutcome
 from trimtab.core.errors import InputError
 from trimtab.evals.answers import Answer, AnswerBook
 from trimtab.evals.budget import Budget
-from trimtab.evals.calibration import Calibration, CalibrationReport, calibrate, family_of, gate_problem
+from trimtab.evals.calibration import Calibration, CalibrationReport, calibrate, family_of, held_against
 from trimtab.evals.calibration_files import CalibrationFiles
 from trimtab.evals.comparison import compare
 from trimtab.evals.correction import corrected_change, corrected_mean
 from trimtab.evals.datasets import in_split
 from trimtab.evals.gate import judge_gate
+from trimtab.evals.judge_rule import judge_refusal, judge_words
 from trimtab.evals.labels import judgements
 from trimtab.evals.reports.html import Example
 from trimtab.evals.results import RunFiles, Tried
@@ -203,21 +204,23 @@ class EvalSession:
 
     def gate(self, candidate: EvalRun, baseline: EvalRun | None, comparison: Comparison | None) -> GateReport:
         """Return whether a candidate passes the suite's gate."""
-        barred = self._barred(candidate, baseline or candidate)
-        return judge_gate(self.suite.gate, candidate, baseline=baseline, comparison=comparison, barred=barred)
+        barred, vouched = self._judges(candidate, baseline or candidate)
+        return judge_gate(
+            self.suite.gate, candidate, baseline=baseline, comparison=comparison, barred=barred, vouched=vouched
+        )
 
-    def _barred(self, candidate: EvalRun, baseline: EvalRun) -> dict[str, str]:
-        """Return the metrics of judges that may not gate this change, and why."""
-        found = {}
-        uncalibrated = self.suite.gate.uncalibrated_judges == "allow"
+    def _judges(self, candidate: EvalRun, baseline: EvalRun) -> tuple[dict[str, str], dict[str, str]]:
+        """Return the metrics of judges that may not gate this change, and why; and how far the others agree."""
+        barred, vouched = {}, {}
+        few_may = self.suite.gate.uncalibrated_judges == "allow"
         for metric, info in candidate.metrics.items():
             if info.judge:
                 known = self.calibrations.get(info.scorer)
-                models = baseline.tried.model, candidate.tried.model
-                problem = gate_problem(known, *models, uncalibrated=uncalibrated)
-                if problem:
-                    found[metric] = problem
-        return found
+                old, new = held_against(known, baseline.tried.model, candidate.tried.model)
+                vouched[metric] = judge_words(old, new)
+                if refusal := judge_refusal(old, new, few_may=few_may):
+                    barred[metric] = refusal
+        return barred, vouched
 
     def calibrate(self, metric: str, references: Sequence[str], labels: Sequence[Label]) -> CalibrationReport:
         """Hold a judge against people on the newest runs of some releases, keep what came of it, and return it.
@@ -232,8 +235,10 @@ class EvalSession:
             )
         judged: dict[str, list[Judgement]] = {}
         releases: dict[str, list[Judgement]] = {}
+        models = []
         for reference in references:
             run = self.find(reference)
+            models.append(run.tried.model)
             found = releases[run.tried.label] = judgements(run, metric, labels)
             judged.setdefault(family_of(run.tried.model), []).extend(found)
         if not any(one.people for each in judged.values() for one in each):
@@ -252,10 +257,13 @@ class EvalSession:
             )
         )
         named = list(releases.items())
+        old, new = held_against(calibration, models[0], models[-1])
         return CalibrationReport(
             calibration=calibration,
             releases=[corrected_mean(name, each, scale) for name, each in named],
             change=corrected_change(named[0], named[-1], scale) if len(named) > 1 else None,
+            agreement=judge_words(old, new),
+            refusal=judge_refusal(old, new),
         )
 
     def record(self, candidate: EvalRun, report: GateReport, baseline: EvalRun | None = None) -> EvalResult | None:

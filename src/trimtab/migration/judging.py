@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from trimtab.evals.calibration import MOST_LOST
+from trimtab.evals.judge_rule import Agreed, judge_refusal, judge_words, lost_interval
 from trimtab.migration.work import Result
 from trimtab.rollout.spec import decode_plan
-from trimtab.stats.agreement import krippendorff_alpha
+from trimtab.stats import Interval, clopper_pearson, krippendorff_alpha
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,16 +19,19 @@ if TYPE_CHECKING:
 __all__ = ["Agreement", "JudgeReport", "agreement", "judge_work", "report_of"]
 
 _DAY_MS = 86_400_000
-LEAST_LABELS = 20
-"""Answers of each model that a judge and a person scored, for their agreement to say anything."""
+_MIDDLE = 0.5
 
 
 class Agreement(msgspec.Struct, frozen=True, kw_only=True):
     """How a judge and people agree on one model's answers."""
 
     labels: int
+    agreed: int
+    """Answers that both call good (0.5 or more) or both bad."""
     agree: float | None
-    """Share of answers that both call good (0.5 or more) or both bad; `None` without labels."""
+    """Their share; `None` without labels."""
+    interval: Interval
+    """Of the share: Clopper-Pearson, 95 %."""
     alpha: float | None
     """Krippendorff's, over the scores as numbers."""
 
@@ -43,19 +46,23 @@ class JudgeReport(msgspec.Struct, frozen=True, kw_only=True):
     """Who judged: `judge:MODEL`."""
     old: Agreement
     new: Agreement
+    change: Interval
+    """What the agreement changes by, from the old model to the new one: Newcombe, 95 %."""
+    agreement: str
+    """The same in words."""
     complaint: str
     """Why it may not gate; empty where it may."""
 
 
 def agreement(scores: Sequence[tuple[float, float]]) -> Agreement:
     """Return how a judge's scores agree with people's, given as (judge, person), each in [0, 1]."""
-    if not scores:
-        return Agreement(labels=0, agree=None, alpha=None)
-    same = sum((judge >= 0.5) == (person >= 0.5) for judge, person in scores)  # noqa: PLR2004 - the middle
+    same = sum((judge >= _MIDDLE) == (person >= _MIDDLE) for judge, person in scores)
     return Agreement(
         labels=len(scores),
-        agree=same / len(scores),
-        alpha=krippendorff_alpha(list(scores), level="interval"),
+        agreed=same,
+        agree=same / len(scores) if scores else None,
+        interval=clopper_pearson(same, len(scores)),
+        alpha=krippendorff_alpha(list(scores), level="interval") if scores else None,
     )
 
 
@@ -63,22 +70,27 @@ def report_of(
     name: str, role: str, judges: Sequence[str], old: Agreement, new: Agreement, *, retiring: str
 ) -> JudgeReport:
     """Return a judge's report; `retiring` is how a judge on the old model would be named."""
+    before, after = (
+        Agreed(on=f"the {which} model", agreed=one.agreed, labels=one.labels)
+        for which, one in (("old", old), ("new", new))
+    )
+    words = f"judge `{name}` {judge_words(before, after)}"
     complaint = ""
     if retiring in judges:
         complaint = f"judge `{name}` runs on the model that goes ({retiring.removeprefix('judge:')})"
-    elif new.labels < LEAST_LABELS or old.labels < LEAST_LABELS:
-        which, count = ("new", new.labels) if new.labels < LEAST_LABELS else ("old", old.labels)
-        complaint = (
-            f"judge `{name}`: people scored {count:,} answers of the {which} model that it scored too, and "
-            f"{LEAST_LABELS} are needed"
-        )
-    elif old.agree is not None and new.agree is not None and old.agree - new.agree > MOST_LOST:
-        complaint = (
-            f"judge `{name}` agrees with people on {new.agree:.0%} of {new.labels:,} answers of the new model, and did "
-            f"on {old.agree:.0%} of {old.labels:,} of the old one's: it may not gate (`dryRun: true` in rollout.yaml "
-            "takes it out)"
-        )
-    return JudgeReport(name=name, role=role, judges=list(judges), old=old, new=new, complaint=complaint)
+    elif refusal := judge_refusal(before, after):
+        complaint = f"judge `{name}` may not gate: {refusal} (`dryRun: true` in rollout.yaml takes it out)"
+    change = lost_interval(before, after)
+    return JudgeReport(
+        name=name,
+        role=role,
+        judges=list(judges),
+        old=old,
+        new=new,
+        change=change,
+        agreement=words,
+        complaint=complaint,
+    )
 
 
 def judge_work(work: Work) -> Result:
@@ -106,9 +118,9 @@ def judge_work(work: Work) -> Result:
             )
         )
     complaints = [one.complaint for one in reports if one.complaint]
-    nothing = ["no metric of the rollout plan has a judge"]
+    fine = [one.agreement for one in reports] or ["no metric of the rollout plan has a judge"]
     return Result(
         gate="blocked" if complaints else "passed",
-        reasons=complaints or (["every judge agrees with people as it did"] if reports else nothing),
+        reasons=complaints or fine,
         content={"judges": [msgspec.to_builtins(one) for one in reports]},
     )

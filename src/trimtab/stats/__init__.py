@@ -6,7 +6,13 @@ from trimtab.stats.betting import Bet, PairedBetting, PendingPairs, betting_grid
 from trimtab.stats.bootstrap import bootstrap_interval
 from trimtab.stats.clustered import ClusteredMean, clustered_mean
 from trimtab.stats.ebh import e_benjamini_hochberg
-from trimtab.stats.intervals import Interval, Moments, mean_difference_sequence, wilson_interval
+from trimtab.stats.intervals import (
+    Interval,
+    Moments,
+    mean_difference_sequence,
+    share_difference_interval,
+    wilson_interval,
+)
 from trimtab.stats.judged import Estimate, JudgedArm, JudgedScores, corrected_difference
 from trimtab.stats.multiplicity import benjamini_hochberg, holm
 from trimtab.stats.paired_binary import PairedCounts, mcnemar, newcombe_interval, non_inferiority, tango_interval
@@ -56,6 +62,7 @@ __all__ = [
     "quantile",
     "ratio_margin",
     "ratio_scale",
+    "share_difference_interval",
     "signed_rank",
     "tango_interval",
     "text_features",

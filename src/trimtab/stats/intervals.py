@@ -69,6 +69,22 @@ def wilson_interval(successes: float, trials: int, *, alpha: float = 0.05) -> In
     return Interval(max(0.0, centre - half), min(1.0, centre + half))
 
 
+def share_difference_interval(first: tuple[int, int], second: tuple[int, int], *, alpha: float = 0.05) -> Interval:
+    """Return the interval of the first proportion less the second, each (successes, trials), of independent samples.
+
+    Hybrid score interval: Newcombe, "Interval estimation for the difference between independent proportions"
+    (Statistics in Medicine 1998), method 10. [-1, 1] where one of them was not tried.
+    """
+    if min(first[1], second[1]) <= 0:
+        return Interval(-1.0, 1.0)
+    shares = first[0] / first[1], second[0] / second[1]
+    one, other = (wilson_interval(*each, alpha=alpha) for each in (first, second))
+    difference = shares[0] - shares[1]
+    below = math.hypot(shares[0] - one.low, other.high - shares[1])
+    above = math.hypot(one.high - shares[0], shares[1] - other.low)
+    return Interval(max(-1.0, difference - below), min(1.0, difference + above))
+
+
 def normal_mixture_rho(v_opt: float, *, alpha: float = 0.05, sides: Sides = "two") -> float:
     """Return the rho for which the normal-mixture boundary is (nearly) tightest at intrinsic time `v_opt`.
 

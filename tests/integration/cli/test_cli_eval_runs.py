@@ -201,7 +201,7 @@ def test_a_judge_gates_once_people_agree_with_it(trimtab_here: Trimtab, shop: Pa
     gate = ("eval", "gate", "support-reply", "#3", "--baseline", "#1", *over, "--no-record")
     refused = trimtab_here(*gate)
     assert refused.returncode == 2
-    assert "its judge may not gate: it was held against people on 0 answers of openai/gpt-4o-mini" in refused.stdout
+    assert "its judge may not gate: people labelled 0 answers of openai/gpt-4o-mini that it judged" in refused.stdout
     items = [
         json.loads(line)["id"]
         for line in trimtab_here("dataset", "split", "support-reply", "orders").stdout.splitlines()
@@ -213,9 +213,11 @@ def test_a_judge_gates_once_people_agree_with_it(trimtab_here: Trimtab, shop: Pa
     )
     assert held.returncode == 0, held.stderr
     assert "90.0% [" in held.stdout
+    assert "may gate: it agrees with people on 90.0 % [76.3, 97.2] of 40 answers of openai/gpt-4o-mini\n" in held.stdout
     passed = trimtab_here(*gate)
     assert passed.returncode == 0, passed.stdout + passed.stderr
     assert "gate passed" in passed.stdout
+    assert "; its judge agrees with people on 90.0 % [76.3, 97.2] of 40 answers of openai/gpt-4o-mini" in passed.stdout
 
 
 GATES = """

@@ -11,9 +11,10 @@ import pytest
 from tests.unit.evals.runs import TRIED, run
 
 from trimtab.core.errors import IntegrityError, SourceError
-from trimtab.evals.calibration import Calibration, agreement, calibrate, family_of, gate_problem
+from trimtab.evals.calibration import Calibration, agreement, calibrate, family_of, held_against
 from trimtab.evals.calibration_files import CalibrationFiles
 from trimtab.evals.correction import Judgement, corrected_change
+from trimtab.evals.judge_rule import judge_refusal
 from trimtab.evals.labels import judgements, read_labels
 
 DATA = Path(os.environ.get("TRIMTAB_DATA") or Path(__file__).parents[4] / "shared" / "data") / "pandalm"
@@ -72,9 +73,9 @@ def test_agreement_is_told_by_model_and_decides_who_may_gate() -> None:
         "pythia-6.9b": 0.6505,
     }
     known = Calibration(metric="m", scorer="s", judge="j", tolerance=0, at_ms=1, families=families)
-    assert gate_problem(known, "bloom-7b", "llama-7b", uncalibrated=False) == ""
-    assert "more than 5 points less" in gate_problem(known, "cerebras-gpt-6.7B", "opt-7b", uncalibrated=True)
-    assert gate_problem(known, "opt-7b", "cerebras-gpt-6.7B", uncalibrated=False) == ""
+    assert judge_refusal(*held_against(known, "bloom-7b", "llama-7b")) == ""
+    assert "more than 5 points less" in judge_refusal(*held_against(known, "cerebras-gpt-6.7B", "opt-7b"))
+    assert judge_refusal(*held_against(known, "opt-7b", "cerebras-gpt-6.7B")) == ""
 
 
 @needs_data
@@ -128,31 +129,14 @@ def labelled(agreed: int, not_agreed: int) -> list[Judgement]:
     return [Judgement(judge=1.0, people=[1.0])] * agreed + [Judgement(judge=1.0, people=[0.0])] * not_agreed
 
 
-@pytest.mark.parametrize(
-    ("before", "after", "uncalibrated", "said"),
-    [
-        ((90, 10), (86, 14), False, ""),
-        ((90, 10), (85, 15), False, ""),
-        ((90, 10), (84, 16), False, "84.0 % of 100 answers of b/m and on 90.0 % of 100 of a/m"),
-        ((90, 10), (84, 16), True, "more than 5 points less"),
-        ((90, 10), (10, 0), False, "on 10 answers of b/m, and it takes 30"),
-        ((90, 10), (10, 0), True, ""),
-        ((0, 0), (90, 10), False, "on 0 answers of a/m"),
-    ],
-)
-def test_a_judge_that_agrees_less_on_the_new_model_may_not_gate(
-    before: tuple[int, int], after: tuple[int, int], uncalibrated: Any, said: str
-) -> None:
-    families = calibrate({"a/m": labelled(*before), "b/m": labelled(*after)}, tolerance=0)
+def test_a_judge_is_held_against_people_on_the_families_of_two_models() -> None:
+    families = calibrate({"a/m": labelled(90, 10), "b/m": labelled(29, 11)}, tolerance=0)
     known = Calibration(metric="m", scorer="s", judge="j", tolerance=0, at_ms=1, families=families)
-    problem = gate_problem(known, "a/m-2024-01-01", "b/m-latest", uncalibrated=uncalibrated)
-    assert said in problem
-    assert bool(problem) == bool(said)
-
-
-def test_a_judge_that_nobody_looked_at_may_not_gate_unless_told_so() -> None:
-    assert "on 0 answers of a/m" in gate_problem(None, "a/m", "a/m", uncalibrated=False)
-    assert gate_problem(None, "a/m", "a/m", uncalibrated=True) == ""
+    old, new = held_against(known, "a/m-2024-01-01", "b/m-latest")
+    assert (old.on, old.agreed, old.labels) == ("a/m", 90, 100)
+    assert (new.on, new.agreed, new.labels) == ("b/m", 29, 40)
+    for nowhere in (held_against(None, "a/m", "a/m"), held_against(known, "c/m", "c/m")):
+        assert [one.labels for one in nowhere] == [0, 0]
 
 
 def test_people_who_do_not_agree_decide_nothing() -> None:

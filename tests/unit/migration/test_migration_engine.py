@@ -194,10 +194,16 @@ def test_a_judge_that_agrees_less_with_people_on_the_new_model_may_not_gate(worl
     plan = world.engine.run(world.start().id)
     plan = world.engine.run(acknowledged(world, plan).id)
     assert (fork(plan).state, fork(plan).standing) == ("judges", "blocked")
-    assert "people scored 0 answers of the new model" in fork(plan).reasons[0]
+    few = "judge `helpful` may not gate: people labelled 0 answers of the old model that it judged, and it takes 30"
+    assert few in fork(plan).reasons[0]
     world.judged_answers = {OLD.model: answers(90), NEW.model: answers(84)}
     plan = world.engine.run(plan.id)
-    assert "84% of 100 answers of the new model, and did on 90% of 100" in fork(plan).reasons[0]
+    said = fork(plan).reasons[0]
+    assert "on 84.0 % [75.3, 90.6] of 100 answers of the new model and on 90.0 % [82.4, 95.1] of 100" in said
+    assert "-6.0 points [-15.5, +3.5], more than 5 points less, which so few labels may show by chance" in said
+    world.judged_answers[NEW.model] = answers(25)[:29]
+    plan = world.engine.run(plan.id)
+    assert "29 answers of the new model that it judged, and it takes 30: 1 more" in fork(plan).reasons[0]
     world.judged_answers[NEW.model] = answers(90, judge=f"judge:{OLD.model}")
     plan = world.engine.run(plan.id)
     assert "runs on the model that goes" in fork(plan).reasons[0]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trimtab.core.errors import InputError
-from trimtab.stats import Moments, mean_difference_sequence, wilson_interval
+from trimtab.stats import Moments, mean_difference_sequence, share_difference_interval, wilson_interval
 from trimtab.stats.intervals import (
     Sides,
     difference_half_width,
@@ -31,6 +31,30 @@ def test_wilson_agrees_with_published_values() -> None:
     assert wilson_interval(81, 263).high == pytest.approx(0.3662, abs=5e-5)
     assert wilson_interval(15, 148).low == pytest.approx(0.0624, abs=5e-5)
     assert wilson_interval(15, 148).high == pytest.approx(0.1605, abs=5e-5)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "low", "high"),
+    [
+        ((56, 70), (48, 80), 0.0524, 0.3339),
+        ((9, 10), (3, 10), 0.1705, 0.8090),
+        ((6, 7), (2, 7), 0.0582, 0.8062),
+        ((10, 10), (0, 10), 0.6075, 1.0),
+    ],
+)
+def test_a_difference_of_shares_agrees_with_published_values(
+    first: tuple[int, int], second: tuple[int, int], low: float, high: float
+) -> None:
+    # Newcombe (1998, differences of independent proportions), table II, method 10
+    found = share_difference_interval(first, second)
+    assert (found.low, found.high) == pytest.approx((low, high), abs=5e-5)
+    turned = share_difference_interval(second, first)
+    assert (turned.low, turned.high) == pytest.approx((-high, -low), abs=5e-5)
+
+
+def test_a_difference_from_nothing_may_be_any() -> None:
+    found = share_difference_interval((0, 0), (9, 10))
+    assert (found.low, found.high) == (-1.0, 1.0)
 
 
 def test_wilson_of_nothing_is_everything_and_of_zero_successes_touches_zero() -> None:
