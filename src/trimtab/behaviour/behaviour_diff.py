@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from trimtab.behaviour.bounds import Bound, bound_of
 from trimtab.behaviour.causes import Cause, causes_of
 from trimtab.behaviour.columns import columns_of
 from trimtab.behaviour.details import detailed
@@ -50,6 +51,8 @@ class BehaviourDiff(msgspec.Struct, frozen=True, kw_only=True):
     """What may break readers, too seldom to be sure."""
     could_see: int = 0
     """How many items have to change the same way in one question for it to be flagged alone."""
+    could_lose: Bound | None = None
+    """By how much what programs read may be worse all the same."""
     alarm: Alarm
     flips: Flips | None = None
     causes: tuple[Cause, ...] = ()
@@ -103,6 +106,7 @@ def diff(
         slices=tuple(slices),
         hints=tuple(hints_of(columns, first, [one.detector for one in findings if one.flagged])),
         could_see=fewest_flagged(len(findings), (1.0 - _FOR_ALARM) * alpha),
+        could_lose=bound_of(columns, len(first)),
         alarm=alarm_of(first, alpha=_FOR_ALARM * alpha),
         flips=None if right is None else flips_of(right, first),
         causes=tuple(causes_of(columns, first, wanted)),

@@ -27,6 +27,7 @@ def summary_of(found: BehaviourDiff) -> list[str]:
         *([] if found.refusals is None else [_refusals(found.refusals)]),
         *_slices(found),
         *_hints(found),
+        *_could_lose(found),
         *_alarm(found),
     ]
 
@@ -109,6 +110,14 @@ def _slices(found: BehaviourDiff) -> list[str]:
 def _hints(found: BehaviourDiff) -> list[str]:
     told = "; ".join(f"`{one.detector}` in {one.moved:,}: {one.says} ({_change(one)})" for one in found.hints[:_HINTS])
     return [f"Seen, too seldom to be sure: {told}."] if told else []
+
+
+def _could_lose(found: BehaviourDiff) -> list[str]:
+    """Say what is ruled out where nothing that breaks readers is flagged: no flag alone proves nothing."""
+    harmed = any(one.severity == "breaks" and one.better is not True for one in (*found.flags, *found.slices))
+    if found.could_lose is None or harmed:
+        return []
+    return [f"{found.could_lose.text[0].upper()}{found.could_lose.text[1:]}."]
 
 
 def _alarm(found: BehaviourDiff) -> list[str]:

@@ -164,6 +164,10 @@ class MigrationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     """Share of items, at most, in which two answers of the old model differ in what programs read."""
     max_errors: float = 0.02
     """Share of calls of the golden set, at most, that may fail."""
+    margin: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None = None
+    """What counts as equivalent: what programs read is worse in less than this share of the held-out answers, shown at
+    95 % (0.05: five in a hundred; takes some 60 held-out items). How far it is shown is always told; without a
+    margin that decides nothing."""
     soak_hours: float = 24.0
     """How long the new release must be in force before the cutover counts."""
     zero_call_hours: float = 168.0

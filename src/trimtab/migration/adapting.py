@@ -98,10 +98,11 @@ def adapt_work(work: Work) -> Result:
         told.append(
             f"{found.pairs:,} held-out items show nothing: it takes {found.could_see:,} to tell a change from chance"
         )
-    seen = "" if found is None else f" (what changes fewer than {found.could_see:,} of them is not told from chance)"
+    elif not told:
+        told += _beyond(found, work.plan.options.margin)
     return Result(
         gate="blocked" if told else "passed",
-        reasons=told or [f"{best.says}: on {judged.pairs:,} held-out items nothing is worse for sure{seen}"],
+        reasons=told or [f"{best.says}: on {judged.pairs:,} held-out items nothing is worse for sure{_seen(found)}"],
         content=finite(
             {
                 "train": [msgspec.to_builtins(outcome) for _, outcome in outcomes],
@@ -116,6 +117,22 @@ def adapt_work(work: Work) -> Result:
         push=best.source,
         candidate=best.stored,
     )
+
+
+def _beyond(found: BehaviourDiff, margin: float | None) -> list[str]:
+    """Return why the held-out items do not show that what programs read is equivalent; nothing where they do."""
+    bound = found.could_lose
+    if margin is None or bound is None or bound.loss < margin:
+        return []
+    within = f"equivalence within {100 * margin:g} % (`margin`)"
+    return [f"{found.pairs:,} held-out items do not show {within}: {bound.text}; more golden items show more"]
+
+
+def _seen(found: BehaviourDiff | None) -> str:
+    if found is None:
+        return ""
+    said = f" (what changes fewer than {found.could_see:,} of them is not told from chance)"
+    return said if found.could_lose is None else f"{said}; {found.could_lose.text}"
 
 
 def _tries(work: Work, train: Sequence[Item]) -> list[_Try]:

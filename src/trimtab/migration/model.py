@@ -41,6 +41,8 @@ class MigrationOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Share of items, at most, whose behaviour differs between two answers of the old model."""
     max_errors: float = 0.02
     """Share of the new model's calls that may fail."""
+    margin: float | None = None
+    """Share of the held-out answers in which what programs read may be worse, as is shown; only told where `None`."""
     soak_hours: float = 24.0
     zero_call_hours: float = 168.0
     """How long nobody may have called the old model before it counts as retired."""

@@ -265,6 +265,38 @@ def test_what_too_few_items_show_is_a_hint() -> None:
     assert not diff(pairs(lambda text, number: text[:-1] if number < 1 else text, count=12)).hints
 
 
+@pytest.mark.parametrize(
+    ("spoilt", "mended", "count", "loss"),
+    [
+        (0, 0, 60, 0.0431),  # one-sided 95 %: z²/(n + z²) where nothing moved
+        (0, 0, 200, 0.0133),
+        (3, 0, 200, 0.0369),
+        (3, 3, 200, 0.0239),
+    ],
+)
+def test_what_breaks_readers_is_bounded_where_nothing_is_flagged(
+    spoilt: int, mended: int, count: int, loss: float
+) -> None:
+    def one(number: int, *, old: bool) -> str:
+        broken = (0 <= number < spoilt and not old) or (spoilt <= number < spoilt + mended and old)
+        return ORDERS[number][:-1] if broken else ORDERS[number]
+
+    given = [
+        Pair(item=str(n), old=Output(text=one(n, old=True)), new=Output(text=one(n, old=False))) for n in range(count)
+    ]
+    found = diff(given)
+    assert found.could_lose is not None
+    assert found.could_lose.loss == pytest.approx(loss, abs=5e-5)
+    assert found.could_lose.text.startswith(f"what programs read is worse in at most {100 * loss:.1f} % of the answers")
+
+
+def test_what_most_is_lost_in_is_named() -> None:
+    found = diff(pairs(lambda text, _: f"```\n{text}\n```"))
+    assert found.could_lose is not None
+    assert found.could_lose.loss == pytest.approx(1.0)
+    assert found.could_lose.detector in {"fence.first", "fence.whole", "json.parses", "json.wrapped"}
+
+
 def test_of_an_item_the_first_pair_counts() -> None:
     given = pairs(lambda text, _: text)
     found = diff([*given, *pairs(lambda _, __: "", count=30)])

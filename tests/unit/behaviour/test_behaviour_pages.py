@@ -53,7 +53,8 @@ def test_a_summary_says_what_changed_why_and_whom_it_hurts() -> None:
 
 def test_no_change_is_said_plainly() -> None:
     same = diff([Pair(item="1", old=Output(text="a"), new=Output(text="a"))])
-    [sentence] = summary_of(same)
+    sentence, ruled_out = summary_of(same)
+    assert ruled_out.startswith("What programs read is worse in at most 73.0 % of the answers (95 %; `")
     assert sentence.endswith(": no change found (one in fewer than 8 items is not told from chance).")
     assert "| detector |" not in markdown_of(same)
 

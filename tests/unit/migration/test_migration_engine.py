@@ -110,6 +110,25 @@ def test_a_held_out_split_in_which_nothing_could_be_told_is_no_proof(world: Worl
     assert "held-out items show nothing: it takes" in reason
 
 
+def test_a_margin_asks_the_held_out_items_to_show_equivalence_and_without_one_it_is_told(world: World) -> None:
+    plan = world.engine.run(world.start(golden_items=60, margin=0.05).id)
+    plan = world.engine.run(acknowledged(world, plan).id)
+    assert (fork(plan).state, fork(plan).standing) == ("adapt", "blocked")
+    [reason] = fork(plan).reasons
+    assert (
+        "held-out items do not show equivalence within 5 % (`margin`): what programs read is worse in at most" in reason
+    )
+    assert reason.endswith("more golden items show more")
+
+
+def test_how_much_worse_it_may_be_is_told(world: World) -> None:
+    plan = to_shadow(world, golden_items=60, margin=0.2)
+    [told] = [
+        one.reason for one in plan.history if one.fork == "support" and "held-out items nothing is worse" in one.reason
+    ]
+    assert "what programs read is worse in at most 8." in told
+
+
 def test_choosing_looks_at_the_train_split_only(world: World) -> None:
     from trimtab.evals.datasets import in_split
 

@@ -48,6 +48,13 @@ def command() -> None:
 @click.option("--lead-days", type=float, help="How long a migration takes  [default: migration.lead_days]")
 @click.option("--soak-hours", type=float, help="How long to watch after the cutover  [default: migration.soak_hours]")
 @click.option("--zero-call-hours", type=float, help="How long nobody may have called the old one before it is retired.")
+@click.option(
+    "--margin",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    metavar="SHARE",
+    help="Adapting passes only where what programs read is shown to be worse in less than this share of the held-out "
+    "answers, e.g. 0.05  [default: migration.margin, which is only told where it is unset]",
+)
 @click.option("--golden-items", type=click.IntRange(min=1), help="Recorded calls of each feature to replay, at most.")
 @click.option("--min-items", type=click.IntRange(min=1), help="Recorded calls of each feature to replay, at least.")
 @json_option
