@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from trimtab.artifacts.document import nearest
+from trimtab.control.migration_models import called_models, model_name, uncalled
 from trimtab.core.errors import InputError, NotFoundError
 from trimtab.migration.engine import MigrationEngine
 from trimtab.migration.events import Abandoned, Acknowledged, Approved, RolledBack
-from trimtab.migration.inventory import FeatureTraffic, Inventory, ModelName
+from trimtab.migration.inventory import FeatureTraffic, Inventory
 from trimtab.migration.lint import LintReport
 from trimtab.migration.status import MigrationStatus, status_of
 from trimtab.migration.work import NO_PROGRESS
@@ -18,11 +20,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from trimtab.migration.events import Event
+    from trimtab.migration.inventory import ModelName
     from trimtab.migration.model import Fork, Migration, MigrationArtifact, MigrationOptions
     from trimtab.migration.states import StateName
     from trimtab.migration.work import MigrationPorts
 
-__all__ = ["FindingStatus", "MigrationDesk", "MigrationStory", "model_name"]
+__all__ = ["FindingStatus", "MigrationDesk", "MigrationStory"]
+
+_DAY_MS = 86_400_000
 
 
 class FindingStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,8 +66,23 @@ class MigrationDesk:
         self._ports.store.close()
 
     def start(self, source: str, target: str, options: MigrationOptions) -> MigrationStatus:
-        """Return the plan from one model (`provider/model`) to another, begun now or before."""
-        return self._status(self._engine.start(model_name(source), model_name(target), options))
+        """Return the plan from one model (`provider/model`) to another, begun now or before.
+
+        Raises `NotFoundError` (`uncalled_model`) where nothing calls the old one, mostly because it is misspelt.
+        """
+        with self._ports.store.read() as tx:
+            called = called_models(tx, self.environment)
+            live = [(one.source, one.target) for one in tx.migrations(self.environment) if one.status == "live"]
+        old, new = model_name(source, param="from", known=called), model_name(target, param="to")
+        if (old, new) not in live and old.text not in called and not self._recorded(old, options):
+            raise uncalled(old, self.environment, called)
+        return self._status(self._engine.start(old, new, options))
+
+    def _recorded(self, model: ModelName, options: MigrationOptions) -> bool:
+        """Whether anybody called a model lately, also a feature whose release does not name it."""
+        now_ms = self._ports.clock.now_ms()
+        span = (now_ms - round(options.traffic_days * _DAY_MS), now_ms + 1)
+        return bool(self._ports.calls.traffic(self.environment, model.provider, model.model, span))
 
     def look(self, which: str | None = None) -> MigrationStatus:
         """Take the inventory of a plan that has none; calls no model."""
@@ -175,7 +195,11 @@ class MigrationDesk:
         return self._status(self._engine.apply(plan.id, event(self._fork(plan, fork))))
 
     def _fork(self, plan: Migration, fork: str | None) -> str:
+        names = [one.name for one in plan.forks]
         if fork is not None:
+            if names and fork not in names:
+                message = f"{plan.id} has no fork `{fork}`"
+                raise NotFoundError("unknown_fork", message, param="fork", hint=nearest(fork, names))
             return fork
         if len(plan.forks) == 1:
             return plan.forks[0].name
@@ -183,7 +207,7 @@ class MigrationDesk:
             "which_fork",
             f"{plan.id} has {len(plan.forks)} forks: say which",
             param="fork",
-            hint="--fork " + " | ".join(one.name for one in plan.forks) if plan.forks else "take the inventory first",
+            hint="--fork " + " | ".join(names) if names else "take the inventory first",
         )
 
     def _find(self, which: str | None) -> Migration:
@@ -238,13 +262,3 @@ def _findings(report: LintReport, fork: Fork) -> list[FindingStatus]:
         )
         for one in report.findings
     ]
-
-
-def model_name(text: str) -> ModelName:
-    """Return the model of `provider/model`; raises `InputError` for anything else."""
-    provider, slash, model = text.partition("/")
-    if not slash or not provider or not model.strip():
-        raise InputError(
-            "malformed_name", f"`{text}` names no model", param="model", hint="write e.g. openai/gpt-4o-2024-08-06"
-        )
-    return ModelName(provider=provider, model=model)

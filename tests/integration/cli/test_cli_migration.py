@@ -52,6 +52,14 @@ def test_a_plan_tells_who_calls_the_model_what_will_change_and_what_is_next(trim
     ("arguments", "told"),
     [
         (("plan", "--from", "gpt-4", "--to", NEW), "write e.g. openai/"),
+        (("plan", "--from", "gpt-4o-mini-2024-07-18", "--to", NEW), f"did you mean `{OLD}`?"),
+        (("plan", "--from", "openai/gpt-4o-mini-2024-07-1", "--to", NEW), f"did you mean `{OLD}`?"),
+        (
+            ("plan", "--from", "openai/gpt-4o-mini", "--to", NEW),
+            "no stable release in `production` calls openai/gpt-4o-mini,",
+        ),
+        (("plan", "--from", "acme/other", "--to", NEW), f"known: {OLD}"),
+        (("plan", "--from", OLD, "--to", "sonnet"), "`sonnet` names no model (at to)"),
         (("plan", "--from", OLD, "--to", OLD), "where it would come from already"),
         (("plan", "--from", OLD, "--to", NEW, "--set", "temperature"), "--set max_tokens=1024"),
         (("plan", "--from", OLD, "--to", NEW, "--set", "temperature=warm"), "malformed"),
@@ -60,6 +68,7 @@ def test_a_plan_tells_who_calls_the_model_what_will_change_and_what_is_next(trim
         (("approve",), "--reason"),
         (("ack", "--fork", "mars", "--reason", "seen"), "has no fork `mars`"),
         (("rollback", "--to", "mars", "--reason", "odd"), "mars"),
+        (("show", "golden", "--fork", "support-repl"), "did you mean `support-reply`?"),
         (("show", "diff"), "has not written anything yet"),
     ],
 )
@@ -69,6 +78,7 @@ def test_what_is_refused_says_how_to_mend_it(trimtab: Trimtab, arguments: tuple[
     assert done.returncode == 2
     assert told in done.stderr
     assert "Traceback" not in done.stderr
+    assert len(json.loads(trimtab("migration", "list", "--json").stdout)) == 1
 
 
 def test_too_little_traffic_blocks_and_says_so_and_a_plan_is_abandoned_with_a_reason(trimtab: Trimtab) -> None:
