@@ -13,10 +13,10 @@ from trimtab.migration.states import STATES
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from trimtab.control.migrations import FindingStatus
+    from trimtab.control.migrations import FindingStatus, MigrationStory
     from trimtab.migration.status import ForkStatus, MigrationStatus
 
-__all__ = ["finding_lines", "inventory_lines", "status_lines", "summary_rows"]
+__all__ = ["difference_lines", "finding_lines", "inventory_lines", "status_lines", "summary_rows"]
 
 _MARKS = {"done": "done", "due": "next", "waiting": "waiting", "blocked": "BLOCKED", "held": "HELD"}
 
@@ -118,6 +118,23 @@ def inventory_lines(content: dict[str, Any]) -> Iterator[str]:
         more = len(found.consumers) - len(senders)
         if more:
             yield f"  and {more} more"
+
+
+def difference_lines(story: MigrationStory) -> Iterator[str]:
+    """Yield what people are to read of the forks that wait for them: what changes, and what it is mended by."""
+    target = story.status.migration.target.text
+    for fork in story.status.forks:
+        if fork.standing not in {"held", "blocked"}:
+            continue
+        for title, words in (
+            (f"what {target} does differently, with nothing else changed", story.words),
+            ("what takes the old release's place", story.adapted),
+            ("judges", story.judges),
+        ):
+            told = words.get(fork.name, [])
+            if told:
+                yield f"\n{fork.name}: {title}"
+                yield from (f"  {one}" for one in told)
 
 
 def finding_lines(fork: str, findings: Iterable[FindingStatus]) -> Iterator[str]:

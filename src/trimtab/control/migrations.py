@@ -51,6 +51,10 @@ class MigrationStory(msgspec.Struct, frozen=True, kw_only=True):
     """Of the parameter lint, by fork."""
     words: dict[str, list[str]]
     """Of the behavioural diff, by fork."""
+    adapted: dict[str, list[str]]
+    """What is taken in place of the old release, and how it did on the held-out items, by fork."""
+    judges: dict[str, list[str]]
+    """How far judges agree with people, by fork."""
 
 
 class MigrationDesk:
@@ -151,12 +155,20 @@ class MigrationDesk:
             inventory=inventory,
             traffic={one.feature: one for one in inventory.traffic} if inventory else {},
             findings={fork.name: self.findings(plan.id, fork.name) for fork in plan.forks},
-            words={
-                fork.name: self._engine.artifact(plan.id, fork.passed["diff"].artifact).content["words"]
-                for fork in plan.forks
-                if "diff" in fork.passed
-            },
+            words=self._told(plan, "diff", lambda content: content["words"]),
+            adapted=self._told(plan, "adapt", lambda content: content.get("told", [])),
+            judges=self._told(plan, "judges", _judged),
         )
+
+    def _told(
+        self, plan: Migration, state: StateName, words: Callable[[dict[str, Any]], list[str]]
+    ) -> dict[str, list[str]]:
+        """Return, by fork, what a state that it is through wrote, in words; what blocks it stands in its reasons."""
+        return {
+            fork.name: words(self._engine.artifact(plan.id, passed.artifact).content)
+            for fork in plan.forks
+            if (passed := fork.passed.get(state)) is not None and passed.artifact
+        }
 
     def artifacts(self, which: str | None = None) -> list[MigrationArtifact]:
         """Return everything a migration wrote, oldest first."""
@@ -249,6 +261,11 @@ class MigrationDesk:
             candidates={release.digest: f"{release.feature}#{release.number}" for release in found},
             now_ms=self._ports.clock.now_ms(),
         )
+
+
+def _judged(content: dict[str, Any]) -> list[str]:
+    told = (one["complaint"] or one.get("agreement", "") for one in content["judges"])
+    return [one for one in told if one]
 
 
 def _findings(report: LintReport, fork: Fork) -> list[FindingStatus]:

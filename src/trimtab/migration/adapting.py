@@ -85,7 +85,7 @@ def adapt_work(work: Work) -> Result:
         return Result(
             gate="blocked",
             reasons=[*rejected, "no other way to call the new model is left to try"],
-            content={"train": [], "heldout": None, "chosen": "", "rejected": rejected},
+            content={"told": rejected, "train": [], "heldout": None, "chosen": "", "rejected": rejected},
         )
     best, on_train = min(outcomes, key=lambda one: one[1].harm)  # the first, so the least changed, of the best
     judged, found = _judge(work, best, heldout)
@@ -100,11 +100,13 @@ def adapt_work(work: Work) -> Result:
         )
     elif not told:
         told += _beyond(found, work.plan.options.margin)
+    fine = [f"{best.says}: on {judged.pairs:,} held-out items nothing is worse for sure{_seen(found)}"]
     return Result(
         gate="blocked" if told else "passed",
-        reasons=told or [f"{best.says}: on {judged.pairs:,} held-out items nothing is worse for sure{_seen(found)}"],
+        reasons=told or fine,
         content=finite(
             {
+                "told": told or fine,
                 "train": [msgspec.to_builtins(outcome) for _, outcome in outcomes],
                 "chosen": best.name,
                 "release": best.digest,

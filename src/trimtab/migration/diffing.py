@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["diff_work", "harm_words", "harmful", "words_of"]
 
 _TOLD = 5
+_SLICES_TOLD = 3
 _SAMENESS = frozenset({"same.arguments", "same.json", "same.text"})
 
 
@@ -74,8 +75,14 @@ def harmful(found: BehaviourDiff) -> list[Finding]:
 
 
 def harm_words(found: BehaviourDiff) -> list[str]:
-    """Return what got worse, the worst first, in words."""
-    return [_text(one) for one in harmful(found)[:_TOLD]]
+    """Return what got worse, the worst first, in words: over all items, then where only a slice shows it."""
+    worse = harmful(found)
+    whole = [one for one in worse if not one.slice]
+    known = {(one.detector, one.effect > 0) for one in whole}
+    only = [one for one in worse if one.slice and (one.detector, one.effect > 0) not in known]
+    told = [*whole[:_TOLD], *only[:_SLICES_TOLD]]
+    left = len(whole) + len(only) - len(told)
+    return [*map(_text, told), *([f"{left:,} more of this kind"] if left else [])]
 
 
 def words_of(found: BehaviourDiff | None) -> list[str]:
@@ -85,7 +92,11 @@ def words_of(found: BehaviourDiff | None) -> list[str]:
     worse = harm_words(found)
     others = len(found.flags) + len(found.slices) - len(harmful(found))
     if others:
-        worse.append(f"{others} further changes of which none is known to be for the worse")
+        worse.append(
+            f"{others:,} further changes of which none is known to be for the worse"
+            if others > 1
+            else "1 further change, which is not known to be for the worse"
+        )
     causes = [cause.text for cause in found.causes]
     return [*worse, *causes] or [f"nothing changed that can be told from chance, over {found.pairs:,} items"]
 

@@ -101,7 +101,7 @@ def status_command(app: AppContext, migration: str | None, as_json: bool) -> Non
             emit_json(status)
             return
         _print(status)
-        _print_findings(desk, status)
+        _print_told(desk, status)
 
 
 @command.command("list")
@@ -150,7 +150,7 @@ def run_command(
             emit_json(status)
         else:
             _print(status)
-            _print_findings(desk, status)
+            _print_told(desk, status)
     if any(fork.standing in {"blocked", "held"} for fork in status.forks) or not status.forks:
         sys.exit(1)
 
@@ -309,9 +309,12 @@ def _print(status: MigrationStatus) -> None:
         print(line)
 
 
-def _print_findings(desk: MigrationDesk, status: MigrationStatus) -> None:
-    from trimtab.cli.migration_view import finding_lines
+def _print_told(desk: MigrationDesk, status: MigrationStatus) -> None:
+    """Print what a person has to read before deciding."""
+    from trimtab.cli.migration_view import difference_lines, finding_lines
 
+    for line in difference_lines(desk.story(status.migration.id)):
+        print(line)
     open_ones = [fork.name for fork in status.forks if fork.open_findings]
     if not open_ones:
         return
