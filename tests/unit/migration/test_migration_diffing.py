@@ -50,7 +50,7 @@ def test_a_slice_that_is_too_small_to_show_over_all_items_is_told() -> None:
 
 
 def test_what_is_left_out_is_counted() -> None:
-    found = diff([pair(n, f"```json\nI am sorry, I cannot\u00a0help with that. {ANSWERS[n]}") for n in range(200)])
+    found = diff([pair(n, f"```json\nI am sorry, I cannot help with that.\u00a0{ANSWERS[n]}") for n in range(200)])
     told = harm_words(found)
     assert told[-1] == "1 more of this kind"
     assert " ".join(words_of(found)).count("more of this kind") == 1
