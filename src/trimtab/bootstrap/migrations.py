@@ -45,6 +45,7 @@ def open_migrations(
         context_tokens=context_tokens,
         publish=partial(_publish, settings),
         actor=actor_of(settings),
+        providers=frozenset(settings.providers),
     )
     return MigrationDesk(ports, environment=settings.environment)
 

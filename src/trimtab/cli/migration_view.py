@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from trimtab.control.migrations import FindingStatus, MigrationStory
     from trimtab.migration.status import ForkStatus, MigrationStatus
 
-__all__ = ["difference_lines", "finding_lines", "inventory_lines", "status_lines", "summary_rows"]
+__all__ = ["difference_lines", "finding_lines", "inventory_lines", "status_lines", "summary_rows", "waiting_lines"]
 
 _MARKS = {"done": "done", "due": "next", "waiting": "waiting", "blocked": "BLOCKED", "held": "HELD"}
 
@@ -38,6 +38,15 @@ def status_lines(status: MigrationStatus) -> Iterator[str]:
     yield ""
     yield "next"
     yield from (f"  {one}" for one in status.next)
+
+
+def waiting_lines(status: MigrationStatus) -> Iterator[str]:
+    """Yield, in a line each, where the forks stand that go on without people."""
+    for fork in status.forks:
+        if fork.standing == "waiting":
+            until = f" until {when(fork.until_ms)} UTC" if fork.until_ms is not None else ""
+            why = "; ".join(fork.blocked_by)
+            yield f"{fork.name}: {fork.title.lower()}, waiting{until}{f': {why}' if why else ''}"
 
 
 def _fork_lines(fork: ForkStatus) -> Iterator[str]:

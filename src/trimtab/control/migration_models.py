@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from trimtab.releases.ports import RegistryTransaction
 
-__all__ = ["called_models", "model_name", "uncalled"]
+__all__ = ["called_models", "model_name", "uncalled", "unknown_provider"]
 
 
 def model_name(text: str, *, param: str, known: Collection[str] = ()) -> ModelName:
@@ -44,4 +44,14 @@ def uncalled(source: ModelName, environment: str, called: set[str]) -> NotFoundE
         f"no stable release in `{environment}` calls {source.text}, and no call to it is on record",
         param="from",
         hint=nearest(source.text, called) if called else f"nothing is served in `{environment}` yet",
+    )
+
+
+def unknown_provider(model: ModelName, known: Collection[str]) -> NotFoundError:
+    """Return the error for a new model whose provider the settings do not name: every call to it would fail."""
+    return NotFoundError(
+        "unknown_provider",
+        f"provider `{model.provider}` of {model.text} is not known here",
+        param="to",
+        hint=f"{nearest(model.provider, known)} Others are named under [providers.{model.provider}] of the settings",
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from trimtab.artifacts.document import nearest
-from trimtab.control.migration_models import called_models, model_name, uncalled
+from trimtab.control.migration_models import called_models, model_name, uncalled, unknown_provider
 from trimtab.core.errors import InputError, NotFoundError
 from trimtab.migration.engine import MigrationEngine
 from trimtab.migration.events import Abandoned, Acknowledged, Approved, RolledBack
@@ -72,14 +72,19 @@ class MigrationDesk:
     def start(self, source: str, target: str, options: MigrationOptions) -> MigrationStatus:
         """Return the plan from one model (`provider/model`) to another, begun now or before.
 
-        Raises `NotFoundError` (`uncalled_model`) where nothing calls the old one, mostly because it is misspelt.
+        Raises `NotFoundError` where one is misspelt: `uncalled_model` where nothing calls the old one,
+        `unknown_provider` where nobody could call the new one.
         """
         with self._ports.store.read() as tx:
             called = called_models(tx, self.environment)
             live = [(one.source, one.target) for one in tx.migrations(self.environment) if one.status == "live"]
         old, new = model_name(source, param="from", known=called), model_name(target, param="to")
-        if (old, new) not in live and old.text not in called and not self._recorded(old, options):
-            raise uncalled(old, self.environment, called)
+        if (old, new) not in live:
+            providers = self._ports.providers
+            if providers and new.provider not in providers:
+                raise unknown_provider(new, providers)
+            if old.text not in called and not self._recorded(old, options):
+                raise uncalled(old, self.environment, called)
         return self._status(self._engine.start(old, new, options))
 
     def _recorded(self, model: ModelName, options: MigrationOptions) -> bool:

@@ -89,14 +89,13 @@ def words_of(found: BehaviourDiff | None) -> list[str]:
     """Return what changed, the worst first, in words."""
     if found is None:
         return []
-    worse = harm_words(found)
-    others = len(found.flags) + len(found.slices) - len(harmful(found))
-    if others:
-        worse.append(
-            f"{others:,} further changes of which none is known to be for the worse"
-            if others > 1
-            else "1 further change, which is not known to be for the worse"
-        )
+    worse, harm = harm_words(found), harmful(found)
+    harmless = [one for one in (*found.flags, *found.slices) if one not in harm]
+    if harmless:
+        count = f"{len(harmless):,}{' further' if worse else ''} change{'' if len(harmless) == 1 else 's'}"
+        names = list(dict.fromkeys(f"`{one.detector}`" for one in harmless))
+        rest = ", ..." if len(names) > _TOLD else ""
+        worse.append(f"{count} not known to be for the worse: {', '.join(names[:_TOLD])}{rest}")
     causes = [cause.text for cause in found.causes]
     return [*worse, *causes] or [f"nothing changed that can be told from chance, over {found.pairs:,} items"]
 

@@ -44,6 +44,8 @@ class MigrationPorts:
     publish: Callable[[str], None]
     """Publish an environment's snapshot after users were sent back."""
     actor: str
+    providers: frozenset[str] = frozenset()
+    """That the settings name; empty where nobody says."""
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):

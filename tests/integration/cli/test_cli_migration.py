@@ -59,6 +59,7 @@ def test_a_plan_tells_who_calls_the_model_what_will_change_and_what_is_next(trim
             "no stable release in `production` calls openai/gpt-4o-mini,",
         ),
         (("plan", "--from", "acme/other", "--to", NEW), f"known: {OLD}"),
+        (("plan", "--from", OLD, "--to", "antropic/claude"), "did you mean `anthropic`?"),
         (("plan", "--from", OLD, "--to", "sonnet"), "`sonnet` names no model (at to)"),
         (("plan", "--from", OLD, "--to", OLD), "where it would come from already"),
         (("plan", "--from", OLD, "--to", NEW, "--set", "temperature"), "--set max_tokens=1024"),

@@ -54,3 +54,9 @@ def test_what_is_left_out_is_counted() -> None:
     told = harm_words(found)
     assert told[-1] == "1 more of this kind"
     assert " ".join(words_of(found)).count("more of this kind") == 1
+
+
+def test_changes_that_are_no_harm_are_named() -> None:
+    [told] = words_of(diff([pair(n, json.dumps(json.loads(text), indent=4)) for n, text in enumerate(ANSWERS)]))
+    assert "not known to be for the worse: `" in told
+    assert "further" not in told

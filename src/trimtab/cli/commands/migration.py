@@ -143,9 +143,11 @@ def run_command(
     """
     with _asker(app, budget) as asker, _desk(app, asker=asker) as desk:
         status = _run(desk, migration)
+        told = _tell_waiting(status, set()) if follow else set()
         while follow and not _stands_still(status):
             time.sleep(every)
             status = _run(desk, status.migration.id)
+            told = _tell_waiting(status, told)
         if as_json:
             emit_json(status)
         else:
@@ -286,6 +288,17 @@ def _run(desk: MigrationDesk, migration: str | None) -> MigrationStatus:
     finally:
         if shown and last:
             print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+
+def _tell_waiting(status: MigrationStatus, told: set[str]) -> set[str]:
+    """Say what is waited for, unless that was said the last time; returns what was said."""
+    from trimtab.cli.migration_view import waiting_lines
+
+    lines = list(waiting_lines(status))
+    for line in lines:
+        if line not in told:
+            say(line)
+    return set(lines)
 
 
 def _stands_still(status: MigrationStatus) -> bool:
