@@ -6,6 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from trimtab.behaviour.words import HEADER, row_of, summary_of
+from trimtab.core.quantity import quantity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -46,7 +47,7 @@ def html_of(found: BehaviourDiff) -> str:
 
 def html_page_of(found: BehaviourDiff) -> str:
     """Return a diff as one HTML page that needs nothing else: no network, no script; light and dark."""
-    title = escape(f"{found.old_name} → {found.new_name}: {found.pairs:,} items")
+    title = escape(f"{found.old_name} → {found.new_name}: {quantity(found.pairs, 'item')}")
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from trimtab.core.quantity import quantity
+
 if TYPE_CHECKING:
     from trimtab.behaviour.behaviour_diff import BehaviourDiff
     from trimtab.behaviour.findings import Finding
@@ -55,7 +57,7 @@ def row_of(one: Finding) -> tuple[str, ...]:
 
 def _headline(found: BehaviourDiff) -> str:
     counts = {name: sum(one.severity == name for one in found.flags) for name in ("breaks", "content", "style")}
-    said = f"{found.pairs:,} items compared, {found.old_name} with {found.new_name}: "
+    said = f"{quantity(found.pairs, 'item')} compared, {found.old_name} with {found.new_name}: "
     if not found.changed:
         return said + f"no change found (one in fewer than {found.could_see} items is not told from chance)."
     worse = sum(one.severity == "breaks" and one.better is not True for one in found.flags)

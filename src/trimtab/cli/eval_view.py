@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trimtab.cli.output import say, table
+from trimtab.core.quantity import quantity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,8 +29,11 @@ def print_run(run: EvalRun) -> None:
 
     tried = run.tried
     split = "" if tried.split == "all" else f" ({tried.split})"
-    print(f"{tried.label} ({tried.model}) on {tried.dataset}{split} by `{tried.suite}`: {len(run.rows):,} answers")
+    answers = quantity(run.answered, "answer")
+    print(f"{tried.label} ({tried.model}) on {tried.dataset}{split} by `{tried.suite}`: {answers}")
     print(f"  {run.cached:,} were there already, ${run.spent_usd:,.4f} spent, {run.unanswered:,} failed")
+    if run.no_answer:
+        return  # a release that answers nothing passes nothing, which looks like a measurement
     rows = []
     for metric, info in run.metrics.items():
         values = run.values(metric)
@@ -45,7 +49,7 @@ def print_run(run: EvalRun) -> None:
     for metric, info in run.metrics.items():
         flips = [row.flips[metric] for row in run.rows if metric in row.flips]
         if flips:
-            print(f"  {metric}: the order decided {sum(flips) / len(flips):.1%} of {len(flips):,} pairs")
+            print(f"  {metric}: the order decided {sum(flips) / len(flips):.1%} of {quantity(len(flips), 'pair')}")
         wrong = [row for row in run.rows if info.kind == "binary" and row.scores.get(metric) == 0.0]
         for row in wrong[:_FAILURES]:
             print(f"  {metric}: {row.item}: {row.details.get(metric, 'did not pass')}")
@@ -79,6 +83,8 @@ def print_comparison(found: Comparison) -> None:
         for text in (words.flips(one), words.power(one)):
             if text:
                 print(f"  {one.metric}: {text}")
+    if found.unanswered:
+        print(f"  {quantity(found.unanswered, 'answer')} of the candidate failed")
     kinds = {one.metric: one.kind for one in found.metrics}
     worst = found.worse_slices or found.slices[:_SLICES]
     if worst:

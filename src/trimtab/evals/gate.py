@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from trimtab.core.quantity import quantity
 from trimtab.evals.comparison import pairs_of
 from trimtab.evals.noise import noise_floor
 from trimtab.evals.suite import margin_of
@@ -50,7 +51,9 @@ class GateReport(msgspec.Struct, frozen=True, kw_only=True):
     def text(self) -> str:
         """The outcome in words."""
         bad = [f"{one.rule}: {one.detail}" for one in self.rules if one.verdict != "passed"]
-        return "; ".join(bad) or f"all {len(self.rules)} rules hold"
+        if bad:
+            return "; ".join(bad)
+        return f"all {len(self.rules)} rules hold" if len(self.rules) > 1 else "its rule holds"
 
 
 def judge_gate(
@@ -100,7 +103,9 @@ def _whole(gate: GateSpec, run: EvalRun, metrics: Collection[str], whose: str) -
     told = []
     if run.stopped:
         told.append(RuleOutcome(rule=f"{whose}the run is complete", verdict="error", detail=run.stopped))
-    if run.unanswered / rows > allowed:
+    if run.no_answer:  # whatever share may be missing: two releases that say nothing are no worse than each other
+        told.append(RuleOutcome(rule=f"{whose}something is answered", verdict="error", detail=run.no_answer))
+    elif run.unanswered / rows > allowed:
         first = next(row.error for row in run.rows if row.error)
         detail = f"{run.unanswered:,} of {len(run.rows):,} have no answer (the first: {first})"
         told.append(RuleOutcome(rule=whose + _at_most("unanswered", gate), verdict="error", detail=detail))
@@ -171,7 +176,7 @@ def _against_baseline(rule: Rule, gate: GateSpec, candidate: EvalRun, pairs: Pai
     seen = (
         f"{scale * pairs.baseline:.4g} to {scale * pairs.candidate:.4g}{' %' if binary else ''}, "
         f"difference in [{scale * interval.low:+.3g}, {scale * interval.high:+.3g}]{unit} "
-        f"({100 - 200 * gate.alpha:g} % interval, {len(pairs.items):,} pairs)"
+        f"({100 - 200 * gate.alpha:g} % interval, {quantity(len(pairs.items), 'pair')})"
     )
     if p_value <= gate.alpha:
         return RuleOutcome(rule=named, verdict="passed", detail=seen)
@@ -203,7 +208,7 @@ def _level(rule: Rule, gate: GateSpec, candidate: EvalRun) -> RuleOutcome:
     low = high = mean
     if rule.sure:
         low, high = _bounds(means, _groups(candidate, values), scale, gate.alpha)
-    seen = f"{mean:.4g}{' %' if info.kind == 'binary' else ''} of {len(means):,} items"
+    seen = f"{mean:.4g}{' %' if info.kind == 'binary' else ''} of {quantity(len(means), 'item')}"
     if rule.sure:
         seen += f", in [{low:.4g}, {high:.4g}]"
     least, most = rule.at_least, rule.at_most

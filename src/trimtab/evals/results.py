@@ -98,6 +98,23 @@ class EvalRun(RunHead, frozen=True, kw_only=True):
         """Answers that failed."""
         return sum(bool(row.error) for row in self.rows)
 
+    @property
+    def answered(self) -> int:
+        """Answers that came back."""
+        return len(self.rows) - self.unanswered
+
+    @property
+    def no_answer(self) -> str:
+        """Why not a single answer came back, so that nothing is known of the release; empty where one did."""
+        if self.answered:
+            return ""
+        first = next((row.error for row in self.rows if row.error), "")
+        if not first:
+            return self.stopped or "nothing was asked"
+        return (
+            f"{'the call' if len(self.rows) == 1 else f'all {len(self.rows):,} calls'} failed, the first with {first}"
+        )
+
     def values(self, metric: str, *, sample: int | None = None) -> dict[str, list[float]]:
         """Return a metric's values by item. A release that gave no answer did not pass: of binary metrics that is 0."""
         info = self.metrics[metric]
@@ -156,6 +173,10 @@ class RunFiles:
                 raise IntegrityError("damaged_run", f"this run cannot be read: {error}", param=str(path)) from error
             if not feature or head.tried.feature == feature:
                 yield head
+
+    def stopped(self, like: Tried) -> str:
+        """Return why the newest run of the same release, items and suite ended early; empty where none did."""
+        return next((head.stopped for head in self.heads(like.feature) if _same(head.tried, like)), "")
 
     def newest(self, like: Tried) -> EvalRun | None:
         """Return the newest complete run of the same release, items and suite with at least as many samples."""

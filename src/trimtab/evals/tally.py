@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from trimtab.core.quantity import quantity
+
 __all__ = ["NAMES_KEPT", "Tally"]
 
 NAMES_KEPT = 3
@@ -29,7 +31,7 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def text(self) -> str:
         """The counts in words."""
-        words = f"{self.passed:,} of {self.ran:,} cases passed"
+        words = f"{self.passed:,} of {quantity(self.ran, 'case')} passed"
         if self.errors:
             words += f", {self.errors:,} ended in an error"
         return words + (f"; not passed: {', '.join(self.examples)}" if self.examples else "")

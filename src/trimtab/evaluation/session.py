@@ -127,12 +127,23 @@ class EvalSession:
         )
 
     def find(self, reference: str) -> EvalRun:
-        """Return the newest complete run of a release; raises `InputError` (`not_run`) where there is none."""
-        found = self.runs.newest(self.tried(self.release(reference)))
+        """Return the newest complete run of a release.
+
+        Raises `InputError`: `not_run` where there is none, `no_answers` where not a single answer came back in it.
+        """
+        tried = self.tried(self.release(reference))
+        found = self.runs.newest(tried)
+        where = f"on {self.dataset.name} ({self.split}) by this suite"
+        hint = f"trimtab eval run {self.feature} '{reference}' --dataset {self.dataset.name} --suite ..."
         if found is None:
-            hint = f"trimtab eval run {self.feature} '{reference}' --dataset {self.dataset.name} --suite ..."
-            message = f"{self.feature}{reference} was not run on {self.dataset.name} ({self.split}) by this suite"
+            stopped = self.runs.stopped(tried)
+            message = f"{self.feature}{reference} was not run {where}"
+            if stopped:
+                message = f"{self.feature}{reference} was not run to its end {where}: {stopped}"
             raise InputError("not_run", message, param="run", hint=hint)
+        if found.no_answer:
+            message = f"{self.feature}{reference} gave no answer {where}: {found.no_answer}"
+            raise InputError("no_answers", message, param="run", hint=f"once it can be asked: {hint}")
         return found
 
     def run(self, reference: str, wishes: Wishes, *, baseline: str | None = None) -> EvalRun:

@@ -9,6 +9,7 @@ import msgspec
 from trimtab.artifacts.output_steps import apply_output_adapters
 from trimtab.behaviour.model import Expected, Output, Pair
 from trimtab.core.errors import ConflictError
+from trimtab.core.quantity import quantity
 from trimtab.evals.answers import Answer, Ask
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Failures(msgspec.Struct, frozen=True, kw_only=True):
     def text(self) -> str:
         """In words."""
         said = "; ".join(f"{count:,} x {why}" for why, count in list(self.reasons.items())[:_TOLD])
-        return f"{self.failed:,} of {self.asked:,} calls failed" + (f": {said}" if said else "")
+        return f"{self.failed:,} of {quantity(self.asked, 'call')} failed" + (f": {said}" if said else "")
 
 
 def ask(work: Work, release: CompiledRelease, items: Sequence[Item], *, samples: int = 1, what: str = "") -> Answers:

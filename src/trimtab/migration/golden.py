@@ -9,6 +9,7 @@ import msgspec
 from trimtab.artifacts.model import DatasetContent
 from trimtab.artifacts.source import NamedContent
 from trimtab.behaviour.columns import columns_of
+from trimtab.core.quantity import quantity
 from trimtab.evals.datasets import Shape, in_split, shape
 from trimtab.evals.datasets.from_traffic import items_of
 from trimtab.migration.asking import Answers, Failures, ask, expected_of, failures_of, finite, pairs_of
@@ -100,7 +101,7 @@ def golden_work(work: Work) -> Result:
     content = DatasetContent(items=golden.items, count=golden.count, heldout=options.heldout_share)
     return Result(
         gate="blocked" if complaints else "passed",
-        reasons=complaints or [f"{golden.count:,} items, {golden.heldout:,} of them held out"],
+        reasons=complaints or [f"{quantity(golden.count, 'item')}, {golden.heldout:,} of them held out"],
         content=finite(msgspec.to_builtins(golden)),
         store=[NamedContent(kind="dataset", name="golden", content=content, path="golden")] if items else [],
     )
@@ -138,7 +139,8 @@ def _complaints(golden: GoldenSet, work: Work) -> list[str]:
     if golden.count < options.min_items:
         lost = f"; of {golden.uncaptured:,} more the content was not captured" if golden.uncaptured else ""
         told.append(
-            f"{golden.count:,} different calls were recorded in {options.traffic_days:g} days, and "
+            f"{golden.count:,} different {'call was' if golden.count == 1 else 'calls were'} recorded in "
+            f"{options.traffic_days:g} days, and "
             f"{options.min_items:,} are needed{lost}"
         )
     if golden.failures.share > options.max_errors:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from trimtab.core.quantity import quantity
 from trimtab.migration.capabilities import Lifecycle
 from trimtab.releases.model import Feature, Pointer, Release
 
@@ -110,8 +111,9 @@ class Deadline(msgspec.Struct, frozen=True, kw_only=True):
     def text(self) -> str:
         """It in words."""
         if self.days_left < 0:
-            return f"shut down on {self.shutdown}, {-self.days_left} days ago"
-        when = f"shut down on {self.shutdown}, in {self.days_left} days"
+            return f"shut down on {self.shutdown}, {quantity(-self.days_left, 'day')} ago"
+        left = f"in {quantity(self.days_left, 'day')}" if self.days_left else "today"
+        when = f"shut down on {self.shutdown}, {left}"
         return f"{when}; with the lead time it had to begin by {self.start_by}" if self.late else when
 
 

@@ -9,6 +9,7 @@ import msgspec
 
 from trimtab.artifacts.model import ModelContent
 from trimtab.core.errors import IntegrityError
+from trimtab.core.quantity import quantity
 from trimtab.migration.candidates import Variant, asked_directly, calling
 from trimtab.migration.lint import LintReport, LintRequest, lint
 from trimtab.migration.work import Result
@@ -33,7 +34,7 @@ def lint_work(work: Work) -> Result:
 def _words(findings: int) -> str:
     if not findings:
         return "nothing changes for its parameters"
-    return f"{findings} finding{'s' if findings > 1 else ''} about its parameters"
+    return f"{quantity(findings, 'finding')} about its parameters"
 
 
 def lint_fork(work: Work) -> LintReport:

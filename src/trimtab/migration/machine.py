@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 import msgspec
 
 from trimtab.core.errors import ConflictError, InputError, NotFoundError
+from trimtab.core.quantity import quantity
 from trimtab.migration.events import (
     Abandoned,
     Acknowledged,
@@ -198,7 +199,7 @@ def _acknowledged(plan: Migration, event: Acknowledged, now_ms: int) -> Change:
     )
     audit = _audit(plan, fork, event.actor, "migration.acknowledge", findings=list(fresh), reason=event.reason)
     if changed.open_findings or fork.state != "lint" or not fork.pending:
-        left = [f"{len(changed.open_findings)} findings wait for `trimtab migration ack`"]
+        left = [f"not acknowledged yet: {quantity(len(changed.open_findings), 'finding')} (trimtab migration ack)"]
         reasons = left if changed.open_findings else changed.reasons
         return _with(plan, _replace(changed, reasons=reasons)), [audit]
     passed, effects = _pass(plan, changed, now_ms, actor=event.actor, reason="every finding is acknowledged")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from trimtab.core.quantity import quantity
 from trimtab.stats.beta import clopper_pearson
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
         who = f"team {self.team}" if self.team else "no key"
         at = datetime.fromtimestamp(self.last_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         which = f"{self.feature}#{self.release_number} ({self.arm}; {who}, process {self.process})"
-        return f"{self.calls:,} calls by {which}, the last at {at}"
+        return f"{quantity(self.calls, 'call')} by {which}, the last at {at}"
 
 
 class RetireProof(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,7 +90,7 @@ def soak(
     report = SoakReport(rollout=rollout, promoted_ms=promoted_ms, until_ms=until_ms, old=before, new=after)
     if after.calls and clopper_pearson(after.errors, after.calls).low > before.share + _MARGIN:
         return report, (
-            f"{after.errors:,} of {after.calls:,} calls of the new release failed ({after.share:.1%}); "
+            f"{after.errors:,} of {quantity(after.calls, 'call')} of the new release failed ({after.share:.1%}); "
             f"of the old one it was {before.share:.1%}"
         )
     return report, ""

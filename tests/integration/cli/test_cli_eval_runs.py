@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 BEHAVIOUR = """\
 rules:
   - {when: {model: "slow*"}, latency: {medianMs: 400, p95Ms: 450}}
+  - {when: {model: "away*"}, errorRate: 1, errorStatus: 400, latency: {medianMs: 0, p95Ms: 0}}
   - {when: {model: "gone*"}, errorRate: 0.2, errorStatus: 400, latency: {medianMs: 0, p95Ms: 0}}
   - {when: {model: "pair*"}, answer: '{"reason": "it came first", "better": "A"}', latency: {medianMs: 0, p95Ms: 0}}
   - {when: {model: "judge*"}, answer: '{"reason": "as asked", "grade": 4}', latency: {medianMs: 0, p95Ms: 0}}
@@ -185,6 +186,33 @@ def test_money_ends_before_it_is_overspent(trimtab_here: Trimtab, shop: Path) ->
     assert json.loads(again.stdout)["cached"] == len(run["rows"])
 
 
+def test_a_release_that_answers_nothing_is_not_measured(trimtab_here: Trimtab) -> None:
+    away = "support-reply", "#1=openai/away-model"
+    done = trimtab_here("eval", "run", *away, *OVER)
+    assert done.returncode == 3
+    assert " by `smoke`: 0 answers\n" in done.stdout
+    assert "0.0 %" not in done.stdout
+    assert "error: support-reply#1=openai/away-model gave no answer: all " in done.stderr
+    compared = trimtab_here("eval", "compare", "support-reply", "#1", away[1], *OVER)
+    assert compared.returncode == 2
+    assert "was not run to its end on orders@v1" in compared.stderr
+    gated = trimtab_here("eval", "gate", *away, "--baseline", "#1", *OVER)
+    assert gated.returncode == 2
+    assert "something is answered: error: all " in gated.stdout
+    assert "→" not in gated.stdout  # a comparison with nothing
+
+
+def test_a_few_failed_calls_are_no_answers_to_compare(trimtab_here: Trimtab, shop: Path) -> None:
+    (shop / "two.jsonl").write_text("".join(f'{{"shop": "Acme", "input": "Where is {n}?"}}\n' for n in range(2)))
+    made = trimtab_here("dataset", "create", "support-reply", "two", "--from", "two.jsonl")
+    assert made.returncode == 0, made.stderr
+    over = ("--dataset", "two", "--suite", "smoke.yaml")
+    assert trimtab_here("eval", "run", "support-reply", "#1=openai/away-model", *over).returncode == 3
+    compared = trimtab_here("eval", "compare", "support-reply", "#1=openai/away-model", "#1", *over)
+    assert compared.returncode == 2
+    assert "gave no answer on two@v1 (all) by this suite: all 2 calls failed, the first with" in compared.stderr
+
+
 def test_failures_are_told_and_a_gate_that_lacks_answers_cannot_say(trimtab_here: Trimtab) -> None:
     done = trimtab_here("eval", "run", "support-reply", "#1=openai/gone-model", *OVER)
     assert done.returncode == 1
@@ -287,6 +315,7 @@ def test_repeating_tells_how_much_a_release_differs_from_itself(trimtab_here: Tr
         (("run", "support-reply", "#1", "--dataset", "none", "--suite", "smoke.yaml"), "has no dataset `none`"),
         (("run", "support-reply", "#1=gpt", *OVER), "`gpt` names no model"),
         (("run", "support-reply", "#1", "--dataset", "orders", "--suite", "bad.yaml"), "bad.yaml:2"),
+        (("runs", "nowhere"), "there is no feature `nowhere`"),
         (("compare", "support-reply", "#1=openai/never", "#1", *OVER), "was not run on orders@v1"),
         (("run", "support-reply", "#1=openai/unknown-price", *OVER, "--budget", "1"), "nobody knows what"),
     ],

@@ -295,10 +295,14 @@ def test_a_gate_is_an_error_where_it_cannot_be_judged() -> None:
 def test_a_baseline_that_could_not_be_asked_is_not_easily_matched() -> None:
     good = run({"ok": [1.0] * 50})
     rules = [Rule(metric="ok", non_inferior=10)]
-    down = msgspec.structs.replace(good, rows=[Row(item=f"i{n}", scores={"ok": 0.0}, error="down") for n in range(50)])
-    report = judge_gate(GateSpec(rules=rules), good, baseline=down)
+    rows = [Row(item=f"i{n}", scores={"ok": 0.0}, error="down") for n in range(50)]
+    down = msgspec.structs.replace(good, rows=rows)
+    report = judge_gate(GateSpec(rules=rules, max_unanswered=100), good, baseline=down)
     assert report.verdict == "error"
-    assert "baseline: at most 0 % unanswered: 50 of 50 have no answer (the first: down)" in report.text
+    assert "baseline: something is answered: all 50 calls failed, the first with down" in report.text
+    most = msgspec.structs.replace(good, rows=[*good.rows[:1], *rows[1:]])
+    report = judge_gate(GateSpec(rules=rules), good, baseline=most)
+    assert "baseline: at most 0 % unanswered: 49 of 50 have no answer (the first: down)" in report.text
     stopped = msgspec.structs.replace(good, stopped="the budget ended")
     assert (
         "baseline: the run is complete: the budget ended"

@@ -265,4 +265,4 @@ def test_a_summary_tells_age_and_slices() -> None:
     assert (summary.items, summary.dated, summary.newest_days, summary.oldest_days) == (10, 9, 1.0, 9.0)
     assert summary.slices == {"lang": {"de": 6, "en": 3}}
     assert summary.train + summary.heldout == 10
-    assert "age: newest 1 days, median 5, oldest 9; 1 of unknown age" in summary.lines()
+    assert "age: newest 1 day, median 5, oldest 9; 1 of unknown age" in summary.lines()

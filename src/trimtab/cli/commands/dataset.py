@@ -16,6 +16,7 @@ from trimtab.core.clock import SystemClock
 from trimtab.core.durations import seconds
 from trimtab.core.errors import InputError, SourceError
 from trimtab.core.ids import short_digest
+from trimtab.core.quantity import quantity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -87,10 +88,8 @@ def create(app: AppContext, /, feature: str, name: str, *, as_json: bool, **wish
             {"name": f"{name}@v{stored.number}", "digest": stored.digest, "created": stored.created} | _counts(shaped)
         )
         return
-    known = "" if stored.created else ", as before"
-    print(
-        f"{feature}/dataset/{name}@v{stored.number} ({short_digest(stored.digest)}): {len(shaped.items):,} items{known}"
-    )
+    known = quantity(len(shaped.items), "item") + ("" if stored.created else ", as before")
+    print(f"{feature}/dataset/{name}@v{stored.number} ({short_digest(stored.digest)}): {known}")
 
 
 def _from_files(wishes: Mapping[str, Any]) -> tuple[list[Item], list[str]]:
@@ -150,7 +149,7 @@ def _from_evidence(
     if not items:
         message = f"nothing recorded of `{feature}` in the last {wishes['since']} can be asked again"
         raise InputError("no_items", message, param="since", hint="look with: trimtab evidence metrics --since 30d")
-    return items, [f"{empty:,} generations have no content: it is not captured"] if empty else []
+    return items, [f"of {quantity(empty, 'generation')} the content is missing: it is not captured"] if empty else []
 
 
 def _wanted(value: float | None, wishes: Mapping[str, Any]) -> bool:
@@ -265,7 +264,7 @@ def split_command(app: AppContext, feature: str, reference: str, split: Any) -> 
     chosen = [item for item in dataset.items if in_split(item, split, heldout=dataset.heldout)]
     for item in chosen:
         print(msgspec.json.encode(item).decode())
-    say(f"{len(chosen):,} of {len(dataset.items):,} items")
+    say(f"{len(chosen):,} of {quantity(len(dataset.items), 'item')}")
 
 
 def _line(text: str) -> str:

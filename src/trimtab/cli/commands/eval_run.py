@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["calibrate_command", "compare_command", "gate_command", "run_command", "runs_command", "schema_command"]
 
-_EXIT_NO, _EXIT_CANNOT_SAY = 1, 2
+_EXIT_NO, _EXIT_CANNOT_SAY, _EXIT_COULD_NOT = 1, 2, 3
 
 
 def _over(inner: Callable[..., Any]) -> Callable[..., Any]:
@@ -91,7 +91,7 @@ def run_command(app: AppContext, /, *, as_json: bool, junit: Path | None, **give
 
     REFERENCE is `#2` or a digest; `#2=provider/model` is that release with another model. Answers are kept as they come
     and never paid for twice: run again after a kill, a failure or an empty budget, and it goes on. Exit status 1 where
-    it is not complete.
+    it is not complete, 3 where not a single answer came back.
     """
     from trimtab.evals.reports.junit_out import junit_run
 
@@ -103,6 +103,9 @@ def run_command(app: AppContext, /, *, as_json: bool, junit: Path | None, **give
         emit_json(run)
     else:
         print_run(run)
+    if run.no_answer:
+        say(f"error: {run.tried.label} gave no answer: {run.no_answer}")
+        sys.exit(_EXIT_COULD_NOT)
     if run.stopped or run.unanswered:
         sys.exit(_EXIT_NO)
 
@@ -166,7 +169,7 @@ def gate_command(app: AppContext, /, *, as_json: bool, no_record: bool, junit: P
         emit_json({"gate": report, "comparison": comparison, "recorded": recorded is not None})
     else:
         print_gate(report)
-        if comparison is not None:
+        if comparison is not None and not (candidate.no_answer or (baseline is not None and baseline.no_answer)):
             print_comparison(comparison)
     if recorded is not None and awaited:  # where nothing is awaited, gates are for people and pull requests
         warn_unawaited(recorded, awaited)
@@ -182,6 +185,8 @@ def runs_command(app: AppContext, feature: str, as_json: bool) -> None:  # noqa:
     """List the runs of FEATURE, newest first."""
     from trimtab.evals.results import RunFiles
 
+    with contextlib.closing(app.evals()) as desk:
+        desk.datasets(feature)  # raises where there is no such feature
     heads = list(RunFiles(app.settings().data_directory.evals / "runs").heads(feature))
     if as_json:
         emit_json(heads)
@@ -200,7 +205,7 @@ def runs_command(app: AppContext, feature: str, as_json: bool) -> None:  # noqa:
         for head in heads
     ]
     if rows:
-        print(table(("release", "dataset", "suite", "answers", "spent", "when", "ended"), rows, right=(3, 4)))
+        print(table(("release", "dataset", "suite", "repeats", "spent", "when", "ended"), rows, right=(3, 4)))
     else:
         say(f"none yet; make one: trimtab eval run {feature} '#1' --dataset NAME --suite FILE")
 

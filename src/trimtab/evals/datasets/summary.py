@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from trimtab.core.quantity import quantity
 from trimtab.evals.datasets.shaping import in_split
 
 if TYPE_CHECKING:
@@ -41,12 +42,13 @@ class DatasetSummary(msgspec.Struct, frozen=True, kw_only=True):
     def lines(self) -> list[str]:
         """Return the summary as lines of text."""
         known = f"{self.with_expected:,} with an expected answer, {self.with_checks:,} with checks of their own"
-        told = [f"{self.items:,} items: {self.train:,} train, {self.heldout:,} held out; {known}"]
+        told = [f"{quantity(self.items, 'item')}: {self.train:,} train, {self.heldout:,} held out; {known}"]
         if self.groups:
-            told.append(f"in {self.groups:,} groups")
+            told.append(f"in {quantity(self.groups, 'group')}")
         if self.dated:
             undated = f"; {self.items - self.dated:,} of unknown age" if self.dated < self.items else ""
-            ages = f"newest {self.newest_days:.0f} days, median {self.median_days:.0f}, oldest {self.oldest_days:.0f}"
+            newest = quantity(round(self.newest_days or 0), "day")
+            ages = f"newest {newest}, median {self.median_days:.0f}, oldest {self.oldest_days:.0f}"
             told.append(f"age: {ages}{undated}")
         else:
             told.append("age: nobody said when these happened")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from trimtab.core.quantity import quantity
+
 if TYPE_CHECKING:
     from trimtab.evals.comparison import Comparison, MetricComparison
     from trimtab.evals.slices import SliceComparison
@@ -40,7 +42,7 @@ def headline(comparison: Comparison) -> str:
     """Return what was compared, in one line."""
     one, other = comparison.baseline, comparison.candidate
     split = "" if one.split == "all" else f" ({one.split})"
-    return f"{one.label} → {other.label} on {one.dataset}{split}: {comparison.items:,} items"
+    return f"{one.label} → {other.label} on {one.dataset}{split}: {quantity(comparison.items, 'item')}"
 
 
 def flips(found: MetricComparison) -> str:
@@ -67,7 +69,7 @@ def power(found: MetricComparison) -> str:
     """Return how many items a margin needs, and what these can show; empty where nothing is known."""
     if found.detectable is None:
         return ""
-    can = f"{found.items:,} items can show equality within {_size(found.detectable, found.kind)}"
+    can = f"{quantity(found.items, 'item')} can show equality within {_size(found.detectable, found.kind)}"
     if found.needed is None or found.margin is None:
         return can
     return f"{can}; {_size(found.margin, found.kind)} need {found.needed:,}"
@@ -81,6 +83,6 @@ def slice_line(found: SliceComparison, kind: str) -> str:
     """Return a slice in one line."""
     return (
         f"{found.name}={found.value} {found.metric}: {level(found.baseline, kind)} → {level(found.candidate, kind)}, "
-        f"{difference(found.difference, kind)} {interval(found.interval, kind)}, {found.items:,} items, "
+        f"{difference(found.difference, kind)} {interval(found.interval, kind)}, {quantity(found.items, 'item')}, "
         f"adjusted p {p_value(found.adjusted)}"
     )
