@@ -193,7 +193,7 @@ def test_a_release_that_answers_nothing_is_not_measured(trimtab_here: Trimtab) -
     assert " by `smoke`: 0 answers\n" in done.stdout
     assert "0.0 %" not in done.stdout
     assert "error: support-reply#1=openai/away-model gave no answer: all " in done.stderr
-    compared = trimtab_here("eval", "compare", "support-reply", "#1", away[1], *OVER)
+    compared = trimtab_here("eval", "compare", *away, "#1", *OVER)
     assert compared.returncode == 2
     assert "was not run to its end on orders@v1" in compared.stderr
     gated = trimtab_here("eval", "gate", *away, "--baseline", "#1", *OVER)
