@@ -16,7 +16,18 @@ from trimtab.telemetry.log_lines import LogHandler
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["ago", "emit_json", "fail", "json_option", "log_format_option", "say", "say_failed", "table", "when"]
+__all__ = [
+    "ago",
+    "always_json",
+    "emit_json",
+    "fail",
+    "json_option",
+    "log_format_option",
+    "say",
+    "say_failed",
+    "table",
+    "when",
+]
 
 _log = logging.getLogger("trimtab")
 
@@ -27,6 +38,10 @@ _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the same facts as one JSON document.")
 """Add `--json` to a command."""
+
+
+always_json = click.option("--json", is_flag=True, expose_value=False, help="Print JSON, as it does anyway.")
+"""Take `--json` where there is nothing else to print."""
 
 
 def emit_json(value: Any) -> None:  # noqa: ANN401 - any JSON value

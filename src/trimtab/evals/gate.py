@@ -139,7 +139,7 @@ def _rule(
 
 def _relative(rule: Rule, gate: GateSpec, candidate: EvalRun, baseline: EvalRun) -> RuleOutcome:
     pairs = pairs_of(baseline, candidate, rule.metric)
-    if few := _too_few(pairs.clusters, gate, "pairs"):
+    if few := _too_few(pairs.clusters, gate, "pair"):
         return RuleOutcome(rule=_named(rule), verdict="inconclusive", detail=few)
     if rule.max_negative_flips is not None:
         return _negative_flips(rule, gate, baseline, candidate)
@@ -216,7 +216,7 @@ def _level(rule: Rule, gate: GateSpec, candidate: EvalRun) -> RuleOutcome:
     hopeless = high < least if least is not None else low > (most or 0.0)
     verdict: Verdict = "passed" if holds else "failed" if hopeless or not rule.sure else "inconclusive"
     groups = _groups(candidate, values)
-    if verdict == "passed" and (few := _too_few(groups, gate, "items")):
+    if verdict == "passed" and (few := _too_few(groups, gate, "item")):
         return RuleOutcome(rule=named, verdict="inconclusive", detail=f"{seen}; {few}")
     return RuleOutcome(rule=named, verdict=verdict, detail=seen)
 
@@ -226,8 +226,9 @@ def _too_few(groups: Collection[str], gate: GateSpec, what: str) -> str:
     independent = len(set(groups))
     if independent >= gate.min_items:
         return ""
-    counted = f"groups of {what}" if independent < len(groups) else what
-    return f"{independent:,} {counted}, and fewer than {gate.min_items:,} (`minItems`) show nothing"
+    grouped = independent < len(groups)
+    counted = quantity(independent, *((f"group of {what}s", f"groups of {what}s") if grouped else (what,)))
+    return f"{counted}, and fewer than {gate.min_items:,} (`minItems`) show nothing"
 
 
 def _groups(run: EvalRun, values: Collection[str]) -> list[str]:

@@ -14,6 +14,7 @@ from trimtab.bootstrap.data_plane import endpoints
 from trimtab.bootstrap.prices import price_of
 from trimtab.control.evals import EvalOutcome
 from trimtab.core.errors import InputError
+from trimtab.core.quantity import quantity
 from trimtab.evals.answers import Answer, AnswerBook
 from trimtab.evals.budget import Budget
 from trimtab.evals.calibration import Calibration, CalibrationReport, calibrate, family_of, held_against
@@ -288,7 +289,7 @@ class EvalSession:
             return None
         split = "" if tried.split == "all" else f" ({tried.split})"
         against = "" if baseline is None else f" against {baseline.tried.label}"
-        asked = f"{len({row.item for row in candidate.rows}):,} items of {tried.dataset}{split}{against}"
+        asked = f"{quantity(len({row.item for row in candidate.rows}), 'item')} of {tried.dataset}{split}{against}"
         outcome = EvalOutcome(
             passed=report.passed,
             source="eval",

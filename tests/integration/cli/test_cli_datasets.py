@@ -51,6 +51,9 @@ def test_a_dataset_is_made_listed_shown_and_split(trimtab_here: Trimtab) -> None
     listed = trimtab_here("dataset", "list", "support-reply").stdout
     rows = [line.split()[:2] for line in listed.splitlines() if line.startswith("sums")]
     assert rows == [["sums@v2", "10"], ["sums@v1", "20"]]
+    told = json.loads(trimtab_here("dataset", "list", "support-reply", "--json").stdout)
+    one = json.loads(trimtab_here("dataset", "show", "support-reply", "sums@v1", "--json").stdout)
+    assert [each for each in told if each["name"] == "sums@v1"] == [{name: one[name] for name in told[0]}]
     shown = trimtab_here("dataset", "show", "support-reply", "sums@v1").stdout
     assert "20 with an expected answer" in shown
     assert "size: small 10, big 10" in shown

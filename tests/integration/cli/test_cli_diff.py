@@ -25,7 +25,7 @@ def test_two_files_of_outputs_are_compared(trimtab: Trimtab, shop: Path) -> None
     done = trimtab("diff", "march.jsonl", "june.jsonl", "--fail-on", "breaks", "--markdown", "d.md", "--html", "d.html")
     assert done.returncode == 1
     assert "The code fence explains 39 of 39 lost answers (`json.parses`)" in done.stdout
-    assert "left out: 1 items only OLD has, 0 only NEW has" in done.stderr
+    assert "left out: 1 item only OLD has, 0 only NEW has" in done.stderr
     assert "### Proposed adapter" in (shop / "d.md").read_text()
     assert (shop / "d.html").read_text().startswith("<!doctype html>")
     write(shop / "few.jsonl", *(f"```json\n{order}\n```" for order in orders[:5]))

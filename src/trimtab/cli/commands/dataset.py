@@ -199,7 +199,19 @@ def list_datasets(app: AppContext, feature: str, as_json: bool) -> None:  # noqa
     with contextlib.closing(app.evals()) as desk:
         found = desk.datasets(feature)
     if as_json:
-        emit_json(found)
+        emit_json(
+            [
+                {
+                    "name": f"{one.name}@v{one.number}",
+                    "digest": one.digest,
+                    "items": getattr(one.content, "count", 0),
+                    "heldout_share": getattr(one.content, "heldout", 0.0),
+                    "created_at_ms": one.created_at_ms,
+                    "created_by": one.created_by,
+                }
+                for one in found
+            ]
+        )
         return
     now_ms = SystemClock().now_ms()
     rows = [
@@ -233,7 +245,13 @@ def show(app: AppContext, feature: str, reference: str, shown: int, as_json: boo
     now_ms = SystemClock().now_ms()
     summary = summarise(dataset.items, heldout=dataset.heldout, now_ms=now_ms)
     if as_json:
-        facts = {"name": dataset.name, "digest": dataset.digest, "created_by": dataset.created_by}
+        facts = {
+            "name": dataset.name,
+            "digest": dataset.digest,
+            "heldout_share": dataset.heldout,
+            "created_at_ms": dataset.created_at_ms,
+            "created_by": dataset.created_by,
+        }
         emit_json(facts | msgspec.to_builtins(summary))
         return
     print(

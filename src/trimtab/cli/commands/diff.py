@@ -10,6 +10,7 @@ import click
 
 from trimtab.cli.output import emit_json, json_option, say, table
 from trimtab.core.errors import InputError, SourceError
+from trimtab.core.quantity import quantity
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -98,7 +99,8 @@ def command(  # noqa: PLR0913 - options
     if fail_on is None:
         return
     if found.pairs < found.could_see:
-        say(f"{found.pairs:,} items cannot pass: in fewer than {found.could_see:,} no change is told from chance")
+        items = quantity(found.pairs, "item")
+        say(f"{items} cannot pass: in fewer than {found.could_see:,} no change is told from chance")
         sys.exit(1)
     if _fails(found, fail_on):
         sys.exit(1)
@@ -122,9 +124,9 @@ def _say_left_over(recorded: Recorded) -> None:
             hint="rows are paired by `item`, or with --match prompt by what was asked",
         )
     if recorded.old_alone or recorded.new_alone:
-        say(f"left out: {recorded.old_alone:,} items only OLD has, {recorded.new_alone:,} only NEW has")
+        say(f"left out: {quantity(recorded.old_alone, 'item')} only OLD has, {recorded.new_alone:,} only NEW has")
     if recorded.repeated:
-        say(f"left out: {recorded.repeated:,} further outputs of items that had one")
+        say(f"left out: {quantity(recorded.repeated, 'further output')} of items that had one")
 
 
 def _expected(feature: Path | None, parser: str | None) -> Expected:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from trimtab.cli.eval_view import print_calibration, print_comparison, print_gate, print_run, warn_unawaited
-from trimtab.cli.output import ago, emit_json, json_option, say, table
+from trimtab.cli.output import ago, always_json, emit_json, json_option, say, table
 from trimtab.core.clock import SystemClock
 from trimtab.core.durations import seconds
 from trimtab.core.errors import SourceError
@@ -239,6 +239,7 @@ def calibrate_command(app: AppContext, /, *, as_json: bool, **given: Any) -> Non
 
 
 @click.command("schema")
+@always_json
 def schema_command() -> None:
     """Print the JSON Schema of a suite's file, for editors."""
     from trimtab.evals.suite import suite_json_schema

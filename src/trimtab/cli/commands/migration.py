@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from trimtab.cli.output import emit_json, json_option, say, table
+from trimtab.cli.output import always_json, emit_json, json_option, say, table
 from trimtab.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -224,6 +224,7 @@ def abandon(app: AppContext, migration: str | None, reason: str, as_json: bool) 
 @click.argument("state", type=click.Choice(_ALL_STATES))
 @_which
 @_fork
+@always_json
 @click.pass_obj
 def show(app: AppContext, state: Any, migration: str | None, fork: str | None) -> None:  # noqa: ANN401 - one of the choices
     """Print what STATE wrote, as JSON: the artefact that its gate decided on."""
