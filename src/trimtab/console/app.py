@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["console_routes"]
 
 _CODE = re.compile(r"`([^`]+)`")
+_COMMAND = re.compile(r"\btrimtab \w[^;]*")
 _HERE = Path(__file__).parent
 _UNITS = {"latency": "ms", "tokens": "output tokens", "cost": "US dollars", "length": "characters"}
 
@@ -53,6 +54,11 @@ def _number(release: str) -> str:
 def _prose(text: str) -> minijinja.Markup:
     """Return text with what stands between backticks as code."""
     return minijinja.Markup(_CODE.sub(r"<code>\1</code>", str(minijinja.escape(text))))
+
+
+def _commands(text: str) -> minijinja.Markup:
+    """Return text with the commands in it as code: from `trimtab` to a semicolon or the end."""
+    return minijinja.Markup(_COMMAND.sub(r"<code>\g<0></code>", str(minijinja.escape(text))))
 
 
 def _points(value: float) -> str:
@@ -95,6 +101,7 @@ def _templates() -> minijinja.Environment:
         filters={
             "interval": _interval,
             "odds": odds,
+            "commands": _commands,
             "prose": _prose,
             "count": "{:,}".format,
             "money": "${:,.2f}".format,

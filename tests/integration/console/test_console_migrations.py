@@ -53,6 +53,19 @@ def test_what_does_not_fit_is_refused_in_the_shape_of_every_error(
     assert (answer.status, answer.json["error"]["code"]) == (status, code)
 
 
+@pytest.mark.parametrize(
+    ("wish", "code", "hint"),
+    [
+        ({"from": "openai/gpt-4o-mini-2024-07-1"}, "uncalled_model", "did you mean `openai/gpt-4o-mini-2024-07-18`?"),
+        ({"to": "opnai/gpt-5"}, "unknown_provider", "did you mean `openai`?"),
+    ],
+)
+def test_a_misspelt_model_begins_nothing(site: Site, wish: dict[str, str], code: str, hint: str) -> None:
+    answer = site.post("/api/v1/migrations", json.dumps(MODELS | {"to": "openai/gpt-5"} | wish))
+    assert (answer.status, answer.json["error"]["code"]) == (404, code)
+    assert hint in answer.json["error"]["hint"]
+
+
 def test_unknown_plans_and_artefacts_are_404s(site: Site, plan: dict[str, Any]) -> None:
     for path in ("mig_0", f"{plan['migration']['id']}/artifacts/diff", f"{plan['migration']['id']}/artifacts/mars"):
         assert site.get(f"/api/v1/migrations/{path}").status == 404, path
@@ -69,7 +82,7 @@ def test_a_person_s_decision_is_on_the_page_and_nothing_in_it_runs(site: Site, p
         assert "&lt;script&gt;alert(1)" in text
     assert "support-reply#1" in page
     assert "rolled back by ada" in page
-    assert f"trimtab migration approve {identifier}" in page
+    assert f"<code>trimtab migration approve {identifier} --fork support-reply --reason ...</code>" in page
     assert 'href="/migrations"' in site.get("/").text
     approved = site.post(f"/api/v1/migrations/{identifier}/approve", json.dumps({"reason": "again"}))
     assert approved.json["forks"][0]["standing"] == "due"
