@@ -148,4 +148,4 @@ def _agreed(family: str, known: Mapping[str, Agreement]) -> Agreed:
     found = known.get(family)
     if found is None or found.agreement is None:
         return Agreed(on=family, agreed=0, labels=0)
-    return Agreed(on=family, agreed=round(found.agreement * found.labelled), labels=found.labelled)
+    return Agreed(on=family, agreed=round(found.agreement * found.labelled), labels=found.labelled, alpha=found.alpha)

@@ -1,6 +1,7 @@
 """Whether a judge that agreed with people on one model's answers may decide about another's. Pure.
 
-One rule, for gates of suites and for migrations: it was held against enough labels of both, and does not lose too much.
+One rule, for gates of suites and for migrations: it was held against enough labels of both, agrees with people by more
+than chance, and does not lose too much.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ class Agreed(msgspec.Struct, frozen=True, kw_only=True):
     agreed: int
     """On how many of them the judge says what people say."""
     labels: int
+    alpha: float | None = None
+    """Krippendorff's: 0 is what chance gives; `None` where people and the judge call all of them alike."""
 
     @property
     def share(self) -> float | None:
@@ -46,7 +49,7 @@ class Agreed(msgspec.Struct, frozen=True, kw_only=True):
 def judge_refusal(old: Agreed, new: Agreed, *, few_may: bool = False) -> str:
     """Return why a judge may not decide on a change from one model to the other; empty where it may.
 
-    `few_may`: too few labels are no reason. That it is known to agree less is one all the same.
+    `few_may`: too few labels are no reason. That it is known to agree less, or by chance, is one all the same.
     """
     for one in () if few_may else (old, new):
         if one.labels < FEWEST_LABELS:
@@ -55,12 +58,32 @@ def judge_refusal(old: Agreed, new: Agreed, *, few_may: bool = False) -> str:
                 f"people labelled {one.labels:,} answers of {one.on} that it judged, and it takes {FEWEST_LABELS}: "
                 f"{missing:,} more"
             )
+    if blind := _blind(old, new, few_may=few_may):
+        return blind
     if old.share is None or new.share is None or old.share - new.share <= MOST_LOST + 1e-9:
         return ""
     chance = lost_interval(old, new).high >= -MOST_LOST
     return f"it {judge_words(old, new)}, more than {100 * MOST_LOST:g} points less" + (
         ", which so few labels may show by chance: label more of both" if chance else ""
     )
+
+
+def _blind(old: Agreed, new: Agreed, *, few_may: bool) -> str:
+    """Return why a judge is not shown to tell answers apart; empty where it is, on one of the models.
+
+    One that says the same of every answer agrees with people on most of them, where most are good, and finds no release
+    worse than another.
+    """
+    enough = [one.alpha for one in (old, new) if one.labels >= FEWEST_LABELS]
+    known = [alpha for alpha in enough if alpha is not None]
+    if any(alpha > 0.0 for alpha in known):
+        return ""
+    if known:
+        return (
+            f"it agrees with people no more than chance would (Krippendorff's alpha {max(known):.2f}): so does a judge "
+            "that says the same of every answer"
+        )
+    return "" if few_may else "people and it call all labelled answers alike: label some of another kind too"
 
 
 def judge_words(old: Agreed, new: Agreed) -> str:

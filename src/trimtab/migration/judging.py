@@ -71,7 +71,7 @@ def report_of(
 ) -> JudgeReport:
     """Return a judge's report; `retiring` is how a judge on the old model would be named."""
     before, after = (
-        Agreed(on=f"the {which} model", agreed=one.agreed, labels=one.labels)
+        Agreed(on=f"the {which} model", agreed=one.agreed, labels=one.labels, alpha=one.alpha)
         for which, one in (("old", old), ("new", new))
     )
     words = f"judge `{name}` {judge_words(before, after)}"

@@ -28,6 +28,9 @@ rules:
   - {when: {model: "away*"}, errorRate: 1, errorStatus: 400, latency: {medianMs: 0, p95Ms: 0}}
   - {when: {model: "gone*"}, errorRate: 0.2, errorStatus: 400, latency: {medianMs: 0, p95Ms: 0}}
   - {when: {model: "pair*"}, answer: '{"reason": "it came first", "better": "A"}', latency: {medianMs: 0, p95Ms: 0}}
+  - when: {model: "judge*", userContains: "0?"}
+    answer: '{"reason": "rude", "grade": 1}'
+    latency: {medianMs: 0, p95Ms: 0}
   - {when: {model: "judge*"}, answer: '{"reason": "as asked", "grade": 4}', latency: {medianMs: 0, p95Ms: 0}}
   - {when: {systemContains: "Explain your"}, fenceRate: 0.1, preambleRate: 0.1, latency: {medianMs: 0, p95Ms: 0}}
   - {latency: {medianMs: 0, p95Ms: 0}}
@@ -116,7 +119,7 @@ def test_a_good_release_passes_and_is_not_asked_again(trimtab_here: Trimtab) -> 
     assert (told["gate"]["verdict"], told["recorded"]) == ("passed", True)
     run = json.loads(trimtab_here("eval", "run", "support-reply", "#3", *OVER, "--json").stdout)
     assert (run["cached"], run["spent_usd"]) == (ITEMS, 0.0)
-    assert run["rows"][0]["scores"]["kind"] == 0.75
+    assert [row["scores"]["kind"] for row in run["rows"][:2]] == [0.0, 0.75]
     assert 0 < run["rows"][0]["scores"]["embedding"] <= 1
     assert '"source": "eval"' in trimtab_here("eval", "list", "support-reply", "#3", "--json").stdout
     assert trimtab_here("audit", "verify").returncode == 0
@@ -234,7 +237,9 @@ def test_a_judge_gates_once_people_agree_with_it(trimtab_here: Trimtab, shop: Pa
         json.loads(line)["id"]
         for line in trimtab_here("dataset", "split", "support-reply", "orders").stdout.splitlines()
     ]
-    labels = [{"item": item, "release": "#1", "label": 0.75 if n % 10 else 0.0} for n, item in enumerate(items[:40])]
+    labels = [
+        {"item": item, "release": "#1", "label": 0.75 if n % 10 and n > 4 else 0.0} for n, item in enumerate(items[:40])
+    ]
     (shop / "labels.jsonl").write_text("".join(json.dumps(label) + "\n" for label in labels))
     held = trimtab_here(
         "eval", "calibrate", "support-reply", "#1", *over, "--metric", "kind", "--labels", "labels.jsonl"

@@ -9,8 +9,8 @@ import pytest
 from trimtab.evals.judge_rule import FEWEST_LABELS, Agreed, judge_refusal, judge_words
 
 
-def agreed(on: str, count: int, labels: int) -> Agreed:
-    return Agreed(on=on, agreed=count, labels=labels)
+def agreed(on: str, count: int, labels: int, alpha: float | None = 0.4) -> Agreed:
+    return Agreed(on=on, agreed=count, labels=labels, alpha=alpha)
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,27 @@ def test_it_takes_labels_of_both_models_and_most_of_the_agreement(
     old: tuple[int, int], new: tuple[int, int], few_may: Any, said: str
 ) -> None:
     refusal = judge_refusal(agreed("old", *old), agreed("new", *new), few_may=few_may)
+    assert said in refusal
+    assert bool(refusal) == bool(said)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "few_may", "said"),
+    [
+        ((100, 0.0), (100, -0.02), False, "no more than chance would (Krippendorff's alpha 0.00): so does a judge"),
+        ((100, -0.1), (100, None), True, "no more than chance would (Krippendorff's alpha -0.10)"),
+        ((100, None), (100, None), False, "call all labelled answers alike: label some of another kind too"),
+        ((100, None), (100, None), True, ""),
+        ((100, 0.1), (100, -0.02), False, ""),
+        ((100, 0.1), (100, None), False, ""),
+        ((29, -0.1), (29, -0.1), True, ""),
+    ],
+)
+def test_a_judge_that_says_the_same_of_every_answer_may_not_decide(
+    old: tuple[int, float | None], new: tuple[int, float | None], few_may: Any, said: str
+) -> None:
+    before, after = (agreed(name, labels - 3, labels, alpha) for name, (labels, alpha) in (("old", old), ("new", new)))
+    refusal = judge_refusal(before, after, few_may=few_may)
     assert said in refusal
     assert bool(refusal) == bool(said)
 

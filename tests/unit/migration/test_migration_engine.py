@@ -192,7 +192,10 @@ def test_too_few_recorded_calls_are_no_golden_set(world: World) -> None:
 def test_a_judge_that_agrees_less_with_people_on_the_new_model_may_not_gate(world: World) -> None:
     def answers(agree: int, judge: str = "judge:j") -> list[JudgedAnswer]:
         return [
-            JudgedAnswer(generation=str(i), judge=judge, score=1.0, label=1.0 if i < agree else 0.0) for i in range(100)
+            JudgedAnswer(
+                generation=str(i), judge=judge, score=float(i >= 10), label=float(i >= 10) if i < agree else 0.0
+            )
+            for i in range(100)
         ]
 
     metric = msgspec.convert({"name": "helpful", "judge": {"score": "j", "label": "p"}}, MetricSpec)
@@ -226,7 +229,11 @@ def test_a_judge_that_agrees_less_with_people_on_the_new_model_may_not_gate(worl
     world.judged_answers[NEW.model] = answers(90, judge=f"judge:{OLD.model}")
     plan = world.engine.run(plan.id)
     assert "runs on the model that goes" in fork(plan).reasons[0]
-    world.judged_answers[NEW.model] = answers(86)
+    constant = [msgspec.structs.replace(one, score=1.0, label=float(int(one.generation) < 86)) for one in answers(86)]
+    world.judged_answers = {OLD.model: constant, NEW.model: constant}
+    plan = world.engine.run(plan.id)
+    assert "no more than chance would" in fork(plan).reasons[0]
+    world.judged_answers = {OLD.model: answers(90), NEW.model: answers(86)}
     plan = world.engine.run(plan.id)
     assert (fork(plan).state, fork(plan).standing) == ("shadow", "held")
 
