@@ -31,6 +31,12 @@ def test_two_files_of_outputs_are_compared(trimtab: Trimtab, shop: Path) -> None
     write(shop / "few.jsonl", *(f"```json\n{order}\n```" for order in orders[:5]))
     few = trimtab("diff", "march.jsonl", "few.jsonl", "--fail-on", "breaks")
     assert (few.returncode, "5 items cannot pass: in fewer than 8" in few.stderr) == (1, True)
+    shown = trimtab("diff", "march.jsonl", "march.jsonl", "--margin", "0.07")
+    assert shown.returncode == 0
+    assert "What programs read is worse in at most 6.3 % of the answers (95 %; `" in shown.stdout
+    short = trimtab("diff", "march.jsonl", "march.jsonl", "--margin", "0.05")
+    assert (short.returncode, "not shown to be within 5 %: what programs read" in short.stderr) == (1, True)
+    assert trimtab("diff", "march.jsonl", "march.jsonl", "--margin", "5").returncode == 2
     found = json.loads(trimtab("diff", "march.jsonl", "june.jsonl", "--json").stdout)
     assert found["causes"][0]["steps"] == ["strip_code_fence"]
     assert found["findings"][0]["flagged"] is True

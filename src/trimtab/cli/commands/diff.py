@@ -51,6 +51,12 @@ _BAR_FROM = 1000
     type=click.Choice(["breaks", "content", "style", "any"]),
     help="Exit 1 on such a change, or a worse one.",
 )
+@click.option(
+    "--margin",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    metavar="SHARE",
+    help="Exit 1 unless what programs read is shown to be worse in less than this share of the answers, e.g. 0.05.",
+)
 @json_option
 def command(  # noqa: PLR0913 - options
     *,
@@ -63,6 +69,7 @@ def command(  # noqa: PLR0913 - options
     markdown: Path | None,
     html: Path | None,
     fail_on: str | None,
+    margin: float | None,
     as_json: bool,
     **said: Any,  # noqa: ANN401 - names and alpha
 ) -> None:
@@ -96,6 +103,9 @@ def command(  # noqa: PLR0913 - options
         emit_json(found)
     else:
         _print(found)
+    if margin is not None and found.could_lose is not None and found.could_lose.loss >= margin:
+        say(f"not shown to be within {100 * margin:g} %: {found.could_lose.text}")
+        sys.exit(1)
     if fail_on is None:
         return
     if found.pairs < found.could_see:
