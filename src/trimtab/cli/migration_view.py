@@ -31,6 +31,8 @@ def status_lines(status: MigrationStatus) -> Iterator[str]:
         yield f"deadline  {plan.source.text} will be {status.deadline.text}"
     if status.deadline is None:
         yield f"deadline  no shutdown date of {plan.source.text} is known"
+    if plan.options.margin is not None:
+        yield f"margin  {100 * plan.options.margin:g} % of the held-out answers, in what programs read"
     last = len(STATES) - 1
     yield f"state  {status.state}" + (f" ({status.number} of {last})" if plan.status == "live" else "")
     for fork in status.forks:

@@ -43,7 +43,9 @@ def uncalled(source: ModelName, environment: str, called: set[str]) -> NotFoundE
         "uncalled_model",
         f"no stable release in `{environment}` calls {source.text}, and no call to it is on record",
         param="from",
-        hint=nearest(source.text, called) if called else f"nothing is served in `{environment}` yet",
+        hint=nearest(source.text, called)
+        if called
+        else f"nothing is served in `{environment}` yet: trimtab environment set FEATURE '#1' --reason ...",
     )
 
 

@@ -247,7 +247,7 @@ class MigrationDesk:
             return plans[0]
         raise NotFoundError(
             "which_migration",
-            f"{len(live)} migrations are under way in `{self.environment}`",
+            f"{len(live) or 'no'} migration{'s are' if live else ' is'} under way in `{self.environment}`",
             param="migration",
             hint="name one: " + ", ".join(plan.id for plan in live)
             if live

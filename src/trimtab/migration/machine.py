@@ -83,7 +83,7 @@ def _inventoried(plan: Migration, event: Inventoried, now_ms: int) -> Change:
         for seed in event.forks
     ]
     found = _replace(plan, inventory=event.artifact, forks=[_enter(plan, fork, FIRST) for fork in forks], reasons=[])
-    reason = f"{len(forks)} fork{'s' if len(forks) != 1 else ''} call {plan.source.text}"
+    reason = f"{quantity(len(forks), 'fork calls', 'forks call')} {plan.source.text}"
     return _noted(found, "", now_ms, _Note(ENGINE, "passed", "inventory", reason))
 
 

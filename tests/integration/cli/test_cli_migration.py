@@ -29,11 +29,14 @@ def a_shop_with_a_feature(trimtab_here: Trimtab) -> Trimtab:
 
 def test_a_plan_tells_who_calls_the_model_what_will_change_and_what_is_next(trimtab: Trimtab) -> None:
     assert "begin one" in trimtab("migration", "list").stderr
-    done = trimtab("migration", "plan", "--from", OLD, "--to", NEW, "--lead-days", "4000", "--set", "temperature=0.5")
+    assert "no migration is under way in `production`" in trimtab("migration", "status").stderr
+    options = ("--lead-days", "4000", "--set", "temperature=0.5", "--margin", "0.05")
+    done = trimtab("migration", "plan", "--from", OLD, "--to", NEW, *options)
     assert done.returncode == 0, done.stderr
     for text in (
         "support-reply#1",
         "max_tokens=400 temperature=0.2",
+        "margin  5 % of the held-out answers, in what programs read",
         f"ALARM  {OLD} will be shut down on 2027-01-14",
         "with the lead time it had to begin by",
         "support-reply  shutdown:" if "shutdown:" in done.stdout else "support-reply",
