@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from trimtab.control.loop_watch import LoopState, LoopWatch
     from trimtab.control.vitals import Vitals
     from trimtab.core.clock import Clock
-    from trimtab.evidence.state import EvidenceState
+    from trimtab.evidence.state import EvidenceState, Owed
     from trimtab.serving.directory import DataDirectory
 
 __all__ = ["Check", "ServerCondition"]
@@ -98,6 +98,9 @@ class ServerCondition:
             found["store"] = Check(status="fail", told=f"{error.code}: {error.message}")
         found["disk"] = self._disk()
         found["snapshot"] = self._snapshot(now_ms)
+        compacted = self.compacted()
+        if compacted is not None:
+            found["erasures"] = _forgotten(compacted.owed, now_ms)
         found |= {f"loop:{one.name}": _turning(one, now_ms) for one in self.loops()}
         return found
 
@@ -126,6 +129,15 @@ def _led(vitals: Vitals, now_ms: int) -> Check:
     if lease is None or lease.expires_at_ms <= now_ms:
         return Check(status="warn", told="nobody drives rollouts: weights stay as they are")
     return Check(status="pass", told=f"{lease.holder} drives rollouts")
+
+
+def _forgotten(owed: Owed, now_ms: int) -> Check:
+    """Look at users who are to be forgotten. It never makes the server unready: no restart would help."""
+    if not owed.count:
+        return Check(status="pass", told="nobody waits to be forgotten")
+    hours = max(0, now_ms - owed.oldest_ms) // 3_600_000
+    told = f"{owed.count:,} to be forgotten, the oldest since {hours:,} hours; not done by {', '.join(owed.waits_for)}"
+    return Check(status="warn" if owed.late(now_ms) else "pass", told=told)
 
 
 def _turning(loop: LoopState, now_ms: int) -> Check:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from trimtab.api.condition import ServerCondition
     from trimtab.control.loop_watch import LoopState
     from trimtab.control.vitals import LiveRollout, Vitals
-    from trimtab.evidence.state import EvidenceState
+    from trimtab.evidence.state import EvidenceState, Owed
     from trimtab.rollout.ports import Lease
     from trimtab.serving.directory import DataDirectory
 
@@ -37,7 +37,7 @@ def metrics_page(condition: ServerCondition) -> bytes:
         families += _control(vitals, now_ms)
     evidence = condition.compacted()
     if evidence is not None:
-        families += _evidence(evidence, directory)
+        families += [*_evidence(evidence, directory), *_erasures(evidence.owed, now_ms)]
     return render(families)
 
 
@@ -120,3 +120,11 @@ def _evidence(state: EvidenceState, directory: DataDirectory) -> list[Family]:
     newest = Family("trimtab_evidence_newest_timestamp_seconds", "gauge", "Time of the newest event in files.")
     newest.add(state.newest_ms * _MS)
     return [files, rows, size, behind, newest]
+
+
+def _erasures(owed: Owed, now_ms: int) -> list[Family]:
+    waiting = Family("trimtab_erasures_open", "gauge", "Users to be forgotten that some machine has not forgotten yet.")
+    waiting.add(owed.count)
+    age = Family("trimtab_erasure_oldest_age_seconds", "gauge", "Age of the oldest of those requests; 0 without any.")
+    age.add(max(0, now_ms - owed.oldest_ms) * _MS if owed.count else 0)
+    return [waiting, age]

@@ -16,8 +16,8 @@ import msgspec
 
 from trimtab.backup.archive import ArchiveWriter
 from trimtab.core.errors import NotFoundError, StorageError
-from trimtab.evidence.erasure_requests import ERASURES_FOLDER
-from trimtab.evidence.log import LOG_FOLDER, EvidenceLog
+from trimtab.evidence.erasure_store import ERASED_FOLDER, ERASURES_FOLDER
+from trimtab.evidence.log import LOG_FOLDER, EvidenceLog, writers
 from trimtab.evidence.objects import LocalObjects
 from trimtab.serving.journal_folder import HOT_FILE, process_folders, segments
 from trimtab.storage.sqlite import copy_sqlite
@@ -66,16 +66,20 @@ def take_backup(
 def _add_evidence(archive: ArchiveWriter, root: Path) -> None:
     """Add what each writer's log says counts, as one checkpoint of it."""
     objects = LocalObjects(root)
-    wanted = set(_add_erasures(archive, root))
-    for writer in sorted(path.name for path in (root / LOG_FOLDER).glob("*") if path.is_dir()):
+    wanted = set(_add_as_they_are(archive, root))
+    for writer in writers(objects):
         wanted |= _add_log(archive, objects, root, writer)
     held = {name.removeprefix(f"{EVIDENCE}/") for name in archive.manifest.members if name.startswith(f"{EVIDENCE}/")}
     archive.manifest.left_out += sorted(f"{EVIDENCE}/{key}" for key in held - wanted)
 
 
-def _add_erasures(archive: ArchiveWriter, root: Path) -> Iterator[str]:
-    """Add what is to be forgotten, before the files that may still hold it: all do it again. Yields keys."""
-    for path in sorted((root / ERASURES_FOLDER).glob("*/request.json")):
+def _add_as_they_are(archive: ArchiveWriter, root: Path) -> Iterator[str]:
+    """Add what is to be forgotten, before the files that may still hold it: all do it again. Yields keys.
+
+    And what ever was, and who is gone: without that, what came back from them would be taken for theirs.
+    """
+    patterns = (f"{ERASURES_FOLDER}/*/request.json", f"{ERASED_FOLDER}/*", f"{LOG_FOLDER}/*/retired.json")
+    for path in sorted(path for pattern in patterns for path in root.glob(pattern) if path.name[0] != "."):
         key = path.relative_to(root).as_posix()
         if archive.add(f"{EVIDENCE}/{key}", path):
             yield key

@@ -11,10 +11,12 @@ from trimtab.control.score_journal import is_score_journal
 from trimtab.core.clock import SystemClock
 from trimtab.core.errors import ConflictError
 from trimtab.evidence.compactor import Compactor
-from trimtab.evidence.erasure_requests import fulfil_erasures
+from trimtab.evidence.erasure_requests import fulfil_erasures, open_erasures
+from trimtab.evidence.erasure_store import forget_remembered
 from trimtab.evidence.objects import open_objects
-from trimtab.evidence.state import EvidenceState
+from trimtab.evidence.state import EvidenceState, Owed
 from trimtab.evidence.upkeep import merge, retain, settle_erasures
+from trimtab.evidence.writers import sweep_estates
 from trimtab.rollout.controller import CONSUMER
 from trimtab.serving.disk_budget import bytes_used
 from trimtab.serving.salvage import JournalPosition, prune, reclaim, retire
@@ -31,6 +33,10 @@ _DAY_MS = 24 * _HOUR_MS
 _UPKEEP_SECONDS = 60.0
 _ERASE_SECONDS = 10.0
 """How often it is looked whether somebody is to be forgotten: a bucket is listed for it."""
+_ANNOUNCE_MS = 300_000
+"""How often a writer says that it lives."""
+_REMEMBERED_MS = 400 * _DAY_MS
+"""How long erasures are remembered at least, for whoever comes back with journals of before."""
 _RECLAIM_SHARE = 0.5
 """Of `journal.max_bytes`: from here on journals whose events are in files are deleted before their time."""
 
@@ -81,6 +87,8 @@ class EvidenceLoop:
         self._compactor: Compactor | None = None
         self._kept_at = -_UPKEEP_SECONDS
         self._erased_at = -_ERASE_SECONDS
+        self._announced_ms = self._warned_ms = self._forgot_ms = 0
+        self._owed = Owed()
         self.compacted: EvidenceState | None = None
         """What is in files as of the last turn; `None` while another process compacts."""
 
@@ -100,7 +108,7 @@ class EvidenceLoop:
         if self._compactor is None:
             return None
         state = self._compactor.state
-        return EvidenceState.of(state.files.values(), state.cursors)
+        return EvidenceState.of(state.files.values(), state.cursors, self._owed)
 
     def close(self) -> None:
         """Let another process compact, and close."""
@@ -133,15 +141,42 @@ class EvidenceLoop:
         if time.monotonic() - self._kept_at >= _UPKEEP_SECONDS:
             self._kept_at = time.monotonic()
             self._keep(compactor)
+            told += self._look_what_is_owed(compactor)
         self._make_room(compactor)
         return told
+
+    def _look_what_is_owed(self, compactor: Compactor) -> list[str]:
+        """Look which erasures are open, here or elsewhere; tells once a day of those that wait for too long."""
+        now_ms = compactor.now_ms
+        found = open_erasures(compactor.objects)
+        self._owed = Owed(
+            count=len(found),
+            oldest_ms=found[0].asked_ms if found else 0,
+            waits_for=sorted({name for one in found for name in one.waits_for}),
+            patience_ms=round(self._settings.evidence.erasure_hours * _HOUR_MS),
+        )
+        if not self._owed.late(now_ms) or now_ms - self._warned_ms < _DAY_MS:
+            return []
+        self._warned_ms = now_ms
+        hours = (now_ms - self._owed.oldest_ms) // _HOUR_MS
+        waits_for = ", ".join(self._owed.waits_for)
+        return [f"evidence: an erasure waits since {hours:,} hours for {waits_for} (trimtab evidence erasures)"]
 
     def _keep(self, compactor: Compactor) -> None:
         """Merge, and let go of what is old: of journals only what the controller has read as well."""
         now_ms = compactor.now_ms
-        merge(compactor)
-        retain(compactor, older_than_ms=now_ms - round(self._settings.evidence.retention_days * _DAY_MS))
-        settle_erasures(compactor)
+        retention_ms = round(self._settings.evidence.retention_days * _DAY_MS)
+        if now_ms - self._announced_ms >= _ANNOUNCE_MS:
+            self._announced_ms = now_ms
+            compactor.announce()
+        for one in (compactor, *compactor.estates()):
+            merge(one)
+            retain(one, older_than_ms=now_ms - retention_ms)
+            settle_erasures(one)
+        sweep_estates(compactor.objects, compactor.writer)
+        if now_ms - self._forgot_ms >= _DAY_MS:
+            self._forgot_ms = now_ms
+            forget_remembered(compactor.objects, before_ms=now_ms - max(retention_ms, _REMEMBERED_MS))
         old_ms = now_ms - round(self._settings.evidence.journal_hours * _HOUR_MS)
         read = self._read_by_both(compactor)
         retire(self._settings.data_directory.journals, older_than_ms=old_ms, read=read)

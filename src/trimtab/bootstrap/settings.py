@@ -104,6 +104,8 @@ class EvidenceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """Files whose hour is older are deleted."""
     journal_hours: float = 24.0
     """How long what was moved stays in journals, where `trimtab trace` finds it fastest."""
+    erasure_hours: float = 24.0
+    """How long an erasure may wait for some machine before `/readyz` and the log warn of it."""
 
 
 class MetricsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

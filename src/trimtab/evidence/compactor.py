@@ -9,18 +9,21 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import socket
 from typing import TYPE_CHECKING, TypedDict
 
 import msgspec
 
-from trimtab.core.errors import ConflictError, StorageError
+from trimtab.core.errors import ConflictError, IntegrityError, StorageError
 from trimtab.evidence.erasure import Erasure, Forgetter
+from trimtab.evidence.erasure_store import ERASURES_FOLDER, read_request, remembered
 from trimtab.evidence.gathering import Gathering, without_known
+from trimtab.evidence.identity import identify
 from trimtab.evidence.layout import Partition, data_key, summary_key
-from trimtab.evidence.log import Commit, EvidenceLog, LiveFile
+from trimtab.evidence.log import Commit, EvidenceLog, LiveFile, read_retired
 from trimtab.evidence.parquet import ParquetBuffer
 from trimtab.evidence.tables import schema_of
-from trimtab.serving.durable_file import write_atomically
+from trimtab.evidence.writers import announce, estates_of, sweep
 from trimtab.serving.journal_folder import process_folders
 from trimtab.serving.journal_reader import JournalPosition, read_journal, salvage
 
@@ -35,7 +38,7 @@ if TYPE_CHECKING:
     from trimtab.evidence.objects import Objects
     from trimtab.serving.directory import DataDirectory
 
-__all__ = ["Compacted", "Compactor", "stored", "writer_of"]
+__all__ = ["Compacted", "Compactor", "stored"]
 
 _EVENTS_PER_COMMIT = 50_000
 """Bounds memory: some 200 MB where each event carries a few kilobytes of text."""
@@ -52,6 +55,7 @@ class Changes(TypedDict, total=False):
     forget: list[str]
     erase: list[Erasure]
     settled: list[Erasure]
+    joining: bool
 
 
 class Compacted(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,14 +72,15 @@ class Compacted(msgspec.Struct, frozen=True, kw_only=True):
 class Compactor:
     """Owns one machine's part of the evidence. Open it with :meth:`open`; one process at a time."""
 
-    def __init__(self, objects: Objects, directory: DataDirectory, clock: Clock, *, writer: str) -> None:
+    def __init__(self, objects: Objects, journals: Path | None, clock: Clock, *, writer: str) -> None:
+        """`journals` are moved into files; a log that is looked after for somebody who is gone has none."""
         self.objects = objects
         self.writer = writer
         self.log = EvidenceLog(objects, writer)
         self.state = self.log.read()
         self.log.recover(self.state)
-        self._journals = directory.journals
-        self._forgetter = Forgetter()
+        self.forgetter = Forgetter()
+        self._journals = journals
         self._clock = clock
 
     @classmethod
@@ -83,13 +88,73 @@ class Compactor:
     def open(cls, objects: Objects, directory: DataDirectory, clock: Clock) -> Iterator[Compactor]:
         """Hold the compactor's lock on a data directory.
 
-        Raises `ConflictError` (`compactor_running`) where somebody holds it already.
+        Every erasure that this directory has not met is in force before anything is moved. Raises `ConflictError`
+        (`compactor_running`) where somebody holds the lock already.
         """
         with _locked(directory.root / "compactor.lock"):
-            yield cls(objects, directory, clock, writer=writer_of(directory))
+            name, was = identify(objects, directory)
+            compactor = cls(objects, directory.journals, clock, writer=name)
+            compactor.announce()  # before it looks what was erased: requests from now on wait for it
+            compactor._join(was)
+            yield compactor
+
+    def announce(self) -> None:
+        """Say that this writer lives."""
+        announce(self.objects, self.writer, machine=socket.gethostname(), now_ms=self.now_ms)
+
+    def estates(self) -> list[Compactor]:
+        """Return the logs of retired writers that this one looks after. They have no journals."""
+        return [
+            Compactor(self.objects, None, self._clock, writer=name) for name in estates_of(self.objects, self.writer)
+        ]
+
+    def _join(self, was: str) -> None:
+        """Take in the erasures that are asked for and, where it is new here, all there ever were.
+
+        Where it was retired and came back, it goes on in its journals where the log that counts says it stood.
+        """
+        erasures = self._asked()
+        cursors: dict[str, JournalPosition] = {}
+        if not self.state.number:
+            erasures = [*remembered(self.objects), *erasures]
+            before = read_retired(self.objects, was) if was else None
+            if before is not None:
+                sweep(self.objects, was, before)
+                cursors = before.cursors
+        fresh = [one for one in erasures if one not in self.state.erasures]
+        if fresh or cursors:
+            self.commit(erase=fresh, cursors=cursors, joining=self.state.joining or bool(fresh))
+        if self.state.joining:
+            self._survey()
+
+    def _asked(self) -> list[Erasure]:
+        keys = set(self.objects.keys(ERASURES_FOLDER))
+        found = []
+        for key in sorted(keys):
+            if key.endswith("/request.json") and key.replace("request.json", f"done-{self.writer}.json") not in keys:
+                with contextlib.suppress(IntegrityError):  # told by whoever carries it out
+                    request = read_request(self.objects, key)
+                    found += [request.erasure] if request else []
+        return found
+
+    def _survey(self) -> None:
+        """Meet all erased users' events in the journals: feedback in one may stand before its generation in another.
+
+        From the beginning, for what a killed run has moved already is about the rest, too.
+        """
+        if self._journals is None:
+            return
+        salvage(self._journals)
+        for folder in process_folders(self._journals):
+            position = JournalPosition()
+            while events := (result := read_journal(folder, position, limit=_EVENTS_AT_ONCE)).events:
+                self.forgetter.learn(events, self.state.erasures)
+                position = result.position
 
     def run(self) -> Compacted:
         """Move what is in the journals into files, up to a bound; raises `StorageError`, and nothing has changed."""
+        if self._journals is None:
+            return Compacted()
         salvage(self._journals)
         gathered = Gathering()
         cursors: dict[str, JournalPosition] = {}
@@ -105,13 +170,15 @@ class Compactor:
                 if not result.events:
                     break
                 read += len(result.events)
-                gathered.take(self._forgetter.left(result.events, self.state.erasures))
+                gathered.take(self.forgetter.left(result.events, self.state.erasures))
         gone = sorted(self.state.cursors.keys() - {folder.name for folder in folders})
-        if not cursors and not gone:
+        more = read >= _EVENTS_PER_COMMIT
+        joining = self.state.joining and more
+        if not cursors and not gone and joining == self.state.joining:
             return Compacted(damaged=damaged)
         files = self._write(gathered)
-        self.commit(add=files, cursors=cursors, forget=gone)
-        return Compacted(events=read, files=len(files), more=read >= _EVENTS_PER_COMMIT, damaged=damaged)
+        self.commit(add=files, cursors=cursors, forget=gone, joining=joining)
+        return Compacted(events=read, files=len(files), more=more, damaged=damaged)
 
     def replace(self, old: Sequence[LiveFile], buffer: ParquetBuffer, *, level: int) -> None:
         """Put one file, or none where it has no rows, in the place of some files of one partition."""
@@ -193,14 +260,3 @@ def _locked(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def writer_of(directory: DataDirectory) -> str:
-    """Return the name under which this data directory writes evidence: drawn once, for it travels with the journals."""
-    path = directory.root / "compactor.id"
-    try:
-        return path.read_text().strip()
-    except FileNotFoundError:
-        name = os.urandom(4).hex()
-        write_atomically(path, name.encode(), durable=True)
-        return name

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from trimtab.events import Event
 
@@ -21,31 +21,47 @@ class Erasure(msgspec.Struct, frozen=True):
     key: str
     """`unit_key` of the user: the log of what was erased must not itself name anybody."""
     before_ms: int
+    salt: str = ""
+    """Key of the hash, in hex; empty in logs of earlier versions."""
 
 
-def unit_key(unit: str) -> str:
-    """Return what stands for a user in the log."""
-    return hashlib.blake2b(unit.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+def unit_key(unit: str, salt: str) -> str:
+    """Return what stands for a user: a hash under a key, so that no table of hashes made beforehand tells who it is."""
+    return hashlib.blake2b(unit.encode("utf-8", "surrogatepass"), digest_size=16, key=bytes.fromhex(salt)).hexdigest()
 
 
 class Forgetter:
     """Leaves out what is erased users', and what is said about their generations later than it met those."""
 
     def __init__(self) -> None:
-        self._theirs: set[str] = set()
+        self.theirs: set[str] = set()
+        """Ids of erased users' events that it met."""
+
+    def learn(self, events: Sequence[Event], erasures: Sequence[Erasure]) -> None:
+        """Meet erased users' events, so that what stands before them and is about them is known as well."""
+        is_theirs = _judge(erasures)
+        self.theirs |= {event.id for event in events if is_theirs(event)}
 
     def left(self, events: Sequence[Event], erasures: Sequence[Erasure]) -> Sequence[Event]:
         """Return the events without those of erased users, and without what was said about their generations."""
         if not erasures:
             return events
-        before = {erasure.key: erasure.before_ms for erasure in erasures}
-
-        def is_theirs(event: Event) -> bool:
-            unit = getattr(event, "unit", "")
-            return bool(unit) and event.at_ms < before.get(unit_key(unit), 0)
-
-        theirs = {event.id for event in events if is_theirs(event)}
-        self._theirs |= theirs
+        self.learn(events, erasures)
         return [
-            event for event in events if event.id not in theirs and getattr(event, "generation", "") not in self._theirs
+            event
+            for event in events
+            if event.id not in self.theirs and getattr(event, "generation", "") not in self.theirs
         ]
+
+
+def _judge(erasures: Sequence[Erasure]) -> Callable[[Event], bool]:
+    before: dict[str, dict[str, int]] = {}
+    for erasure in erasures:
+        known = before.setdefault(erasure.salt, {})
+        known[erasure.key] = max(erasure.before_ms, known.get(erasure.key, 0))
+
+    def is_theirs(event: Event) -> bool:
+        unit = getattr(event, "unit", "")
+        return bool(unit) and any(event.at_ms < known.get(unit_key(unit, salt), 0) for salt, known in before.items())
+
+    return is_theirs

@@ -1,10 +1,8 @@
-"""Erasures that were asked for, where everybody who keeps evidence finds them.
-
-    _erase/1764130000123-3f2a.../request.json      names the user
-    _erase/1764130000123-3f2a.../done-WRITER.json
+"""Asking all who keep evidence somewhere to forget a user, and doing it.
 
 Only its own writer touches a file of evidence, and it runs inside a server or a relay. So a request lies beside the
-files; each writer carries it out and says so; and when all have, the request, which names somebody, is deleted.
+files (see `erasure_store`); each writer carries it out, also in the files that it looks after for others, and says so;
+and when all have, the request, which names somebody, is deleted.
 """
 
 from __future__ import annotations
@@ -14,8 +12,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from trimtab.core.errors import IntegrityError, NotFoundError
-from trimtab.evidence.erasure import unit_key
+from trimtab.core.errors import NotFoundError
+from trimtab.evidence.erasure_store import (
+    ERASURES_FOLDER,
+    ErasureRequest,
+    open_requests,
+    place_salt,
+    remember,
+)
 from trimtab.evidence.log import writers
 from trimtab.evidence.upkeep import erase
 
@@ -25,25 +29,19 @@ if TYPE_CHECKING:
     from trimtab.evidence.compactor import Compactor
     from trimtab.evidence.objects import Objects
 
-__all__ = ["ERASURES_FOLDER", "ErasureRequest", "fulfil_erasures", "pending", "removed_by", "request_erasure"]
-
-ERASURES_FOLDER = "_erase"
-
+__all__ = ["OpenErasure", "fulfil_erasures", "open_erasures", "pending", "removed_by", "request_erasure"]
 
 _ANSWERED_MS = 24 * 3_600_000
 """How long what writers said of a request outlives it: whoever asked waits for that."""
 
 
-class ErasureRequest(msgspec.Struct, frozen=True):
-    """A user to be forgotten, as of a moment."""
+class OpenErasure(msgspec.Struct, frozen=True, kw_only=True):
+    """A request that somebody still owes."""
 
     unit: str
-    before_ms: int
-
-    @property
-    def folder(self) -> str:
-        """Where it lies; the name of the folder names nobody."""
-        return f"{ERASURES_FOLDER}/{self.before_ms}-{unit_key(self.unit)}"
+    asked_ms: int
+    waits_for: list[str]
+    """Writers that have not carried it out."""
 
 
 class _Done(msgspec.Struct, frozen=True):
@@ -52,23 +50,32 @@ class _Done(msgspec.Struct, frozen=True):
 
 
 def request_erasure(objects: Objects, unit: str, *, now_ms: int) -> ErasureRequest:
-    """Ask all who keep evidence there to forget a user; raises `StorageError`."""
-    request = ErasureRequest(unit, now_ms)
-    objects.put(f"{request.folder}/request.json", msgspec.json.encode(request))
+    """Ask all who keep evidence there to forget a user; raises `StorageError`.
+
+    It is remembered first: a writer that joins does so before it looks what is remembered, so it either finds this or
+    is among those that the request waits for.
+    """
+    request = ErasureRequest(unit, now_ms, place_salt(objects))
+    remember(objects, request.erasure)
+    objects.put(request.key, msgspec.json.encode(request))
     return request
 
 
 def fulfil_erasures(compactor: Compactor) -> int:
-    """Do what was asked for and this writer has not done; returns the events removed. Killed, it is begun again."""
+    """Do what was asked for and was not done here; returns the events removed. Killed, it is begun again."""
     objects, removed = compactor.objects, 0
     keys = sorted(objects.keys(ERASURES_FOLDER))
-    for request in _open(objects, keys):
-        if removed_by(objects, request, compactor.writer) is None:
-            mine = erase(compactor, request.unit, before_ms=request.before_ms)
-            objects.put(_done_key(request, compactor.writer), msgspec.json.encode(_Done(mine)))
-            removed += mine
+    requests = list(open_requests(objects, keys))
+    stewards = [compactor, *compactor.estates()] if requests else []
+    for request in requests:
+        for one in stewards:
+            if removed_by(objects, request, one.writer) is None:
+                found = erase(one, request.unit, before_ms=request.before_ms, salt=request.salt)
+                objects.put(_done_key(request, one.writer), msgspec.json.encode(_Done(found)))
+                removed += found
         if not pending(objects, request):
-            objects.delete(f"{request.folder}/request.json")  # at once: it is what names somebody
+            remember(objects, request.erasure)
+            objects.delete(request.key)  # at once: it is what names somebody
     _forget_answers(objects, keys, before_ms=compactor.now_ms - _ANSWERED_MS)
     return removed
 
@@ -77,6 +84,16 @@ def pending(objects: Objects, request: ErasureRequest) -> list[str]:
     """Return the writers that have not carried it out."""
     done = set(objects.keys(request.folder))
     return [writer for writer in writers(objects) if _done_key(request, writer) not in done]
+
+
+def open_erasures(objects: Objects) -> list[OpenErasure]:
+    """Return what is asked for and not done, oldest first; raises `StorageError`, `IntegrityError`."""
+    keys = sorted(objects.keys(ERASURES_FOLDER))
+    found = [
+        OpenErasure(unit=one.unit, asked_ms=one.before_ms, waits_for=pending(objects, one))
+        for one in open_requests(objects, keys)
+    ]
+    return sorted(found, key=lambda one: one.asked_ms)
 
 
 def removed_by(objects: Objects, request: ErasureRequest, writer: str) -> int | None:
@@ -98,21 +115,3 @@ def _forget_answers(objects: Objects, keys: Sequence[str], *, before_ms: int) ->
         asked_ms = folder.rpartition("/")[2].partition("-")[0]
         if folder not in waiting and asked_ms.isdigit() and int(asked_ms) < before_ms:
             objects.delete(key)
-
-
-def _open(objects: Objects, keys: Sequence[str]) -> list[ErasureRequest]:
-    found = []
-    for key in keys:
-        if not key.endswith("/request.json"):
-            continue
-        with contextlib.suppress(NotFoundError):  # another writer was the last
-            try:
-                found.append(msgspec.json.decode(objects.get(key), type=ErasureRequest))
-            except msgspec.DecodeError as error:
-                raise IntegrityError(
-                    "unreadable_erasure",
-                    f"a request to erase a user cannot be read: {error}",
-                    param=key,
-                    hint="delete it, and ask again with `trimtab evidence erase`",
-                ) from error
-    return found

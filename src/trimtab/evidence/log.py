@@ -17,19 +17,33 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from trimtab.core.errors import IntegrityError, NotFoundError, StorageError
+from trimtab.core.errors import FencedError, IntegrityError, NotFoundError, StorageError
 from trimtab.evidence.erasure import Erasure
 from trimtab.evidence.layout import Partition
 from trimtab.serving.journal_reader import JournalPosition
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from trimtab.evidence.objects import Objects
 
-__all__ = ["Commit", "EvidenceLog", "LiveFile", "LogState", "read_everything", "writers"]
+__all__ = [
+    "LOG_FOLDER",
+    "Commit",
+    "EvidenceLog",
+    "LiveFile",
+    "LogState",
+    "Retired",
+    "estate_after",
+    "origin_of",
+    "read_everything",
+    "read_retired",
+    "retired_key",
+    "writers",
+]
 
 LOG_FOLDER = "_log"
+_RETIRED = "retired.json"
 _CHECKPOINT_EVERY = 64
 _TRIES = 5
 _T = TypeVar("_T")
@@ -77,6 +91,8 @@ class Commit(msgspec.Struct, frozen=True, kw_only=True):
     """Users to be forgotten from now on, in whatever is still in journals."""
     settled: list[Erasure] = []
     """Those of whom nothing can be in any journal any more."""
+    joining: bool | None = None
+    """Whether erasures of before this writer came are still to be applied to its journals; `None` changes nothing."""
 
 
 class LogState(msgspec.Struct, kw_only=True):
@@ -87,17 +103,22 @@ class LogState(msgspec.Struct, kw_only=True):
     """By key."""
     cursors: dict[str, JournalPosition] = {}
     erasures: list[Erasure] = []
+    joining: bool = False
+    at_ms: int = 0
+    """Of the last commit; 0 in logs of earlier versions."""
 
     def apply(self, commit: Commit) -> None:
         """Take the next commit."""
-        self.number = commit.number
+        self.number, self.at_ms = commit.number, commit.at_ms
+        self.joining = self.joining if commit.joining is None else commit.joining
         for key in commit.remove:
             self.files.pop(key, None)
         self.files.update((file.key, file) for file in commit.add)
         self.cursors.update(commit.cursors)
         for process in commit.forget:
             self.cursors.pop(process, None)
-        self.erasures = [one for one in (*self.erasures, *commit.erase) if one not in commit.settled]
+        known = dict.fromkeys((*self.erasures, *commit.erase))
+        self.erasures = [one for one in known if one not in commit.settled]
 
     def belonging(self, keys: Iterable[str]) -> list[str]:
         """Return keys of data files and those of their summaries."""
@@ -112,11 +133,26 @@ class LogState(msgspec.Struct, kw_only=True):
         return found
 
 
+class Retired(msgspec.Struct, frozen=True, kw_only=True):
+    """That a writer is gone for good: its log counts as of a commit, under another name and in other hands."""
+
+    at_ms: int
+    heir: str
+    """The writer that looks after its files."""
+    estate: str
+    """The name of the log that counts instead; empty where there were no files."""
+    as_of: int
+    """Number of the last commit that counts."""
+    cursors: dict[str, JournalPosition] = {}
+    """As of then: where to go on if it comes back."""
+
+
 class EvidenceLog:
     """The log of one writer in a store of objects."""
 
     def __init__(self, objects: Objects, writer: str) -> None:
         self._objects = objects
+        self._writer = writer
         self._folder = f"{LOG_FOLDER}/{writer}"
         self._prepared = f"{self._folder}/prepared.json"
 
@@ -158,22 +194,47 @@ class EvidenceLog:
         self._objects.put(self._prepared, msgspec.json.encode(list(keys)))
 
     def commit(self, state: LogState, commit: Commit) -> None:
-        """Make a commit true, and `state` with it; then delete what it removed."""
+        """Make a commit true, and `state` with it; then delete what it removed.
+
+        Raises `FencedError` (`writer_retired`) where this log counts for nobody any more.
+        """
+        self._must_count()
         self._objects.put(self._commit_key(commit.number), msgspec.json.encode(commit))
         state.apply(commit)
-        self._delete(commit.remove)
+        if commit.remove:
+            self._must_count()  # whoever looks after these files now may still name them
+            self._delete(commit.remove)
         if commit.number % _CHECKPOINT_EVERY == 0:
             self._fold(state)
 
-    def recover(self, state: LogState) -> None:
-        """Finish what a killed writer began: delete what its last commit removed, and what it wrote but never named."""
+    def recover(self, state: LogState, *, live: Collection[str] | None = None) -> None:
+        """Finish what a killed writer began: delete what its last commit removed, and what it wrote but never named.
+
+        `live`: keys that count; those of `state` where it is not given.
+        """
+        live = set(state.belonging(state.files)) if live is None else live
         with contextlib.suppress(NotFoundError):  # folded already, or there is none
-            self._delete(_decode(self._objects.get(self._commit_key(state.number)), Commit, "the last commit").remove)
-        with contextlib.suppress(NotFoundError):
-            noted = _decode(self._objects.get(self._prepared), list[str], "prepared.json")
-            live = set(state.belonging(state.files))
+            last = _decode(self._objects.get(self._commit_key(state.number)), Commit, "the last commit")
+            self._delete(key for key in last.remove if key not in live)
+        noted = self.prepared()
+        if noted:
             self._delete(key for key in noted if key not in live)
             self._objects.delete(self._prepared)
+
+    def prepared(self) -> list[str]:
+        """Return the files that were last about to be written."""
+        with contextlib.suppress(NotFoundError):
+            return _decode(self._objects.get(self._prepared), list[str], "prepared.json")
+        return []
+
+    def _must_count(self) -> None:
+        if self._objects.has(retired_key(self._writer)):
+            raise FencedError(
+                "writer_retired",
+                f"the writer `{self._writer}` was declared gone: what it writes counts no more",
+                param=retired_key(self._writer),
+                hint="nothing is to be done: it goes on under a new name, and moves its journals again from then on",
+            )
 
     def _commit_key(self, number: int) -> str:
         return f"{self._folder}/{number:010d}.commit.json"
@@ -200,8 +261,40 @@ def read_everything(objects: Objects, known: dict[str, LogState]) -> dict[str, L
 
 
 def writers(objects: Objects) -> list[str]:
-    """Return the names of all who ever wrote evidence there, one for each data directory."""
-    return sorted({key.split("/")[1] for key in objects.keys(LOG_FOLDER)})
+    """Return the names of the logs that count: one for each data directory, and those of retired ones with files.
+
+    Of a retired writer's log and the one that took its place, one counts, by whether a single file is there.
+    """
+    keys = list(objects.keys(LOG_FOLDER))
+    names = {key.split("/")[1] for key in keys}
+    retired = {key.split("/")[1] for key in keys if key.endswith(f"/{_RETIRED}")}
+    return sorted(name for name in names - retired if not origin_of(name) or origin_of(name) in retired)
+
+
+def estate_after(writer: str) -> str:
+    """Return the name of the log that takes the place of a writer's."""
+    stem, _, number = writer.partition(".")
+    return f"{stem}.{int(number or 0) + 1}"
+
+
+def origin_of(name: str) -> str:
+    """Return the name of the log whose place a log took; empty for a data directory's own."""
+    stem, dot, number = name.partition(".")
+    if not dot or not number.isdigit():
+        return ""
+    return stem if number == "1" else f"{stem}.{int(number) - 1}"
+
+
+def retired_key(writer: str) -> str:
+    """Return the key of the file that says that a writer is gone."""
+    return f"{LOG_FOLDER}/{writer}/{_RETIRED}"
+
+
+def read_retired(objects: Objects, writer: str) -> Retired | None:
+    """Return what became of a writer that is gone; `None` for one that counts."""
+    with contextlib.suppress(NotFoundError):
+        return _decode(objects.get(retired_key(writer)), Retired, retired_key(writer))
+    return None
 
 
 def _number(name: str) -> int:

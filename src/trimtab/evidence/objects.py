@@ -32,6 +32,10 @@ class Objects(Protocol):
         """Return a whole file; raises `NotFoundError` (`no_object`) or `StorageError`."""
         ...
 
+    def has(self, key: str) -> bool:
+        """Return whether there is such a file; raises `StorageError`."""
+        ...
+
     def delete(self, key: str) -> None:
         """Delete a file; one that is not there is no error."""
         ...
@@ -61,6 +65,12 @@ class _Arrow:
             raise NotFoundError("no_object", f"there is no {key}", param=self.root) from error
         except OSError as error:
             raise _failed("read", key, error) from error
+
+    def has(self, key: str) -> bool:
+        try:
+            return bool(self.filesystem.get_file_info(self.path(key)).type == pafs.FileType.File)
+        except OSError as error:
+            raise _failed("look for", key, error) from error
 
     def delete(self, key: str) -> None:
         try:
@@ -138,7 +148,7 @@ def open_objects(location: str) -> Objects:
 
 def _failed(what: str, key: str, error: OSError) -> StorageError:
     return StorageError(
-        f"{what}_failed",
+        f"{what.partition(' ')[0]}_failed",
         f"cannot {what} {key}: {error.strerror or error}",
         param=key,
         hint="is there space and access?",

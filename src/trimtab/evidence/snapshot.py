@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from trimtab.evidence.log import LogState
     from trimtab.evidence.objects import Objects
+    from trimtab.serving.journal_reader import JournalPosition
 
 __all__ = ["Snapshot", "SnapshotSource"]
 
@@ -77,7 +78,10 @@ class SnapshotSource:
     def _uncompacted(self, states: Mapping[str, LogState]) -> dict[str, pa.Table]:
         if self._journals is None:
             return self._raw
-        cursors = {process: at for state in states.values() for process, at in state.cursors.items()}
+        cursors: dict[str, JournalPosition] = {}
+        for state in states.values():  # one that was retired and came back stands in two: what it moved since counts
+            for process, at in state.cursors.items():
+                cursors[process] = max(at, cursors.get(process, at), key=_depth)
         return self._tail.read(self._journals, cursors)
 
     def _new(self, kind: str, table: pa.Table) -> pa.Table:
@@ -86,3 +90,7 @@ class SnapshotSource:
 
         files = [file for file in self._by_kind.get(kind, []) if file.last_id]
         return without_known(self._objects, files, each_once(table))
+
+
+def _depth(position: JournalPosition) -> int:
+    return position.sequence

@@ -51,17 +51,20 @@ def retain(compactor: Compactor, *, older_than_ms: int) -> int:
     return sum(file.rows for file in old)
 
 
-def erase(compactor: Compactor, unit: str, *, before_ms: int | None = None) -> int:
+def erase(compactor: Compactor, unit: str, *, before_ms: int | None = None, salt: str = "") -> int:
     """Remove a user: what is in files, and what is still in journals when it gets here. Returns rows removed.
 
-    `before_ms`: what they did from then on stays; milliseconds since the Unix epoch, now where it is not given.
+    `before_ms`: what they did from then on stays; milliseconds since the Unix epoch, now where it is not given. `salt`:
+    key of the hash that stands for them in the log.
     Shadows of the user's requests and scores and feedback about their generations go with them. Comes true file by
     file; a killed erasure is taken up by asking again.
     """
     before_ms = compactor.now_ms if before_ms is None else before_ms
     while compactor.run().more:  # into files, where what was said about a generation is found however late it came
         pass
-    compactor.commit(erase=[Erasure(unit_key(unit), before_ms)])
+    erasure = Erasure(unit_key(unit, salt), before_ms, salt)
+    if erasure not in compactor.state.erasures:
+        compactor.commit(erase=[erasure])
     return sum(_erase_hour(compactor, hour_ms, unit, before_ms) for hour_ms in _hours(compactor))
 
 
@@ -80,7 +83,8 @@ def _erase_hour(compactor: Compactor, hour_ms: int, unit: str, before_ms: int) -
     """Everything about one generation lies in its own hour, so an hour is erased by itself."""
     here = [file for file in compactor.state.files.values() if file.hour_ms == hour_ms]
     moment = pa.scalar(before_ms, pa.timestamp("ms", tz="UTC"))
-    ids: list[pa.Array] = []
+    met = sorted(compactor.forgetter.theirs)  # left out of files, but what was said about them may be there
+    ids: list[pa.Array] = [pa.array(met, pa.string())] if met else []
 
     def theirs(table: pa.Table) -> pa.Array:
         mask = pa.array([False] * table.num_rows)

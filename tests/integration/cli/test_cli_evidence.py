@@ -147,6 +147,34 @@ def test_erasing_where_several_machines_keep_evidence_names_the_others(
     assert [json.loads(text)["unit"] for text in left] == ["v"]  # all have forgotten "u", and its name is gone
 
 
+def test_a_writer_that_is_gone_is_retired_and_its_erasures_end(
+    trimtab: Trimtab, calls: list[Generation], tmp_path: Path
+) -> None:
+    shared = tmp_path / "shared.toml"
+    shared.write_text(f'[evidence]\nlocation = "{tmp_path}/bucket"\n')
+
+    def on(machine: str, *command: str) -> subprocess.CompletedProcess[str]:
+        return trimtab("--config", str(shared), "--directory", str(tmp_path / machine), "evidence", *command)
+
+    on("a", "compact")
+    on("b", "compact")
+    gone = (tmp_path / "b/compactor.id").read_text()
+    on("a", "erase", "u", "--yes")
+    assert [one["waits_for"] for one in json.loads(on("a", "erasures", "--json").stdout)] == [[gone]]
+    assert {one["name"]: one["owes"] for one in json.loads(on("a", "writers", "--json").stdout)}[gone] == 1
+    assert "was heard of" in on("a", "retire", gone).stderr
+    told = on("a", "retire", gone, "--silent-for", "0s").stderr
+    assert "erasures: 1 wait for it" in told
+    assert told.endswith("nothing was changed; to do it, add --yes\n")
+    assert gone in on("a", "erasures").stdout
+    assert on("a", "retire", gone, "--silent-for", "0s", "--yes").returncode == 0
+    on("a", "erase", "v", "--yes")
+    assert on("a", "erasures").stderr.startswith("none is open")
+    assert gone not in on("a", "writers").stdout
+    on("b", "compact")
+    assert (tmp_path / "b/compactor.id").read_text().partition("\n")[0] != gone
+
+
 def test_the_server_moves_journals_into_files(shop: Path, calls: list[Generation]) -> None:
     fresh = record(shop, "sdk-2", 3)
     with socket.socket() as one:

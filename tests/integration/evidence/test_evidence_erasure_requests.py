@@ -7,21 +7,19 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.integration.evidence.conftest import Place
 
+from trimtab.api.condition import _forgotten
+from trimtab.api.metrics import _erasures
 from trimtab.bootstrap.evidence import EvidenceLoop, JudgedInStore
 from trimtab.bootstrap.settings import EvidenceSettings, Settings
 from trimtab.core.clock import SystemClock
 from trimtab.core.errors import IntegrityError, StorageError
 from trimtab.core.ids import new_id
 from trimtab.events import Generation, encode_event
-from trimtab.evidence import erasure_requests
-from trimtab.evidence.erasure_requests import (
-    ErasureRequest,
-    fulfil_erasures,
-    pending,
-    removed_by,
-    request_erasure,
-)
+from trimtab.evidence.erasure_requests import fulfil_erasures, open_erasures, pending, removed_by, request_erasure
+from trimtab.evidence.erasure_store import ErasureRequest
 from trimtab.evidence.objects import LocalObjects, open_objects
+from trimtab.evidence.state import Owed
+from trimtab.evidence.writers import announce
 from trimtab.serving.journal import JournalWriter
 
 if TYPE_CHECKING:
@@ -119,6 +117,32 @@ def test_a_server_that_runs_forgets(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert loop.tick() == ["evidence: 1 events of users who are to be forgotten removed"]
     assert loop.tick() == []
     assert pending(objects, request) == []
-    assert erasure_requests._open(objects, sorted(objects.keys("_erase"))) == []
+    assert open_erasures(objects) == []
     loop.close()
     writer.close()
+
+
+def test_an_erasure_that_waits_for_too_long_is_told_once_a_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings(directory=str(tmp_path))
+    objects = open_objects(settings.evidence_location)
+    announce(objects, "deadbeef", machine="lost", now_ms=1)
+    now_ms = SystemClock().now_ms()
+    request_erasure(objects, "ada", now_ms=now_ms - 25 * 3_600_000)
+    monkeypatch.setattr("trimtab.bootstrap.evidence._UPKEEP_SECONDS", 0.0)
+    loop = EvidenceLoop(settings, JudgedInStore(settings))
+    told = loop.tick()
+    assert told == ["evidence: an erasure waits since 25 hours for deadbeef (trimtab evidence erasures)"]
+    assert loop.tick() == []
+    assert loop.compacted is not None
+    owed = loop.compacted.owed
+    loop.close()
+    assert (owed.count, owed.waits_for, owed.late(now_ms)) == (1, ["deadbeef"], True)
+    check = _forgotten(owed, now_ms)
+    assert (check.status, check.told) == (
+        "warn",
+        "1 to be forgotten, the oldest since 25 hours; not done by deadbeef",
+    )
+    assert _forgotten(Owed(), now_ms).status == "pass"
+    waiting, age = (family.samples for family in _erasures(owed, now_ms))
+    assert "1" in str(waiting)
+    assert "90000" in str(age)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from trimtab.cli.commands.evidence_erasing import erase_command, erasures_command, retire_command, writers_command
 from trimtab.cli.output import emit_json, json_option, say, table, when
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from trimtab.evidence.reader import EvidenceReader
 
 __all__ = ["command"]
-
-_POLL_SECONDS = 0.2
 
 
 @click.group("evidence")
@@ -179,43 +178,6 @@ def compact(app: AppContext) -> None:
     )
 
 
-@command.command("erase")
-@click.argument("unit")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.pass_obj
-def erase_command(app: AppContext, unit: str, yes: bool) -> None:  # noqa: FBT001 - click's signature
-    """Remove everything recorded of a user (UNIT, as callers send it), and what was said about it.
-
-    Files are rewritten without it, by a running `trimtab server` or `trimtab relay` where there is one; the command
-    waits until that is done. Other machines that keep evidence in the same place do theirs by themselves. Journals
-    that held it are deleted when they are older than `evidence.journal_hours` and were read.
-    """
-    from trimtab.bootstrap.evidence import open_compactor
-    from trimtab.core.errors import ConflictError
-    from trimtab.evidence.compactor import writer_of
-    from trimtab.evidence.erasure_requests import fulfil_erasures, pending, removed_by, request_erasure
-    from trimtab.evidence.objects import open_objects
-
-    if not yes:
-        click.confirm(f"Remove all that is recorded of `{unit}` for good?", abort=True, err=True)
-    settings = app.settings()
-    objects = open_objects(settings.evidence_location)
-    request = request_erasure(objects, unit, now_ms=time.time_ns() // 1_000_000)
-    own, told = writer_of(settings.data_directory), False
-    while (removed := removed_by(objects, request, own)) is None:  # whoever compacts does it; if nobody, this process
-        try:
-            with open_compactor(settings) as compactor:
-                fulfil_erasures(compactor)
-        except ConflictError:
-            if not told:
-                say("waiting for the server or relay that compacts here: it will do it, also if you stop waiting")
-                told = True
-            time.sleep(_POLL_SECONDS)
-    say(f"{removed:,} events removed")
-    if others := [name for name in pending(objects, request) if name != own]:
-        say(f"{len(others)} other data directories keep evidence there and do the same ({', '.join(others)})")
-
-
 @contextlib.contextmanager
 def _reader(app: AppContext) -> Iterator[EvidenceReader]:
     from trimtab.bootstrap.evidence_reader import open_reader
@@ -247,3 +209,7 @@ def _signals(found: dict[str, SignalMean]) -> str:
 
 def _line(text: object) -> str:
     return " ".join(str(text).split())[:160]
+
+
+for _one in (erase_command, erasures_command, writers_command, retire_command):
+    command.add_command(_one)
