@@ -136,7 +136,7 @@ def _forgotten(owed: Owed, now_ms: int) -> Check:
     if not owed.count:
         return Check(status="pass", told="nobody waits to be forgotten")
     hours = max(0, now_ms - owed.oldest_ms) // 3_600_000
-    told = f"{owed.count:,} to be forgotten, the oldest since {hours:,} hours; not done by {', '.join(owed.waits_for)}"
+    told = f"{owed.count:,} to be forgotten, the oldest for {hours:,} hours; not done by {', '.join(owed.waits_for)}"
     return Check(status="warn" if owed.late(now_ms) else "pass", told=told)
 
 

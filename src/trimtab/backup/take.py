@@ -17,7 +17,7 @@ import msgspec
 from trimtab.backup.archive import ArchiveWriter
 from trimtab.core.errors import NotFoundError, StorageError
 from trimtab.evidence.erasure_store import ERASED_FOLDER, ERASURES_FOLDER
-from trimtab.evidence.log import LOG_FOLDER, EvidenceLog, writers
+from trimtab.evidence.log import LOG_FOLDER, EvidenceLog, retired_key, writers_of
 from trimtab.evidence.objects import LocalObjects
 from trimtab.serving.journal_folder import HOT_FILE, process_folders, segments
 from trimtab.storage.sqlite import copy_sqlite
@@ -67,7 +67,11 @@ def _add_evidence(archive: ArchiveWriter, root: Path) -> None:
     """Add what each writer's log says counts, as one checkpoint of it."""
     objects = LocalObjects(root)
     wanted = set(_add_as_they_are(archive, root))
-    for writer in writers(objects):
+    logs = sorted(objects.keys(LOG_FOLDER))  # once: who is gone and whose log counts instead must fit
+    for key in logs:
+        if key == retired_key(key.split("/")[1]) and archive.add(f"{EVIDENCE}/{key}", root / key):
+            wanted.add(key)
+    for writer in writers_of(logs):
         wanted |= _add_log(archive, objects, root, writer)
     held = {name.removeprefix(f"{EVIDENCE}/") for name in archive.manifest.members if name.startswith(f"{EVIDENCE}/")}
     archive.manifest.left_out += sorted(f"{EVIDENCE}/{key}" for key in held - wanted)
@@ -76,9 +80,9 @@ def _add_evidence(archive: ArchiveWriter, root: Path) -> None:
 def _add_as_they_are(archive: ArchiveWriter, root: Path) -> Iterator[str]:
     """Add what is to be forgotten, before the files that may still hold it: all do it again. Yields keys.
 
-    And what ever was, and who is gone: without that, what came back from them would be taken for theirs.
+    And what ever was, for whoever comes later with journals of before.
     """
-    patterns = (f"{ERASURES_FOLDER}/*/request.json", f"{ERASED_FOLDER}/*", f"{LOG_FOLDER}/*/retired.json")
+    patterns = (f"{ERASURES_FOLDER}/*/request.json", f"{ERASED_FOLDER}/*")
     for path in sorted(path for pattern in patterns for path in root.glob(pattern) if path.name[0] != "."):
         key = path.relative_to(root).as_posix()
         if archive.add(f"{EVIDENCE}/{key}", path):

@@ -159,8 +159,8 @@ class EvidenceLoop:
             return []
         self._warned_ms = now_ms
         hours = (now_ms - self._owed.oldest_ms) // _HOUR_MS
-        waits_for = ", ".join(self._owed.waits_for)
-        return [f"evidence: an erasure waits since {hours:,} hours for {waits_for} (trimtab evidence erasures)"]
+        waits_for = ", ".join(found[0].waits_for)
+        return [f"evidence: an erasure has waited {hours:,} hours for {waits_for} (trimtab evidence erasures)"]
 
     def _keep(self, compactor: Compactor) -> None:
         """Merge, and let go of what is old: of journals only what the controller has read as well."""
@@ -177,6 +177,7 @@ class EvidenceLoop:
         if now_ms - self._forgot_ms >= _DAY_MS:
             self._forgot_ms = now_ms
             forget_remembered(compactor.objects, before_ms=now_ms - max(retention_ms, _REMEMBERED_MS))
+        compactor.log.must_count()  # else what its cursors have passed may be nowhere but in journals
         old_ms = now_ms - round(self._settings.evidence.journal_hours * _HOUR_MS)
         read = self._read_by_both(compactor)
         retire(self._settings.data_directory.journals, older_than_ms=old_ms, read=read)
@@ -190,6 +191,7 @@ class EvidenceLoop:
         except OSError:
             return  # nothing was ever recorded here
         if over > 0:
+            compactor.log.must_count()
             read = self._read_by_both(compactor)
             if over > reclaim(journals, size=over, read=read):
                 prune(journals, older_than_ms=compactor.now_ms, read=read)

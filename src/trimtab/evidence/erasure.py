@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -34,34 +35,41 @@ class Forgetter:
     """Leaves out what is erased users', and what is said about their generations later than it met those."""
 
     def __init__(self) -> None:
-        self.theirs: set[str] = set()
-        """Ids of erased users' events that it met."""
+        self.theirs: dict[str, str] = {}
+        """By the ids of erased users' events that it met: the key of whose they are."""
+        self.left_out: Counter[str] = Counter()
+        """By key of a user: events that got into no file, until somebody told of them."""
 
     def learn(self, events: Sequence[Event], erasures: Sequence[Erasure]) -> None:
         """Meet erased users' events, so that what stands before them and is about them is known as well."""
-        is_theirs = _judge(erasures)
-        self.theirs |= {event.id for event in events if is_theirs(event)}
+        whose = _judge(erasures)
+        self.theirs |= {event.id: key for event in events if (key := whose(event))}
 
     def left(self, events: Sequence[Event], erasures: Sequence[Erasure]) -> Sequence[Event]:
         """Return the events without those of erased users, and without what was said about their generations."""
         if not erasures:
             return events
         self.learn(events, erasures)
-        return [
-            event
-            for event in events
-            if event.id not in self.theirs and getattr(event, "generation", "") not in self.theirs
-        ]
+        kept = []
+        for event in events:
+            key = self.theirs.get(event.id) or self.theirs.get(getattr(event, "generation", ""))
+            if key:
+                self.left_out[key] += 1
+            else:
+                kept.append(event)
+        return kept
 
 
-def _judge(erasures: Sequence[Erasure]) -> Callable[[Event], bool]:
+def _judge(erasures: Sequence[Erasure]) -> Callable[[Event], str]:
+    """Return what tells whose an event is, by key: empty where it is of nobody who is to be forgotten."""
     before: dict[str, dict[str, int]] = {}
     for erasure in erasures:
         known = before.setdefault(erasure.salt, {})
         known[erasure.key] = max(erasure.before_ms, known.get(erasure.key, 0))
 
-    def is_theirs(event: Event) -> bool:
+    def whose(event: Event) -> str:
         unit = getattr(event, "unit", "")
-        return bool(unit) and any(event.at_ms < known.get(unit_key(unit, salt), 0) for salt, known in before.items())
+        keys = ((unit_key(unit, salt), known) for salt, known in before.items()) if unit else ()
+        return next((key for key, known in keys if event.at_ms < known.get(key, 0)), "")
 
-    return is_theirs
+    return whose

@@ -74,7 +74,7 @@ def fulfil_erasures(compactor: Compactor) -> int:
                 objects.put(_done_key(request, one.writer), msgspec.json.encode(_Done(found)))
                 removed += found
         if not pending(objects, request):
-            remember(objects, request.erasure)
+            remember(objects, _keyed(objects, request).erasure)
             objects.delete(request.key)  # at once: it is what names somebody
     _forget_answers(objects, keys, before_ms=compactor.now_ms - _ANSWERED_MS)
     return removed
@@ -101,6 +101,11 @@ def removed_by(objects: Objects, request: ErasureRequest, writer: str) -> int | 
     with contextlib.suppress(NotFoundError):
         return msgspec.json.decode(objects.get(_done_key(request, writer)), type=_Done).removed
     return None
+
+
+def _keyed(objects: Objects, request: ErasureRequest) -> ErasureRequest:
+    """Return a request of an earlier version with a key, so that it is remembered like the others."""
+    return request if request.salt else ErasureRequest(request.unit, request.before_ms, place_salt(objects))
 
 
 def _done_key(request: ErasureRequest, writer: str) -> str:

@@ -95,9 +95,8 @@ def read_request(objects: Objects, key: str) -> ErasureRequest | None:
 
 
 def remember(objects: Objects, erasure: Erasure) -> None:
-    """Keep an erasure for whoever comes later; one that is known stays what it is."""
-    if erasure.salt:  # those of earlier versions are in the logs of all who were there
-        objects.put(f"{ERASED_FOLDER}/{erasure.before_ms}-{erasure.salt}-{erasure.key}", b"{}")
+    """Keep an erasure, which has a key, for whoever comes later; one that is known stays what it is."""
+    objects.put(f"{ERASED_FOLDER}/{erasure.before_ms}-{erasure.salt}-{erasure.key}", b"{}")
 
 
 def remembered(objects: Objects) -> list[Erasure]:

@@ -39,7 +39,9 @@ __all__ = [
     "read_everything",
     "read_retired",
     "retired_key",
+    "retired_writers",
     "writers",
+    "writers_of",
 ]
 
 LOG_FOLDER = "_log"
@@ -198,11 +200,11 @@ class EvidenceLog:
 
         Raises `FencedError` (`writer_retired`) where this log counts for nobody any more.
         """
-        self._must_count()
+        self.must_count()
         self._objects.put(self._commit_key(commit.number), msgspec.json.encode(commit))
         state.apply(commit)
         if commit.remove:
-            self._must_count()  # whoever looks after these files now may still name them
+            self.must_count()  # whoever looks after these files now may still name them
             self._delete(commit.remove)
         if commit.number % _CHECKPOINT_EVERY == 0:
             self._fold(state)
@@ -227,7 +229,8 @@ class EvidenceLog:
             return _decode(self._objects.get(self._prepared), list[str], "prepared.json")
         return []
 
-    def _must_count(self) -> None:
+    def must_count(self) -> None:
+        """Raise `FencedError` (`writer_retired`) where this log counts for nobody any more."""
         if self._objects.has(retired_key(self._writer)):
             raise FencedError(
                 "writer_retired",
@@ -265,10 +268,20 @@ def writers(objects: Objects) -> list[str]:
 
     Of a retired writer's log and the one that took its place, one counts, by whether a single file is there.
     """
-    keys = list(objects.keys(LOG_FOLDER))
+    return writers_of(list(objects.keys(LOG_FOLDER)))
+
+
+def writers_of(keys: Collection[str]) -> list[str]:
+    """Return the names of the logs that count, of one listing of all keys of logs."""
     names = {key.split("/")[1] for key in keys}
     retired = {key.split("/")[1] for key in keys if key.endswith(f"/{_RETIRED}")}
     return sorted(name for name in names - retired if not origin_of(name) or origin_of(name) in retired)
+
+
+def retired_writers(objects: Objects) -> list[str]:
+    """Return the names of the logs that count no more."""
+    suffix = f"/{_RETIRED}"
+    return sorted(key.split("/")[1] for key in objects.keys(LOG_FOLDER) if key.endswith(suffix))
 
 
 def estate_after(writer: str) -> str:

@@ -65,7 +65,8 @@ def erase(compactor: Compactor, unit: str, *, before_ms: int | None = None, salt
     erasure = Erasure(unit_key(unit, salt), before_ms, salt)
     if erasure not in compactor.state.erasures:
         compactor.commit(erase=[erasure])
-    return sum(_erase_hour(compactor, hour_ms, unit, before_ms) for hour_ms in _hours(compactor))
+    removed = sum(_erase_hour(compactor, hour_ms, unit, before_ms) for hour_ms in _hours(compactor))
+    return removed + compactor.forgetter.left_out.pop(erasure.key, 0)  # where it was in force before they were moved
 
 
 def settle_erasures(compactor: Compactor) -> None:

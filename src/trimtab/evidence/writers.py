@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from trimtab.core.errors import ConflictError, InputError, NotFoundError
+from trimtab.core.errors import ConflictError, InputError, NotFoundError, TrimtabError
 from trimtab.evidence.log import (
     LOG_FOLDER,
     EvidenceLog,
@@ -26,6 +26,7 @@ from trimtab.evidence.log import (
     origin_of,
     read_retired,
     retired_key,
+    retired_writers,
     writers,
 )
 
@@ -91,7 +92,7 @@ def estates_of(objects: Objects, heir: str) -> list[str]:
     for name in writers(objects):
         origin = origin_of(name)
         retired = read_retired(objects, origin) if origin else None
-        if retired is not None and retired.heir == heir:
+        if retired is not None and _last_heir(objects, retired) == heir:
             found.append(name)
     return found
 
@@ -110,13 +111,9 @@ def check_gone(objects: Objects, writer: str, *, heir: str, now_ms: int, silent_
     """Return a writer that may be retired; raises as `retire`."""
     there = {one.name: one for one in known_writers(objects)}
     named = [name for name in there if not origin_of(name)]
-    if writer not in named:
-        if read_retired(objects, writer) is not None:
-            raise ConflictError("already_retired", f"`{writer}` is retired already", param="writer")
-        raise NotFoundError(
-            "unknown_writer", f"no writer `{writer}` keeps evidence there", param="writer",
-            hint="trimtab evidence writers lists them",
-        )  # fmt: skip
+    orphans = [name for name, one in there.items() if one.heir and one.heir not in there]
+    if writer not in [*named, *orphans]:
+        raise _not_to_retire(objects, writer, there)
     if heir not in named or heir == writer:
         raise InputError(
             "no_heir",
@@ -124,7 +121,7 @@ def check_gone(objects: Objects, writer: str, *, heir: str, now_ms: int, silent_
             param="heir",
             hint="name one that runs: --heir NAME, of `trimtab evidence writers`",
         )
-    if now_ms - there[writer].alive_ms < silent_ms:
+    if silent_ms and now_ms - there[writer].alive_ms < silent_ms:  # 0: whatever a clock that runs ahead has said
         raise ConflictError(
             "writer_alive",
             f"`{writer}` was heard of {max(0, now_ms - there[writer].alive_ms) // 1000} s ago",
@@ -138,27 +135,33 @@ def sweep(objects: Objects, writer: str, retired: Retired) -> None:
     """Delete what a retired writer wrote and no log that counts names: half-done work, and work after the fence."""
     log = EvidenceLog(objects, writer)
     state = log.read()
+    counts = EvidenceLog(objects, _counts_instead(objects, retired)).read() if retired.estate else LogState()
+    live = set(counts.belonging(counts.files))
     if state.number == retired.as_of:
-        live = EvidenceLog(objects, retired.estate).read() if retired.estate else LogState()
-        log.recover(state, live=set(live.belonging(live.files)))
+        log.recover(state, live=live)
         return
     late = [*state.belonging(state.files), *log.prepared()]
     for key in late:
-        if _commit_of(key, writer) > retired.as_of:
+        if _commit_of(key, writer) > retired.as_of and key not in live:
             objects.delete(key)
 
 
 def sweep_estates(objects: Objects, heir: str) -> None:
-    """Delete what those whose files a writer looks after left half done, where whoever retired them was killed."""
-    for name in estates_of(objects, heir):
-        retired = read_retired(objects, origin_of(name))
-        if retired is not None:
-            sweep(objects, origin_of(name), retired)
+    """Delete what those that a writer took over from left half done or wrote in vain, also where nothing counts.
+
+    An erasure must not be said to be done while a file of theirs lies there that no log names.
+    """
+    for name in retired_writers(objects):
+        retired = read_retired(objects, name)
+        if retired is not None and _last_heir(objects, retired) == heir:
+            sweep(objects, name, retired)
 
 
 def _retire(objects: Objects, name: str, heir: str, now_ms: int) -> Retired:
     state = EvidenceLog(objects, name).read()
-    estate = estate_after(name) if state.files else ""
+    estate = estate_after(name)
+    if not state.files and not any(objects.keys(f"{LOG_FOLDER}/{estate}")):  # begun before, and killed: it would count
+        estate = ""
     if estate:
         checkpoint = f"{LOG_FOLDER}/{estate}/{state.number:010d}.checkpoint.json"
         objects.put(checkpoint, msgspec.json.encode(state))
@@ -184,7 +187,7 @@ def _known(objects: Objects, name: str, owes: int) -> Writer:
         files=len(files),
         size=sum(file.size for file in files),
         newest_ms=max((file.newest_ms for file in files), default=0),
-        heir=retired.heir if retired else "",
+        heir=_last_heir(objects, retired) if retired else "",
         owes=owes,
     )
 
@@ -195,6 +198,42 @@ def _alive_key(writer: str) -> str:
 
 def _commit_of(key: str, writer: str) -> int:
     """Return the commit that a file's key says it is of; 0 for another writer's."""
-    owner, _, rest = key.rpartition("/")[2].rpartition(f"{writer}-")
-    number = rest.partition("-")[0]
-    return int(number) if not owner and number.isdigit() else 0
+    name, own = key.rpartition("/")[2], f"{writer}-"
+    number = name.removeprefix(own).partition("-")[0]
+    return int(number) if name.startswith(own) and number.isdigit() else 0
+
+
+def _counts_instead(objects: Objects, retired: Retired) -> str:
+    """Return the name of the log that counts in the end: who took over may be gone as well."""
+    estate = retired.estate
+    while estate and (later := read_retired(objects, estate)) is not None:
+        estate = later.estate
+    return estate
+
+
+def _last_heir(objects: Objects, retired: Retired) -> str:
+    """Return who looks after it in the end; one that is gone where two were each made the other's heir at once."""
+    met = [retired.heir]
+    while met[-1] not in met[:-1] and (later := read_retired(objects, met[-1])) is not None:
+        met.append(later.heir)
+    return met[-1]
+
+
+def _not_to_retire(objects: Objects, writer: str, there: Mapping[str, Writer]) -> TrimtabError:
+    """Return why a name is none of a writer that could be declared gone."""
+    if writer in there:
+        heir = there[writer].heir
+        return ConflictError(
+            "already_retired",
+            f"`{writer}` is what is left of a writer that is retired; `{heir}` looks after it",
+            param="writer",
+            hint=f"start `{heir}`; if that is gone as well: trimtab evidence retire {heir}",
+        )
+    if read_retired(objects, writer) is not None:
+        return ConflictError("already_retired", f"`{writer}` is retired already", param="writer")
+    return NotFoundError(
+        "unknown_writer",
+        f"no writer `{writer}` keeps evidence there",
+        param="writer",
+        hint="trimtab evidence writers lists them",
+    )

@@ -131,7 +131,7 @@ def test_an_erasure_that_waits_for_too_long_is_told_once_a_day(tmp_path: Path, m
     monkeypatch.setattr("trimtab.bootstrap.evidence._UPKEEP_SECONDS", 0.0)
     loop = EvidenceLoop(settings, JudgedInStore(settings))
     told = loop.tick()
-    assert told == ["evidence: an erasure waits since 25 hours for deadbeef (trimtab evidence erasures)"]
+    assert told == ["evidence: an erasure has waited 25 hours for deadbeef (trimtab evidence erasures)"]
     assert loop.tick() == []
     assert loop.compacted is not None
     owed = loop.compacted.owed
@@ -140,7 +140,7 @@ def test_an_erasure_that_waits_for_too_long_is_told_once_a_day(tmp_path: Path, m
     check = _forgotten(owed, now_ms)
     assert (check.status, check.told) == (
         "warn",
-        "1 to be forgotten, the oldest since 25 hours; not done by deadbeef",
+        "1 to be forgotten, the oldest for 25 hours; not done by deadbeef",
     )
     assert _forgotten(Owed(), now_ms).status == "pass"
     waiting, age = (family.samples for family in _erasures(owed, now_ms))

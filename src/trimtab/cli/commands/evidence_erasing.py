@@ -23,6 +23,8 @@ __all__ = ["erase_command", "erasures_command", "retire_command", "writers_comma
 
 _POLL_SECONDS = 0.2
 _EXIT_NO = 1
+_HEARD_MS = 15 * 60_000
+"""A writer that runs says so every five minutes."""
 
 
 @click.command("erase")
@@ -61,7 +63,11 @@ def erase_command(app: AppContext, unit: str, yes: bool, wait: str) -> None:  # 
 
 
 def _done_here(settings: Settings, objects: Objects, request: ErasureRequest, deadline: float) -> int | None:
-    """Wait until whoever compacts here has done it; if nobody does, this process. `None` where it takes too long."""
+    """Wait until whoever compacts here has done it; if nobody does, this process. `None` where it takes too long.
+
+    Where all others were done before this data directory was one of them, no file is here yet, and opening the
+    compactor put it in force for journals.
+    """
     from trimtab.bootstrap.evidence import open_compactor
     from trimtab.core.errors import ConflictError
     from trimtab.evidence.erasure_requests import fulfil_erasures, removed_by
@@ -72,6 +78,7 @@ def _done_here(settings: Settings, objects: Objects, request: ErasureRequest, de
         try:
             with open_compactor(settings) as compactor:
                 fulfil_erasures(compactor)
+                return removed_by(objects, request, compactor.writer) or 0
         except ConflictError:
             if not told:
                 say("waiting for the server or relay that compacts here: it will do it, also if you stop waiting")
@@ -157,11 +164,13 @@ def retire_command(app: AppContext, writer: str, heir: str | None, silent_for: s
     owed = [one for one in _open(settings) if writer in one.waits_for]
     for line in _what_becomes_of(gone, heir, owed, now_ms):
         say(line)
+    if warning := _silent_heir(settings, heir, now_ms):
+        say(warning)
     if not yes:
         say("nothing was changed; to do it, add --yes")
         return
     retire(objects, writer, heir=heir, now_ms=now_ms, silent_ms=silent_ms)
-    say(f"{writer} is retired; what it owed is done when {heir} next looks, within a minute")
+    say(f"{writer} is retired; {heir} does what it owed when it next looks, within ten seconds of running")
 
 
 def _what_becomes_of(gone: Writer, heir: str, owed: list[OpenErasure], now_ms: int) -> list[str]:
@@ -175,6 +184,14 @@ def _what_becomes_of(gone: Writer, heir: str, owed: list[OpenErasure], now_ms: i
         f"erasures: {len(owed):,} wait for it{oldest}; {heir} carries them out in its files",
         "not reached: its disk. Destroy it, or let it come back: then journals there age as everywhere",
     ]
+
+
+def _silent_heir(settings: Settings, heir: str, now_ms: int) -> str:
+    alive_ms = next((one.alive_ms for one in _writers(settings) if one.name == heir), 0)
+    if now_ms - alive_ms < _HEARD_MS:
+        return ""
+    heard = f"was last heard of {ago(alive_ms, now_ms)}" if alive_ms else "was never heard of by itself"
+    return f"warning: {heir} {heard}; until a server or relay runs there, erasures wait for it"
 
 
 def _writers(settings: Settings) -> list[Writer]:
