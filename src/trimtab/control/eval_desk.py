@@ -72,6 +72,12 @@ class EvalDesk:
         with self._store.read() as tx:
             return datasets_of(tx, feature)
 
+    def datasets_with(self, items: str) -> list[Artifact]:
+        """Return every version of any feature's datasets whose items have a digest."""
+        with self._store.read() as tx:
+            known = [one for feature in tx.features() for one in datasets_of(tx, feature.name)]
+        return [one for one in known if isinstance(one.content, DatasetContent) and one.content.items == items]
+
     def dataset(self, feature: str, reference: str) -> Dataset:
         """Return a dataset with its items, by `NAME` or `NAME@v3`."""
         with self._store.read() as tx:

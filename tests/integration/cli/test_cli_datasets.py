@@ -115,6 +115,20 @@ def test_a_dataset_comes_from_traffic_and_feedback(trimtab_here: Trimtab, shop: 
     assert asked == {"Where is order X-0?": "answer 0", "Where is order X-2?": "answer 2"}
     assert all(item["group"] and item["slices"]["feedback"] == "0" for item in items)
     assert "age: newest 0 days" in trimtab_here("dataset", "show", "support-reply", "poor").stdout
+    erased = trimtab_here("evidence", "erase", "user-2", "--yes")
+    assert erased.returncode == 0, erased.stderr
+    (stays,) = [line for line in erased.stderr.splitlines() if line.startswith("not reached")]
+    told, path = stays.split(" in ")
+    assert told == "not reached: 1 item of support-reply/dataset/poor@v1"
+    rest = trimtab_here("dataset", "split", "support-reply", "poor", "--without-user", "user-2")
+    assert [json.loads(line)["reference"] for line in rest.stdout.splitlines()] == ["answer 0"]
+    (shop / "rest.jsonl").write_text(rest.stdout)
+    again = trimtab_here("dataset", "create", "support-reply", "poor", "--from", "rest.jsonl")
+    assert again.stdout.startswith("support-reply/dataset/poor@v2 (")
+    (shop / path).unlink()
+    assert "not reached" not in trimtab_here("evidence", "erase", "user-2", "--yes").stderr
+    gone = trimtab_here("dataset", "show", "support-reply", "poor@v1")
+    assert "the items of this dataset are not in this data directory" in gone.stderr
 
 
 @pytest.mark.parametrize(

@@ -269,17 +269,30 @@ def show(app: AppContext, feature: str, reference: str, shown: int, as_json: boo
 @click.argument("feature")
 @click.argument("reference")
 @click.option("--split", type=click.Choice(["all", "train", "heldout"]), default="all", show_default=True)
+@click.option("--without-user", metavar="UNIT", help="Leave out items made of what this user said, of traffic.")
 @click.pass_obj
-def split_command(app: AppContext, feature: str, reference: str, split: Any) -> None:  # noqa: ANN401 - a choice
+def split_command(
+    app: AppContext,
+    feature: str,
+    reference: str,
+    split: Any,  # noqa: ANN401 - a choice
+    without_user: str | None,
+) -> None:
     """Write the items of a split to stdout as JSON lines.
 
     What an item's group (or, without one, what it asks) hashes to decides its side, so it never moves.
     """
     from trimtab.evals.datasets import in_split
+    from trimtab.evals.datasets.from_traffic import group_of
 
     with contextlib.closing(app.evals()) as desk:
         dataset = desk.dataset(feature, reference)
-    chosen = [item for item in dataset.items if in_split(item, split, heldout=dataset.heldout)]
+    theirs = group_of(without_user) if without_user else None
+    chosen = [
+        item
+        for item in dataset.items
+        if in_split(item, split, heldout=dataset.heldout) and (theirs is None or item.group != theirs)
+    ]
     for item in chosen:
         print(msgspec.json.encode(item).decode())
     say(f"{len(chosen):,} of {quantity(len(dataset.items), 'item')}")

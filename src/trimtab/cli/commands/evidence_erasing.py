@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -10,8 +11,11 @@ import click
 
 from trimtab.cli.output import ago, emit_json, json_option, say, table, when
 from trimtab.core.durations import seconds
+from trimtab.core.quantity import quantity
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from trimtab.bootstrap.settings import Settings
     from trimtab.cli.context import AppContext
     from trimtab.evidence.erasure_requests import OpenErasure
@@ -39,6 +43,9 @@ def erase_command(app: AppContext, unit: str, yes: bool, wait: str) -> None:  # 
     waits until that is done. Other machines that keep evidence in the same place do theirs by themselves: see `trimtab
     evidence erasures`. Journals that held it are deleted when they are older than `evidence.journal_hours` and were
     read. Exit status 1 where it was not done here within `--wait`: it stays asked for.
+
+    Not reached are backups, exports, answers of evals, and datasets; those of this data directory with items made of
+    what the user said are told.
     """
     from trimtab.evidence.erasure_requests import pending, request_erasure
     from trimtab.evidence.identity import writer_of
@@ -58,6 +65,8 @@ def erase_command(app: AppContext, unit: str, yes: bool, wait: str) -> None:  # 
         say(f"{removed:,} events removed")
     if others := [name for name in pending(objects, request) if name != own]:
         say(f"{len(others)} other data directories keep evidence there and do the same ({', '.join(others)})")
+    for line in _left_in_datasets(app, unit):
+        say(line)
     if removed is None:
         sys.exit(_EXIT_NO)
 
@@ -87,6 +96,34 @@ def _done_here(settings: Settings, objects: Objects, request: ErasureRequest, de
                 return None
             time.sleep(_POLL_SECONDS)
     return removed
+
+
+def _left_in_datasets(app: AppContext, unit: str) -> Iterator[str]:
+    """Yield what to tell of datasets here with items of a user. They are not changed: a version is what it was."""
+    from trimtab.core.errors import TrimtabError
+    from trimtab.evals.datasets.files import ItemFiles
+    from trimtab.evals.datasets.from_traffic import group_of
+
+    files, group = ItemFiles(app.settings().data_directory.datasets), group_of(unit)
+    for digest in files.digests():
+        try:
+            count = sum(item.group == group for item in files.get(digest))
+        except TrimtabError as error:
+            yield f"warning: whether {files.path(digest)} has items of theirs is unknown: {error.message}"
+            continue
+        if count:
+            names = ", ".join(_names(app, digest)) or "a dataset"
+            yield f"not reached: {quantity(count, 'item')} of {names} in {files.path(digest)}"
+
+
+def _names(app: AppContext, digest: str) -> list[str]:
+    from trimtab.core.errors import TrimtabError
+
+    try:
+        with contextlib.closing(app.evals()) as desk:
+            return [f"{one.feature}/dataset/{one.name}@v{one.number}" for one in desk.datasets_with(digest)]
+    except TrimtabError:
+        return []  # what it is called is known elsewhere
 
 
 @click.command("erasures")

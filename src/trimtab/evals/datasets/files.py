@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["ItemFiles"]
 
 _LEVEL = 9
+_SUFFIX = ".jsonl.zst"
 _encoder = msgspec.json.Encoder(order="deterministic")
 
 
@@ -33,14 +34,14 @@ class ItemFiles:
         """Store items and return their digest: SHA-256 over their JSON Lines. Durable when it returns."""
         content = b"".join(_encoder.encode(item) + b"\n" for item in items)
         digest = digest_of(content)
-        path = self._path(digest)
+        path = self.path(digest)
         if not path.exists():
             self._write(path, zstandard.ZstdCompressor(level=_LEVEL).compress(content))
         return digest
 
     def get(self, digest: str) -> list[Item]:
         """Return the items; raises `NotFoundError` (`missing_items`) or `IntegrityError` (`damaged_items`)."""
-        path = self._path(digest)
+        path = self.path(digest)
         try:
             content = zstandard.ZstdDecompressor().decompress(path.read_bytes())
         except FileNotFoundError as error:
@@ -58,8 +59,13 @@ class ItemFiles:
             raise _damaged(path)
         return msgspec.json.Decoder(Item).decode_lines(content)
 
-    def _path(self, digest: str) -> Path:
-        return self._folder / f"{digest.removeprefix(DIGEST_PREFIX)}.jsonl.zst"
+    def digests(self) -> list[str]:
+        """Return the digests of all that are there."""
+        return sorted(DIGEST_PREFIX + path.name.removesuffix(_SUFFIX) for path in self._folder.glob(f"*{_SUFFIX}"))
+
+    def path(self, digest: str) -> Path:
+        """Return where items lie, or would."""
+        return self._folder / f"{digest.removeprefix(DIGEST_PREFIX)}{_SUFFIX}"
 
     def _write(self, path: Path, data: bytes) -> None:
         try:

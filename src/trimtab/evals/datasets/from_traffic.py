@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from trimtab.events import Generation
 
-__all__ = ["item_of", "items_of"]
+__all__ = ["group_of", "item_of", "items_of"]
 
 _GROUP_DIGITS = 12
 _FIRST_ROLES = frozenset({"system", "developer"})
@@ -48,7 +48,7 @@ def item_of(generation: Generation, *, own: int | None, signal: float | None = N
         variables=generation.variables,
         messages=said,
         reference=generation.output,
-        group=_hashed(generation.unit),
+        group=group_of(generation.unit),
         slices=slices,
         at_ms=generation.at_ms,
         source=generation.id,
@@ -64,6 +64,6 @@ def _callers_messages(messages: list[dict[str, Any]], own: int | None) -> list[d
     return []
 
 
-def _hashed(unit: str) -> str:
-    """Users are groups, and a dataset need not know who they are."""
-    return hashlib.sha256(unit.encode()).hexdigest()[:_GROUP_DIGITS] if unit else ""
+def group_of(unit: str) -> str:
+    """Return what stands for a user in items: users are groups, and a dataset need not know who they are."""
+    return hashlib.sha256(unit.encode("utf-8", "surrogatepass")).hexdigest()[:_GROUP_DIGITS] if unit else ""
