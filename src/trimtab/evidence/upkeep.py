@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from trimtab.core.errors import StorageError
 from trimtab.evidence.erasure import Erasure, unit_key
 from trimtab.evidence.parquet import ParquetBuffer, in_order, open_file, row_group
-from trimtab.evidence.tables import KINDS, default_of, schema_of
+from trimtab.evidence.tables import default_of, schema_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+    import pyarrow.parquet as pq
 
     from trimtab.evidence.compactor import Compactor
     from trimtab.evidence.log import LiveFile
@@ -81,8 +84,12 @@ def _hours(compactor: Compactor) -> list[int]:
 
 
 def _erase_hour(compactor: Compactor, hour_ms: int, unit: str, before_ms: int) -> int:
-    """Everything about one generation lies in its own hour, so an hour is erased by itself."""
+    """Everything about one generation lies in its own hour, so an hour is erased by itself.
+
+    Generations go last: killed before, the next attempt still finds by them what was said about them.
+    """
     here = [file for file in compactor.state.files.values() if file.hour_ms == hour_ms]
+    told = [file for file in here if file.kind == "generations"]
     moment = pa.scalar(before_ms, pa.timestamp("ms", tz="UTC"))
     met = sorted(compactor.forgetter.theirs)  # left out of files, but what was said about them may be there
     ids: list[pa.Array] = [pa.array(met, pa.string())] if met else []
@@ -95,22 +102,23 @@ def _erase_hour(compactor: Compactor, hour_ms: int, unit: str, before_ms: int) -
             mask = pc.or_(mask, pc.is_in(table.column("generation"), value_set=pa.concat_arrays(ids)))
         return mask
 
+    for file in told:
+        narrow = _narrow(compactor, file)
+        ids.append(narrow.column("id").filter(theirs(narrow)).combine_chunks())
     removed = 0
-    for kind in KINDS:  # generations first: what was said about them is found by their ids
-        for file in [one for one in here if one.kind == kind]:
-            with open_file(compactor.objects, file.key) as opened:
-                narrow = opened.read(
-                    columns=[n for n in ("id", "unit", "generation", "began_at") if n in opened.schema_arrow.names]
-                )
-            mask = theirs(narrow)
-            hit = pc.sum(mask).as_py() or 0
-            if not hit:
-                continue
-            if kind == "generations":
-                ids.append(narrow.column("id").filter(mask).combine_chunks())
+    for file in [*(one for one in here if one.kind != "generations"), *told]:
+        hit = pc.sum(theirs(_narrow(compactor, file))).as_py() or 0
+        if hit:
             removed += hit
             _rewrite(compactor, [file], level=file.level, drop=theirs)
     return removed
+
+
+def _narrow(compactor: Compactor, file: LiveFile) -> pa.Table:
+    """Return the columns of a file that tell whose its rows are."""
+    with _opened(compactor, file) as opened:
+        there = opened.schema_arrow.names
+        return opened.read(columns=[name for name in ("id", "unit", "generation", "began_at") if name in there])
 
 
 def _groups(compactor: Compactor) -> list[list[LiveFile]]:
@@ -179,10 +187,24 @@ def _rows(
 ) -> Iterator[pa.Table]:
     """Yield the rows of files of one partition, row group by row group: memory stays bounded."""
     for file in files:
-        with open_file(compactor.objects, file.key) as opened:
+        with _opened(compactor, file) as opened:
             for batch in opened.iter_batches(batch_size=row_group(file.kind)):
                 table = _widened(pa.Table.from_batches([batch]), file.kind)
                 yield table if drop is None else table.filter(pc.invert(drop(table)))
+
+
+def _opened(compactor: Compactor, file: LiveFile) -> pq.ParquetFile:
+    """Open a file that the log names; raises `FencedError` where it is another's by now, and `StorageError`."""
+    try:
+        return open_file(compactor.objects, file.key)
+    except FileNotFoundError as error:
+        compactor.log.must_count()
+        raise StorageError(
+            "missing_file",
+            f"the evidence log names {file.key}, which is not there",
+            param=file.key,
+            hint="was it deleted by hand? restore it from a backup, or from the bucket's versions",
+        ) from error
 
 
 def _widened(table: pa.Table, kind: str) -> pa.Table:

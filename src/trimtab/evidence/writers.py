@@ -135,7 +135,8 @@ def sweep(objects: Objects, writer: str, retired: Retired) -> None:
     """Delete what a retired writer wrote and no log that counts names: half-done work, and work after the fence."""
     log = EvidenceLog(objects, writer)
     state = log.read()
-    counts = EvidenceLog(objects, _counts_instead(objects, retired)).read() if retired.estate else LogState()
+    instead = _counts_instead(objects, retired)
+    counts = EvidenceLog(objects, instead).read() if instead else LogState()
     live = set(counts.belonging(counts.files))
     if state.number == retired.as_of:
         log.recover(state, live=live)
@@ -204,7 +205,7 @@ def _commit_of(key: str, writer: str) -> int:
 
 
 def _counts_instead(objects: Objects, retired: Retired) -> str:
-    """Return the name of the log that counts in the end: who took over may be gone as well."""
+    """Return the name of the log that counts in the end, empty where none does: who took over may be gone as well."""
     estate = retired.estate
     while estate and (later := read_retired(objects, estate)) is not None:
         estate = later.estate

@@ -15,7 +15,7 @@ from trimtab.backup.take import take_backup
 from trimtab.bootstrap.settings import EvidenceSettings, Settings
 from trimtab.cli.commands.evidence_erasing import _done_here
 from trimtab.core.clock import SystemClock
-from trimtab.core.errors import ConflictError, StorageError
+from trimtab.core.errors import ConflictError, FencedError, StorageError
 from trimtab.evidence.erasure_requests import fulfil_erasures, open_erasures, request_erasure
 from trimtab.evidence.erasure_store import ErasureRequest
 from trimtab.evidence.identity import writer_of
@@ -69,6 +69,56 @@ def test_events_that_were_only_in_journals_count_as_removed(tmp_path: Path) -> N
     assert erased(one, "ada") == 2
     assert erased(one, "ada") == 0
     one.writer.close()
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("at", range(1, 9))
+def test_an_erasure_that_was_killed_anywhere_takes_what_was_said_along_when_it_is_taken_up(
+    tmp_path: Path, at: int, *, after: bool
+) -> None:
+    one = Place(tmp_path)
+    for number in range(3):
+        one.feedback(one.generation(unit="ada", at_ms=one.clock.now_ms() - number), 0.0, comment="of ada's answer")
+        one.compact()
+    one.clock.advance(1)
+    whole = one.objects
+    request_erasure(whole, "ada", now_ms=one.clock.now_ms())
+    one.objects = Failing(tmp_path / "evidence", at=at + 1, after=after)  # the first is that it lives
+    with pytest.raises(StorageError):
+        fulfil(one)
+    one.objects = whole
+    fulfil(one)
+    assert (one.ids(), one.ids("feedback")) == ([], [])
+    one.writer.close()
+
+
+def test_one_that_lives_and_finds_its_files_gone_learns_that_it_is_retired(machines: list[Place]) -> None:
+    one, other, _ = machines
+    with other.compactor() as compactor:
+        gone(one, other)
+        assert erased(one, "ada") == 2
+        with pytest.raises(FencedError, match="declared gone"):
+            fulfil_erasures(compactor)
+
+
+def test_a_file_that_is_gone_and_should_not_be_is_told(machines: list[Place]) -> None:
+    one = machines[0]
+    with one.compactor() as compactor:
+        one.objects.delete(next(iter(compactor.state.files)))
+        with pytest.raises(StorageError, match="which is not there"):
+            erase(compactor, "ada")
+
+
+def test_an_heir_whose_share_is_empty_when_it_is_gone_leaves_nothing_to_look_after(machines: list[Place]) -> None:
+    one, other, third = machines
+    gone(one, other)
+    with one.compactor() as compactor:
+        (estate,) = compactor.estates()
+        estate.commit(remove=list(estate.state.files))
+    gone(third, one)
+    sweep_estates(one.objects, writer_of(third.directory))
+    assert erased(third, "ada") == 2
+    assert open_erasures(one.objects) == []
 
 
 def test_what_was_written_in_vain_is_deleted_also_where_nothing_of_its_writer_counts(
