@@ -20,6 +20,7 @@ demo: $(STAMP)   ## set up, then run the main job on embedded storage (about two
 test: $(STAMP)   ## set up, then run every check and every test
 	@$(BIN)/just check
 	@$(BIN)/just test
+	@$(BIN)/just test-compiled
 
 check: $(STAMP)  ## lint, types, architecture
 	@$(BIN)/just check

@@ -22,6 +22,10 @@ fix:
 test *ARGS:
     pytest -n 2 --dist loadfile {{ARGS}}
 
+# the data plane's tests once more, compiled as its wheels are; ARGS go to pytest
+test-compiled *ARGS:
+    python -m tests.compiled {{ARGS}}
+
 # tests with branch coverage
 coverage:
     pytest -n 2 --dist loadfile --cov --cov-report=term

@@ -30,9 +30,9 @@ from trimtab.providers.http import HttpServer
 from trimtab.providers.http.connection import ServerConnection
 from trimtab.providers.http.upstream import UpstreamConnection
 from trimtab.serving.directory import DataDirectory
-from trimtab.serving.limits import TeamLimit
 from trimtab.serving.runtime import DataPlane
 from trimtab.serving.snapshot_file import publish
+from trimtab.serving.team_limit import TeamLimit
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -33,6 +33,7 @@ OURS: tuple[Entry, ...] = (
     (direct, (*_EVERYTHING, CHAT_LONG)),
     (nginx.prepare, (*_EVERYTHING, CHAT_LONG)),
     (trimtab.prepare, _EVERYTHING),
+    (trimtab.prepare_source, _EVERYTHING),
     (trimtab.prepare_capturing, (CHAT_LONG,)),
     (trimtab.prepare_tls, (CHAT, CHAT_ONE)),
     (nginx.prepare_tls, (CHAT, CHAT_ONE)),

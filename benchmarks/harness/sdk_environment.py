@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from benchmarks.harness.bench import FOLDER, ROOT
+from benchmarks.harness.compiled import compiled_data_plane, missing_tools
 from benchmarks.harness.environments import Environments, UnavailableError
 from benchmarks.harness.results import Sdk
 
@@ -28,6 +29,7 @@ def measure_sdk(*, command: str, quick: bool) -> Sdk | None:
     except UnavailableError as reason:
         print(f"  sdk: skipped, {reason}")
         return None
+    ours = ROOT / "src" if missing_tools() else compiled_data_plane()
     with tempfile.TemporaryDirectory() as folder:
         found = Path(folder) / "sdk.json"
         rounds = str(_QUICK_ROUNDS if quick else _ROUNDS)
@@ -35,6 +37,6 @@ def measure_sdk(*, command: str, quick: bool) -> Sdk | None:
             [str(python), "-m", "benchmarks", "sdk", "--rounds", rounds, "--json", str(found), "--command", command],
             check=True,
             cwd=ROOT,
-            env={"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "PATH": "/usr/local/bin:/usr/bin:/bin"},
+            env={"PYTHONPATH": f"{ours}:{ROOT}", "PATH": "/usr/local/bin:/usr/bin:/bin"},
         )
         return msgspec.json.decode(found.read_bytes(), type=Sdk)

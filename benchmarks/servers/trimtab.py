@@ -1,7 +1,8 @@
 """Our own gateway, started as users start it: `trimtab gateway` on a data directory with a published snapshot.
 
-On in every configuration: a gateway key that maps to a team, a rollout in progress (assignment hashes, the prompt is
-the release's), prices, usage, retries and timeouts as they are by default, and the durable journal.
+Compiled (`hatch_build.py`), but in one configuration, and where that cannot be. On in every configuration: a gateway
+key that maps to a team, a rollout in progress (assignment hashes, the prompt is the release's), prices, usage, retries
+and timeouts as they are by default, and the durable journal.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import shutil
 import sys
 from typing import TYPE_CHECKING
 
+from benchmarks.harness.compiled import compiled_data_plane, missing_tools
 from benchmarks.servers.model import BODY_MODEL, Server, Workspace, free_port
 from trimtab.artifacts.model import ModelContent, PromptContent, PromptMessage
 from trimtab.releases.model import CompiledRelease
@@ -22,7 +24,7 @@ from trimtab.serving.snapshot_file import publish
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["KEY", "prepare", "prepare_capturing", "prepare_tls", "snapshot_of", "start_as"]
+__all__ = ["KEY", "prepare", "prepare_capturing", "prepare_source", "prepare_tls", "snapshot_of", "start_as"]
 
 KEY = "sk-trimtab-benchmark-0123456789abcdef"
 _TEAM = "team-support"
@@ -45,6 +47,11 @@ def prepare(workspace: Workspace) -> Server:
     return start_as(workspace, "trimtab", configuration=_ON)
 
 
+def prepare_source(workspace: Workspace) -> Server:
+    """The same from its sources, as `pip install` leaves it where it is not told to compile."""
+    return start_as(workspace, "trimtab, not compiled", configuration=_ON, compiled=False)
+
+
 def prepare_capturing(workspace: Workspace) -> Server:
     """Events with prompt and answer."""
     return start_as(workspace, "trimtab, content captured", configuration=f"{_ON}, full content", capture=True)
@@ -56,7 +63,13 @@ def prepare_tls(workspace: Workspace) -> Server:
 
 
 def start_as(
-    workspace: Workspace, name: str, *, configuration: str, capture: bool = False, tls: bool = False
+    workspace: Workspace,
+    name: str,
+    *,
+    configuration: str,
+    capture: bool = False,
+    tls: bool = False,
+    compiled: bool = True,
 ) -> Server:
     """Write settings and snapshot of one configuration, and tell how to start it."""
     home, port = workspace.home(name.replace(", ", "-").replace(" ", "-")), free_port()
@@ -65,13 +78,19 @@ def start_as(
     publish(data.snapshot("production"), snapshot_of(capture=capture))
     scheme, upstream = ("https", workspace.tls_port) if tls else ("http", workspace.upstream_port)
     _write_settings(home, f"{scheme}://127.0.0.1:{upstream}/v1")
+    env = {"OPENAI_API_KEY": "sk-upstream"}
+    if tls:
+        env["SSL_CERT_FILE"] = str(workspace.certificate)
+    if compiled and not missing_tools():
+        env["PYTHONPATH"] = str(compiled_data_plane())
+        configuration = f"compiled; {configuration}"
     return Server(
         name=name,
         version="this commit",
         configuration=configuration,
         port=port,
         command=(sys.executable, "-m", "trimtab", "gateway", "--port", str(port)),
-        env={"OPENAI_API_KEY": "sk-upstream", **({"SSL_CERT_FILE": str(workspace.certificate)} if tls else {})},
+        env=env,
         home=home,
         headers=(f"Authorization: Bearer {KEY}",),
         data=data.root,

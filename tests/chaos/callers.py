@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from tests.chaos.played import Played
 
-from trimtab.providers.http.client import ClientLimits, UpstreamClient
+from trimtab.providers.http import ClientLimits, UpstreamClient
 
 if TYPE_CHECKING:
     from trimtab.core.errors import UpstreamError

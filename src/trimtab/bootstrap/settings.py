@@ -20,7 +20,7 @@ from trimtab.core.ids import check_name
 from trimtab.providers.resilience.policy import BreakerPolicy, RetryPolicy
 from trimtab.serving.directory import DataDirectory
 from trimtab.serving.disk_budget import JournalLimits
-from trimtab.serving.limits import TeamLimit
+from trimtab.serving.team_limit import TeamLimit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

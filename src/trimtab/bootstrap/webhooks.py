@@ -13,7 +13,7 @@ import msgspec
 
 from trimtab.control.outbound import Reply
 from trimtab.core.errors import InputError, UpstreamError
-from trimtab.providers.http.client import ClientLimits, UpstreamClient
+from trimtab.providers.http import ClientLimits, UpstreamClient
 
 __all__ = ["WebhookClient"]
 

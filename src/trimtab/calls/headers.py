@@ -30,12 +30,12 @@ _passes: dict[bytes, bool] = {}
 def passed_headers(headers: list[tuple[bytes, bytes]]) -> bytes:
     """Return the upstream's header lines that the caller gets."""
     lines = b""
-    for name, value in headers:
-        passes = _passes.get(name)
+    for field in headers:
+        passes = _passes.get(field[0])
         if passes is None:
-            passes = _judge(name)
+            passes = _judge(field[0])
         if passes:
-            lines += b"%b: %b\r\n" % (name, value)
+            lines += b"%b: %b\r\n" % field
     return lines
 
 

@@ -7,78 +7,37 @@ begun there (`ShortCall.prolong`). The gateway and the SDK each have one: `gatew
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
 from trimtab.calls.call import ModelCall
 from trimtab.calls.formats.native import ChatTranslation
-from trimtab.calls.plan import Plan
 from trimtab.calls.reader import AnswerReader
 from trimtab.calls.stamp import fixed_stamp
+from trimtab.calls.way import Way
 from trimtab.core.errors import TrimtabError, UpstreamError
-from trimtab.providers.http import UpstreamClient
-from trimtab.providers.http.upstream import UpstreamConnection
 from trimtab.providers.openai import read_completion
-from trimtab.providers.resilience.breaker import CircuitBreaker
-from trimtab.providers.resilience.budget import RetryBudget
 from trimtab.serving.generation import Answer, GenerationRecord
-from trimtab.serving.plain_recorder import PlainRecorder
-from trimtab.serving.routing import Decision
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from trimtab.calls.caller import Caller
     from trimtab.calls.formats import Format
     from trimtab.calls.plan import Plans
     from trimtab.calls.ports import CallContext, CallerPort
     from trimtab.providers.http import UpstreamCall
+    from trimtab.providers.http.upstream import UpstreamConnection
     from trimtab.serving.limits import TeamMeter
-    from trimtab.serving.routing import RoutingTable, Served
+    from trimtab.serving.routing import Decision, RoutingTable, Served
     from trimtab.serving.runtime import DataPlane
 
-__all__ = ["NO_MESSAGES", "Prolonged", "ShortCall", "Way", "Ways"]
+__all__ = ["Prolonged", "ShortCall", "Ways"]
 
 _OK = 200
 _encode = msgspec.json.Encoder().encode
-NO_MESSAGES: list[dict[str, Any]] = []
 PortT = TypeVar("PortT", bound="CallerPort")
-
-
-class Way(msgspec.Struct, frozen=True, eq=False):
-    """What all calls of one arm and format have in common."""
-
-    plan: Plan
-    client: UpstreamClient
-    breaker: CircuitBreaker
-    budget: RetryBudget
-    build: Callable[[Sequence[Any], dict[str, Any]], dict[str, Any]]
-    """Makes the upstream's request."""
-    head: bytes
-    """Of the upstream's request, but for its length and the caller's lines."""
-    recorded: Callable[[dict[str, Any]], list[dict[str, Any]]] | None
-    """What is recorded of a request; `None` where that is its `messages`, or nothing is."""
-    captured: bool
-    """Whether content is recorded."""
-    read: Callable[[bytes, Mapping[str, Any]], tuple[Answer, bytes]] | None
-    """Reads an answer, and what the caller gets; `None` where that is the same chat completion."""
-    most_bytes: int
-    """Of an answer."""
-    recorder: PlainRecorder
-    """Records answers to callers of no team."""
-    stamp: bytes
-    """The header lines that all its callers get (`calls.stamp`)."""
-    prompt: Sequence[Any] | None
-    """What to build of where there are no variables, as JSON where that does; `None` where it cannot be without."""
-
-    def messages(self, request: dict[str, Any]) -> list[dict[str, Any]]:
-        """Return what is recorded of an upstream's request."""
-        if not self.captured:
-            return NO_MESSAGES
-        if self.recorded is not None:
-            return self.recorded(request)
-        found: list[dict[str, Any]] = request["messages"]
-        return found
 
 
 class Ways:
@@ -150,20 +109,47 @@ class Prolonged(NamedTuple, Generic[PortT]):
     reader: AnswerReader
 
 
-class ShortCall(msgspec.Struct, Generic[PortT], eq=False):
+class ShortCall(Generic[PortT]):
     """One call on the short way: what hears its upstream, and hands on what it says to the layers if it must."""
 
-    way: Way
-    upstream: UpstreamConnection
-    decision: Decision
-    request_bytes: bytes
-    messages: list[dict[str, Any]]
-    id: str
-    at_ms: int
-    started_ns: int
-    sent_at: float
-    ticket: int
-    prolonged: Prolonged[PortT] | None
+    __slots__ = (
+        "at_ms",
+        "decision",
+        "id",
+        "messages",
+        "prolonged",
+        "request_bytes",
+        "sent_at",
+        "started_ns",
+        "ticket",
+        "upstream",
+        "way",
+    )
+
+    def __init__(  # noqa: PLR0913, PLR0917 - positional: one is made for each request
+        self,
+        way: Way,
+        upstream: UpstreamConnection,
+        decision: Decision,
+        request_bytes: bytes,
+        messages: list[dict[str, Any]],
+        id: str,  # noqa: A002 - the event's field
+        at_ms: int,
+        started_ns: int,
+        sent_at: float,
+        ticket: int,
+    ) -> None:
+        self.way = way
+        self.upstream = upstream
+        self.decision = decision
+        self.request_bytes = request_bytes
+        self.messages = messages
+        self.id = id
+        self.at_ms = at_ms
+        self.started_ns = started_ns
+        self.sent_at = sent_at
+        self.ticket = ticket
+        self.prolonged: Prolonged[PortT] | None = None
 
     # --- what the surface does ----------------------------------------------------------------------------------
 

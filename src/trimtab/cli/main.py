@@ -74,7 +74,10 @@ def _version(ctx: click.Context, _parameter: click.Parameter, value: bool) -> No
     if value:
         from importlib.metadata import version
 
-        click.echo(f"trimtab {version('trimtab')}")
+        from trimtab.core import ids
+
+        compiled = "" if ids.__file__.endswith(".py") else ", data plane compiled"
+        click.echo(f"trimtab {version('trimtab')}{compiled}")
         ctx.exit()
 
 

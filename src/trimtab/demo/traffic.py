@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from trimtab.providers.http.client import ClientLimits, UpstreamClient
+from trimtab.providers.http import ClientLimits, UpstreamClient
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ import msgspec
 
 from trimtab.core.errors import InputError
 from trimtab.providers.resilience.policy import BreakerPolicy, RetryPolicy
-from trimtab.serving.limits import TeamLimit
+from trimtab.serving.team_limit import TeamLimit
 from trimtab.telemetry.access import MetricsAccess
 
 __all__ = ["GatewayConfig", "check_bind", "may_be_open"]

@@ -19,6 +19,7 @@ from trimtab.calls.headers import forwarded_headers, passed_headers
 from trimtab.calls.ports import ServingContext
 from trimtab.calls.recording import UNSAMPLED
 from trimtab.calls.short import ShortCall
+from trimtab.calls.way import NO_MESSAGES
 from trimtab.core.ids import new_id
 from trimtab.gateway.caller import MAX_UNIT_CHARACTERS, read_beside
 from trimtab.providers.http import Exchange, Request
@@ -28,9 +29,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from trimtab.calls.formats import Format
-    from trimtab.calls.short import Prolonged, Way, Ways
+    from trimtab.calls.short import Prolonged, Ways
+    from trimtab.calls.way import Way
     from trimtab.providers.http import Refusal
     from trimtab.providers.http.lane import Lane, Line
+    from trimtab.providers.http.upstream import UpstreamConnection
     from trimtab.serving.limits import TeamLimits, TeamMeter
     from trimtab.serving.plain_recorder import PlainRecorder
     from trimtab.serving.routing import Decision, RoutingTable, Served
@@ -42,8 +45,7 @@ _MICRO = 1_000_000
 _SECONDS = 1e-9
 _NOTHING: dict[str, Any] = {}
 _NOTHING_BESIDE: tuple[dict[str, Any], dict[str, str]] = ({}, {})
-_TRACE, _SPAN, _FLAGS = slice(3, 35), slice(36, 52), slice(53, 55)
-"""The parts of a `traceparent`."""
+_UNTRACED = ("", "", "")
 _UNIT = b"x-trimtab-unit"
 _OURS = b"x-trimtab-"
 """How all headers begin that say more of a call than its body does."""
@@ -127,7 +129,7 @@ class _Lane:
                 return False
             request = way.build(prompt, sent)
             payload = _encode(request)
-            messages = way.messages(request)
+            messages = way.messages(request) if way.captured else NO_MESSAGES
         except Exception:  # noqa: BLE001 - whatever is wrong with it is found again, and said, in the layers
             return False
         clock, client, meter = context.clock, way.client, self._meter
@@ -143,9 +145,9 @@ class _Lane:
         if trace := varied.get(b"traceparent", b""):
             forwarded = b"%btraceparent: 00-%b-%b-%b\r\n" % (
                 forwarded,
-                trace[_TRACE],
+                trace[3:35],
                 id_[-16:].encode(),
-                trace[_FLAGS],
+                trace[53:55],
             )
         data = b"%b%bcontent-length: %d\r\n\r\n%b" % (way.head, forwarded, len(payload), payload)
         call = _Call(
@@ -159,7 +161,6 @@ class _Lane:
             started_ns,
             now,
             ticket,
-            None,
             self,
             connection,
             recorder,
@@ -186,9 +187,7 @@ class _Lane:
             call.decision.unit,
             call.beside[0],
             sent.get("stream", False),
-            trace[_TRACE].decode(),
-            trace[_SPAN].decode(),
-            trace[_FLAGS].decode(),
+            *_parts(trace),
             attributes=call.beside[1],
         )
         exchange = Exchange(call.connection, request)
@@ -218,22 +217,57 @@ class _Lane:
         return found
 
 
-class _Call(ShortCall[Exchange], eq=False):
+class _Call(ShortCall[Exchange]):
     """One call on the short way: what answers the caller, and what hears its upstream."""
 
-    lane: _Lane
-    connection: Line
-    recorder: PlainRecorder
-    sent: dict[str, Any]
-    beside: tuple[dict[str, Any], dict[str, str]]
-    """Variables and attributes."""
-    meter: TeamMeter | None
-    varied: Mapping[bytes, bytes]
-    """Headers of its own."""
-    trace: bytes
-    on_pause: None = None
-    on_resume: None = None
-    started: bool = False
+    __slots__ = (
+        "beside",
+        "connection",
+        "lane",
+        "meter",
+        "on_pause",
+        "on_resume",
+        "recorder",
+        "sent",
+        "started",
+        "trace",
+        "varied",
+    )
+
+    def __init__(  # noqa: PLR0913, PLR0917 - as above
+        self,
+        way: Way,
+        upstream: UpstreamConnection,
+        decision: Decision,
+        request_bytes: bytes,
+        messages: list[dict[str, Any]],
+        id: str,  # noqa: A002 - the event's field
+        at_ms: int,
+        started_ns: int,
+        sent_at: float,
+        ticket: int,
+        lane: _Lane,
+        connection: Line,
+        recorder: PlainRecorder,
+        sent: dict[str, Any],
+        beside: tuple[dict[str, Any], dict[str, str]],
+        meter: TeamMeter | None,
+        varied: Mapping[bytes, bytes],
+        trace: bytes,
+    ) -> None:
+        """`beside`: variables and attributes; `varied`: headers of its own."""
+        super().__init__(way, upstream, decision, request_bytes, messages, id, at_ms, started_ns, sent_at, ticket)
+        self.lane = lane
+        self.connection = connection
+        self.recorder = recorder
+        self.sent = sent
+        self.beside = beside
+        self.meter = meter
+        self.varied = varied
+        self.trace = trace
+        self.on_pause: Callable[[], None] | None = None
+        self.on_resume: Callable[[], None] | None = None
+        self.started = False
 
     def on_whole(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
         """Answer, where this is what mostly is answered."""
@@ -243,7 +277,7 @@ class _Call(ShortCall[Exchange], eq=False):
                 return
             answer, body = found
             # First: whoever has the answer finds its generation, even if this process is killed the moment after.
-            trace = self.trace
+            trace, span, flags = _parts(self.trace) if self.trace else _UNTRACED
             cost_usd = self.recorder.record(
                 self.id,
                 self.at_ms,
@@ -252,9 +286,9 @@ class _Call(ShortCall[Exchange], eq=False):
                 answer,
                 self.messages,
                 *self.beside,
-                trace[_TRACE].decode() if trace else "",
-                trace[_SPAN].decode() if trace else "",
-                trace[_FLAGS].decode()[-1:] in UNSAMPLED,
+                trace,
+                span,
+                flags[-1:] in UNSAMPLED,
             )
             if self.meter is not None:
                 self.meter.release(round(cost_usd * _MICRO))
@@ -264,8 +298,9 @@ class _Call(ShortCall[Exchange], eq=False):
         lines, generation = passed_headers(headers), self.id.encode()
         own = b"" if b"x-request-id: " in lines else b"x-request-id: %b\r\n" % generation
         self.connection.reply(
-            b"%b%b%bx-trimtab-generation: %b\r\n%bcontent-length: %d\r\n\r\n%b"
-            % (_STATUS_LINE, lines, self.way.stamp, generation, own, len(body), body)
+            b"%b%b%bx-trimtab-generation: %b\r\n%bcontent-length: %d\r\n\r\n"
+            % (_STATUS_LINE, lines, self.way.stamp, generation, own, len(body))
+            + body  # not formatted in: that copies it, and the buffer grows around it, once more
         )
 
     def in_layers(self) -> Prolonged[Exchange]:
@@ -279,3 +314,8 @@ class _Call(ShortCall[Exchange], eq=False):
 
     def abort(self) -> None:
         self.prolong().port.abort()
+
+
+def _parts(traceparent: bytes) -> tuple[str, str, str]:
+    """Return trace, span and flags."""
+    return traceparent[3:35].decode(), traceparent[36:52].decode(), traceparent[53:55].decode()

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from trimtab.calls.caller import Caller
     from trimtab.calls.ports import ServingContext
     from trimtab.calls.short import Prolonged
+    from trimtab.calls.way import Way
+    from trimtab.providers.http.upstream import UpstreamConnection
     from trimtab.sdk.managed_port import Answered
     from trimtab.serving.routing import Decision
 
@@ -67,7 +69,6 @@ class ShortWays:
             started_ns,
             now,
             ticket,
-            None,
             self._context,
             caller,
             answered,
@@ -76,13 +77,32 @@ class ShortWays:
         return call
 
 
-class ShortChat(ShortCall[WholePort], eq=False):
+class ShortChat(ShortCall[WholePort]):
     """One call on the short way: what hears its upstream, and tells whoever awaits the answer."""
 
-    context: ServingContext
-    caller: Caller
-    answered: asyncio.Future[Any]
-    over: bool = False
+    __slots__ = ("answered", "caller", "context", "over")
+
+    def __init__(  # noqa: PLR0913, PLR0917 - positional: one is made for each call
+        self,
+        way: Way,
+        upstream: UpstreamConnection,
+        decision: Decision,
+        request_bytes: bytes,
+        messages: list[dict[str, Any]],
+        id: str,  # noqa: A002 - the event's field
+        at_ms: int,
+        started_ns: int,
+        sent_at: float,
+        ticket: int,
+        context: ServingContext,
+        caller: Caller,
+        answered: asyncio.Future[Any],
+    ) -> None:
+        super().__init__(way, upstream, decision, request_bytes, messages, id, at_ms, started_ns, sent_at, ticket)
+        self.context = context
+        self.caller = caller
+        self.answered = answered
+        self.over = False
 
     def on_whole(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
         """Answer, where this is what mostly is answered."""

@@ -21,7 +21,7 @@ import errno
 import mmap
 import os
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from zlib import crc32
 
 import msgspec
@@ -48,7 +48,7 @@ _NEVER_MS = (1 << 63) - 1
 _ZEROS = bytes(256 * 1024)
 
 
-class HotHalf(msgspec.Struct, frozen=True):
+class HotHalf(NamedTuple):
     """What one half of a hot buffer holds: everything a frame needs."""
 
     records: bytes | memoryview

@@ -10,15 +10,13 @@ from __future__ import annotations
 import os
 import threading
 import time
-import weakref
 from typing import TYPE_CHECKING
-
-import msgspec
 
 from trimtab.core.errors import StorageError
 from trimtab.serving.disk_budget import DiskBudget, JournalLimits, Shortage
 from trimtab.serving.frames import encode_frame
 from trimtab.serving.hot_buffer import HALF_BYTES, HotBuffer
+from trimtab.serving.journal_counters import JournalCounters
 from trimtab.serving.journal_folder import HOT_FILE, append_frame, claim, open_segment
 
 if TYPE_CHECKING:
@@ -27,7 +25,7 @@ if TYPE_CHECKING:
 
     from trimtab.serving.hot_buffer import HotHalf
 
-__all__ = ["JournalCounters", "JournalWriter"]
+__all__ = ["JournalWriter"]
 
 SEGMENT_BYTES = 64 * 1024 * 1024
 _FLUSH_SECONDS = 0.05
@@ -39,28 +37,16 @@ _SLOW = Shortage(
 """What is left of the buffer holds several times as many events without content."""
 
 
-class JournalCounters(msgspec.Struct):
-    """What happened to events, for health checks."""
-
-    recorded: int = 0
-    durable: int = 0
-    """Fsynced."""
-    dropped: int = 0
-    """Refused: the disk would not take them and the buffer was full, there was no room, or the journal was closed."""
-    problem: str = ""
-    """Why the last write failed; empty while all is well."""
-
-
 class _Orphan:
     """Lets a forked child let go of its parent's lock: else the parent would seem alive as long as the child is."""
 
     def __init__(self, writer: JournalWriter) -> None:
-        self._writer = weakref.ref(writer)
+        self.writer: JournalWriter | None = writer
+        """`None` once it is closed: what is to be done in children is never forgotten."""
 
     def __call__(self) -> None:
-        writer = self._writer()
-        if writer is not None:
-            writer.disown()
+        if self.writer is not None:
+            self.writer.disown()
 
 
 class JournalWriter:
@@ -109,14 +95,15 @@ class JournalWriter:
         self._look()
         self._wake = threading.Event()
         self._closed = False
-        self._thread = threading.Thread(target=self._run, name="trimtab-journal", daemon=True)
-        self._thread.start()
-        os.register_at_fork(after_in_child=_Orphan(self))
+        self._flusher = threading.Thread(target=self._run, name="trimtab-journal", daemon=True)
+        self._flusher.start()
+        self._orphan = _Orphan(self)
+        os.register_at_fork(after_in_child=self._orphan)
 
     @property
     def alive(self) -> bool:
         """Whether the flusher runs."""
-        return self._thread.is_alive()
+        return self._flusher.is_alive()
 
     def append(self, record: bytes, subject_ms: int, *, vital: bool = False) -> bool:
         """Copy one event into the hot buffer; returns whether it was taken. Never blocks on a disk.
@@ -178,8 +165,9 @@ class JournalWriter:
             if self._closed:
                 return
             self._closed = True
+        self._orphan.writer = None
         self._wake.set()
-        self._thread.join(_JOIN_SECONDS)
+        self._flusher.join(_JOIN_SECONDS)
         if not self._flush_lock.acquire(timeout=_JOIN_SECONDS):
             return  # the disk hangs; the lock goes with the process
         try:

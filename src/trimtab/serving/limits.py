@@ -10,9 +10,7 @@ the window still covers.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, NamedTuple
-
-import msgspec
+from typing import TYPE_CHECKING, NamedTuple
 
 from trimtab.core.ids import check_name
 from trimtab.serving.usage_file import UsageFile, in_memory
@@ -21,9 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from trimtab.serving.team_limit import TeamLimit
     from trimtab.serving.usage_file import UsageSlots
 
-__all__ = ["ANY_TEAM", "Refused", "TeamLimit", "TeamLimits", "TeamMeter"]
+__all__ = ["ANY_TEAM", "Refused", "TeamLimits", "TeamMeter"]
 
 ANY_TEAM = "*"
 """Names the limits of every team that has none of its own."""
@@ -34,16 +33,6 @@ _DAY_MS = 86_400_000
 _REFRESH_MS = 20
 _MICRO = 1_000_000
 _MANY = 1 << 62
-
-
-class TeamLimit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one team may use; `None` where it may use any amount."""
-
-    requests_per_minute: Annotated[int, msgspec.Meta(ge=0)] | None = None
-    usd_per_day: Annotated[float, msgspec.Meta(ge=0)] | None = None
-    """A day of UTC."""
-    concurrent: Annotated[int, msgspec.Meta(ge=0)] | None = None
-    """Requests in flight at once."""
 
 
 class Refused(NamedTuple):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from trimtab.serving.generation import NS_PER_MS, PER_MILLION, Answer, GenerationRecord
+from trimtab.serving.own_fields import OwnFields
 from trimtab.serving.process_status import MINUTE_MS
 from trimtab.serving.recordable import UNENCODABLE
 from trimtab.serving.snapshot import Price
@@ -37,31 +38,8 @@ _NO_CALLS: list[dict[str, Any]] = []
 _NOTHING: dict[str, Any] = {}
 
 
-class _Own(msgspec.Struct, omit_defaults=True, gc=False):
-    """The fields of a generation that are its own, named as in `events.Generation`."""
-
-    id: str
-    at_ms: int
-    unit: str
-    served_model: str
-    latency_ms: float
-    first_token_ms: float
-    input_tokens: int
-    output_tokens: int
-    cost_usd: float
-    finish_reason: str
-    messages: list[dict[str, Any]] = []
-    output: str = ""
-    tool_calls: list[dict[str, Any]] = []
-    variables: dict[str, Any] = {}
-    attributes: dict[str, str] = {}
-    trace: str = ""
-    parent_span: str = ""
-    unsampled: bool = False
-
-
 _encode = msgspec.msgpack.Encoder().encode
-_OWN = frozenset(_Own.__struct_fields__)
+_OWN = frozenset(OwnFields.__struct_fields__)
 
 
 class PlainRecorder:
@@ -122,7 +100,7 @@ class PlainRecorder:
         input_tokens, output_tokens, price = answer.input_tokens, answer.output_tokens, self._price
         cost = (input_tokens * price.input_usd + output_tokens * price.output_usd) * PER_MILLION
         captured = self._decision.capture_content
-        own = _Own(
+        own = OwnFields(
             id,
             at_ms,
             unit,

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from trimtab.serving.limits import TeamLimit, TeamMeter
+    from trimtab.serving.limits import TeamMeter
     from trimtab.serving.snapshot import Price, Route
+    from trimtab.serving.team_limit import TeamLimit
     from trimtab.serving.usage_file import UsageSlots
 
 __all__ = ["ShadowBudgets", "ShadowTicket"]

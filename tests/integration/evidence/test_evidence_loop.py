@@ -58,7 +58,7 @@ def test_an_erased_user_leaves_the_journal_of_a_process_that_lives_on_and_record
         assert erase(compactor, "ada@example.com") == 1
     seconds[0] += 601  # `journal.segment_seconds`
     while len(segments(journals / "p")) == 1:
-        writer._thread.join(0.02)
+        writer._flusher.join(0.02)
     store = open_store(settings)
     with store.write() as tx:
         tx.save_cursors(JournalEvents(journals, consumer=CONSUMER).read([], limit=100).cursors)

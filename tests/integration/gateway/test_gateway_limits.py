@@ -11,7 +11,7 @@ import openai
 import pytest
 
 from trimtab.policy.keys import hash_key
-from trimtab.serving.limits import TeamLimit
+from trimtab.serving.team_limit import TeamLimit
 from trimtab.sim.config import SimConfig
 
 if TYPE_CHECKING:

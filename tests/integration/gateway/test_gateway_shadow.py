@@ -12,8 +12,8 @@ import pytest
 
 from trimtab.control.running import read_running
 from trimtab.events import Generation
-from trimtab.serving.limits import TeamLimit
 from trimtab.serving.snapshot import RolloutRoute
+from trimtab.serving.team_limit import TeamLimit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

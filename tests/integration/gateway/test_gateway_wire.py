@@ -16,8 +16,8 @@ from trimtab.events import Feedback, Generation
 from trimtab.gateway.config import GatewayConfig, check_bind
 from trimtab.policy.keys import hash_key
 from trimtab.serving.assignment import session_unit
-from trimtab.serving.limits import TeamLimit
 from trimtab.serving.snapshot import Challenger, RolloutRoute
+from trimtab.serving.team_limit import TeamLimit
 from trimtab.sim.config import Latency, Rule, SimConfig, When
 
 if TYPE_CHECKING:

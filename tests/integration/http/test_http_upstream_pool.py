@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -164,22 +165,17 @@ def test_whoever_waits_for_a_new_connection_takes_one_that_is_free_before_it(
             here.gate.clear()
             busy = asyncio.create_task(fetch(one, b"GET", b"/busy"))
             await until(lambda: len(here.requests) == 2)
-            # The next connection never opens: nobody accepts it, and connecting it takes for ever.
+            # The next connection never opens: nobody says a word of its TLS.
             pool = one._pool
-            opening = asyncio.Event()
-
-            async def never() -> Any:
-                opening.set()
-                await asyncio.sleep(60)
-
-            pool._open_any = never  # type: ignore[method-assign]
+            pool._origin = pool._origin._replace(port=silent.getsockname()[1], tls=ssl.create_default_context())
             waiting = asyncio.create_task(fetch(one, b"GET", b"/waiting"))
-            await opening.wait()
+            await until(lambda: bool(pool._connecting))
             here.gate.set()
             assert (await waiting).body == (await busy).body == b"ok"
             assert here.connections == 1
 
-    run(story, loop)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        run(story, loop)
 
 
 @LOOPS

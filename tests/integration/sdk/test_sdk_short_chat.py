@@ -147,22 +147,23 @@ def test_a_call_that_is_cancelled_once_it_was_answered_leaves_the_connection_to_
     async def main() -> None:
         async with opened(store, upstream) as (tt, calls):
             without_layers()
-            task: asyncio.Task[Any] | None = None
-            way = calls._ways._ways.find(calls.plane.decide("support-reply", "first"))
-            assert way is not None
-            record = way.recorder.record
+            loop = asyncio.get_running_loop()
+            create_future = loop.create_future
+            awaited: list[asyncio.Future[Any]] = []
 
-            def cancelling(*facts: Any) -> float:
-                cost = record(*facts)
-                if task is not None:
-                    asyncio.get_running_loop().call_soon(task.cancel)  # before the task hears of its answer
-                return cost
+            def cancelling() -> asyncio.Future[Any]:
+                loop.create_future = create_future  # type: ignore[method-assign]
+                answered = create_future()
+                answered.add_done_callback(lambda _: task.cancel())  # before the task hears of its answer
+                awaited.append(answered)
+                return answered
 
-            way.recorder.record = cancelling  # type: ignore[assignment]
             task = asyncio.create_task(calls.chat("support-reply", unit="ada", **ACME))
+            loop.create_future = cancelling  # type: ignore[method-assign]
             with pytest.raises(asyncio.CancelledError):
                 await task
-            task = None
+            assert awaited[0].done()
+            assert not awaited[0].cancelled()
             assert last(store, tt).status == "ok"
             assert (await calls.chat("support-reply", **ACME)).text == "answer of gpt-a"
 

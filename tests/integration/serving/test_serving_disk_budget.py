@@ -221,7 +221,7 @@ def test_while_the_disk_takes_nothing_the_buffer_is_kept_for_facts(tmp_path: Pat
         for _ in range(200):
             if writer.shortage is not None:
                 break
-            writer._thread.join(0.05)
+            writer._flusher.join(0.05)
         assert writer.shortage == Shortage("write_failed", "journals cannot be written: File too large")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -251,7 +251,7 @@ def test_while_the_disk_hangs_the_buffer_is_kept_for_facts(directory: DataDirect
         for _ in range(200):
             if writer.shortage is None:
                 break
-            writer._thread.join(0.05)
+            writer._flusher.join(0.05)
         assert writer.shortage is None
         assert plane.health()["dropped"] == 0
 
@@ -266,7 +266,7 @@ def test_a_segment_is_closed_after_its_time_so_that_a_quiet_process_can_be_clean
     assert retire(tmp_path, older_than_ms=1 << 50, read={"p": position}) == 0  # its owner still writes to it
     clock.now += 601
     while len(segments(tmp_path / "p")) == 1:
-        writer._thread.join(0.02)
+        writer._flusher.join(0.02)
     clock.now += 6010
     later = read_journal(tmp_path / "p", position)
     assert later.events == []

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trimtab.core.errors import InputError
-from trimtab.serving.limits import TeamLimit, TeamLimits, TeamMeter
+from trimtab.serving.limits import TeamLimits, TeamMeter
+from trimtab.serving.team_limit import TeamLimit
 from trimtab.serving.usage_file import SLOTS, UsageFile
 
 if TYPE_CHECKING:
@@ -87,7 +88,8 @@ def test_money_survives_the_process_and_what_it_had_in_flight_does_not(path: Pat
 
 def test_a_killed_process_keeps_its_money_and_gives_back_its_slot(path: Path) -> None:
     program = (
-        "import sys, time; from pathlib import Path; from trimtab.serving.limits import TeamLimit, TeamMeter\n"
+        "import sys, time; from pathlib import Path; from trimtab.serving.limits import TeamMeter\n"
+        "from trimtab.serving.team_limit import TeamLimit\n"
         "m = TeamMeter('support', TeamLimit(usd_per_day=1.0, concurrent=1), Path(sys.argv[1]))\n"
         f"m.admit({NOON}); m.release(300000); m.admit({NOON}); print('ready', flush=True); time.sleep(60)"
     )

@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from trimtab.serving.limits import TeamLimit
 from trimtab.serving.shadow_budget import ShadowBudgets, ShadowTicket
 from trimtab.serving.snapshot import Price, RolloutRoute, Route
+from trimtab.serving.team_limit import TeamLimit
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,11 +8,10 @@ import time
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
-import msgspec
-
 from trimtab.core.errors import InputError, UpstreamError
+from trimtab.providers.http.client_limits import ClientLimits
 from trimtab.providers.http.message import header
-from trimtab.providers.http.pool import ClientLimits, ConnectionPool, Origin
+from trimtab.providers.http.pool import ConnectionPool, Origin
 from trimtab.providers.http.upstream import Listener, Sink, UpstreamConnection
 
 if TYPE_CHECKING:
@@ -190,18 +189,28 @@ class UpstreamClient:
             self._schedule_sweep()
 
 
-class UpstreamCall(msgspec.Struct, eq=False):
+class UpstreamCall:
     """One call in progress; made by `UpstreamClient.send`."""
 
-    _client: UpstreamClient
-    _request: bytes
-    _sink: ResponseSink
-    _start: float
-    _connection: UpstreamConnection | None = None
-    _retried: bool = False
-    _paused: bool = False
-    done: bool = False
-    """Whether the sink has heard its last, or will hear nothing."""
+    __slots__ = ("_client", "_connection", "_paused", "_request", "_retried", "_sink", "_start", "done")
+
+    def __init__(
+        self,
+        client: UpstreamClient,
+        request: bytes,
+        sink: ResponseSink,
+        start: float,
+        connection: UpstreamConnection | None = None,
+    ) -> None:
+        self._client = client
+        self._request = request
+        self._sink = sink
+        self._start = start
+        self._connection = connection
+        self._retried = False
+        self._paused = False
+        self.done = False
+        """Whether the sink has heard its last, or will hear nothing."""
 
     def cancel(self) -> None:
         """Give up: the connection is dropped, the sink hears nothing more."""

@@ -6,17 +6,18 @@ import asyncio
 import socket
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
 from trimtab.providers.http.exchange import Exchange
 from trimtab.providers.http.message import Refusal, Request
-from trimtab.providers.http.request_reader import RequestReader, Serving
+from trimtab.providers.http.request_reader import RequestReader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from trimtab.providers.http.known_heads import KnownHead
     from trimtab.providers.http.lane import Answering
+    from trimtab.providers.http.request_reader import Server
 
 __all__ = ["ServerConnection"]
 
@@ -25,17 +26,8 @@ _NOTHING: dict[bytes, bytes] = {}
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-class Server(Serving, Protocol):
-    """What a connection sees of the server that accepted it."""
-
-    def opened(self, connection: ServerConnection) -> None: ...
-    def closed(self, connection: ServerConnection) -> None: ...
-
-
 class ServerConnection(RequestReader):
-    """The protocol of one accepted connection: answers what it reads, and closes in time."""
-
-    _server: Server
+    """The `asyncio.Protocol` of one accepted connection, by its methods: answers what it reads, and closes in time."""
 
     __slots__ = (
         "_half_closed",

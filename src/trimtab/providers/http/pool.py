@@ -7,9 +7,7 @@ import random
 import socket
 import time
 from collections import OrderedDict
-from typing import TYPE_CHECKING, NamedTuple, Protocol
-
-import msgspec
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from trimtab.providers.http.connect_failure import ConnectFailures
 from trimtab.providers.http.upstream import UpstreamConnection
@@ -19,31 +17,12 @@ if TYPE_CHECKING:
     import ssl
 
     from trimtab.core.errors import UpstreamError
+    from trimtab.providers.http.client_limits import ClientLimits
 
-__all__ = ["ClientLimits", "ConnectionPool", "Origin"]
+__all__ = ["ConnectionPool", "Origin"]
 
 _AVOID_SECONDS = 60.0
 _AGE_SPREAD = 0.1
-
-
-class ClientLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """What one upstream may take."""
-
-    connect_seconds: float = 10.0
-    """From the look-up of the name to an open connection, all addresses of the name and TLS included."""
-    read_seconds: float = 300.0
-    """Longest silence of the upstream, before or inside an answer."""
-    total_seconds: float = 600.0
-    """From the call to the last byte of the answer, waiting for a connection included."""
-    max_connections: int = 512
-    """Calls beyond this wait for a connection, and get it in the order in which they came."""
-    idle_seconds: float = 30.0
-    """Idle connections older than this are closed, not used."""
-    max_connection_seconds: float = 300.0
-    """A connection older than this (less up to a tenth, by chance) is closed once its call is over, and the next one
-    looks the name up again: a changed address is followed within this time and the longest call."""
-    max_head_bytes: int = 256 * 1024
-    """Status line and headers of an answer."""
 
 
 class Origin(NamedTuple):
@@ -193,7 +172,7 @@ class ConnectionPool:
             try:
                 async with asyncio.timeout(share):
                     _, connection = await loop.create_connection(
-                        lambda: UpstreamConnection(self), at, port, family=family, ssl=tls, server_hostname=name
+                        self._protocol, at, port, family=family, ssl=tls, server_hostname=name
                     )
             except OSError:  # a timeout, too
                 self._avoided[at] = time.monotonic()
@@ -201,8 +180,12 @@ class ConnectionPool:
                     raise
             else:
                 self._avoided.pop(at, None)
-                return connection
+                found_one: UpstreamConnection = connection
+                return found_one
         raise OSError(f"{host} has no address")
+
+    def _protocol(self) -> Any:  # noqa: ANN401 - an `asyncio.Protocol`, by its methods
+        return UpstreamConnection(self)
 
     def _age(self) -> float:
         # Connections opened together must not all be opened again together.

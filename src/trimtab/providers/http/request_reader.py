@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import httptools
 
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from trimtab.providers.http.application import Application, ServerLimits
     from trimtab.providers.http.known_heads import KnownHead, KnownHeads
 
-__all__ = ["RequestReader", "Serving"]
+__all__ = ["RequestReader", "Server"]
 
 _SLASH = ord("/")
 _SEPARATORS = len(b": \r\n")
@@ -25,28 +24,22 @@ _MOST_FRAMING = 2
 """How much larger than its limits a chunked message may be: chunk sizes, extensions and trailers count."""
 
 
-class _Trailers(dict[bytes, bytes]):
-    """Where trailers go: nowhere. Merged into the headers, they would be judged by nobody (RFC 9110 §6.5.1)."""
-
-    def __setitem__(self, name: bytes, value: bytes) -> None:
-        pass
-
-
-_TRAILERS = _Trailers()
-
-
-class Serving(Protocol):
-    """What reading needs to know of the server."""
+class Server(Protocol):
+    """What a connection sees of the server that accepted it."""
 
     application: Application
     limits: ServerLimits
     heads: KnownHeads
     draining: bool
 
+    def opened(self, connection: Any) -> None: ...  # noqa: ANN401 - a `ServerConnection`, which is derived from what is here
+    def closed(self, connection: Any) -> None: ...  # noqa: ANN401 - the same
 
-class RequestReader(asyncio.Protocol):
+
+class RequestReader:
     """What httptools calls back. Requests go to `_take`, in the order they came; the other half of it is below."""
 
+    __deletable__ = ("_parser",)  # compiled, what is not named here cannot be deleted
     __slots__ = (
         "_body_bytes",
         "_complete",
@@ -60,13 +53,14 @@ class RequestReader(asyncio.Protocol):
         "_packet_bytes",
         "_parser",
         "_parts",
+        "_reads_head",
         "_repeated",
         "_server",
         "_stopped",
         "_target",
     )
 
-    def __init__(self, server: Serving) -> None:
+    def __init__(self, server: Server) -> None:
         self._server = server
         self._parser = httptools.HttpRequestParser(self)
         self._incoming: Request | None = None
@@ -75,6 +69,7 @@ class RequestReader(asyncio.Protocol):
         self._complete: Request | None = None
         """The last request that the parser saw the end of."""
         self._headers: dict[bytes, bytes] = {}
+        self._reads_head = True
         self._parts: list[bytes] = []
         self._target = b""
         self._host: bytes | None = b"\r"
@@ -133,8 +128,13 @@ class RequestReader(asyncio.Protocol):
             return
         self._complete = None
         self._parse(data)
-        if self._complete is not None and not self._message_bytes:
-            server.heads.learn(data, self._complete)
+        complete = self._read_whole()
+        if complete is not None and not self._message_bytes:
+            server.heads.learn(data, complete)
+
+    def _read_whole(self) -> Request | None:
+        """Return the last request that the parser saw the end of: its callbacks put it there."""
+        return self._complete
 
     def _parse(self, data: bytes) -> None:
         self._packet_bytes = size = len(data)
@@ -157,6 +157,7 @@ class RequestReader(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         self._headers = {}
+        self._reads_head = True
         self._target = b""
         self._body_bytes = self._repeated = 0
         self._message_bytes = self._message_bytes or 1
@@ -166,6 +167,8 @@ class RequestReader(asyncio.Protocol):
         self._target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._reads_head:
+            return  # trailers go nowhere
         name = name.lower()
         headers = self._headers
         if name in headers:
@@ -253,7 +256,7 @@ class RequestReader(asyncio.Protocol):
         if int(headers.get(b"content-length", b"0")) > limits.max_body_bytes:
             refusal = refusal or self._body_too_large()
         if chunked:
-            self._headers = _TRAILERS
+            self._reads_head = False  # merged into the headers, trailers would be judged by nobody (RFC 9110 §6.5.1)
         if refusal is not None:
             request.keep_alive = False
         return refusal

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from trimtab.providers.http.application import Application, ServerLimits
 from trimtab.providers.http.connection import ServerConnection
@@ -63,14 +63,17 @@ class HttpServer:
         """
         loop = asyncio.get_running_loop()
         if listening is not None:
-            self._server = await loop.create_server(lambda: ServerConnection(self), sock=listening, ssl=tls)
+            self._server = await loop.create_server(self._protocol, sock=listening, ssl=tls)
         else:
             self._server = await loop.create_server(
-                lambda: ServerConnection(self), host, port, ssl=tls, reuse_port=reuse_port or None, backlog=1024
+                self._protocol, host, port, ssl=tls, reuse_port=reuse_port or None, backlog=1024
             )
         self._sweep()
         bound_host, bound_port = self._server.sockets[0].getsockname()[:2]
         return bound_host, bound_port
+
+    def _protocol(self) -> Any:  # noqa: ANN401 - an `asyncio.Protocol`, by its methods
+        return ServerConnection(self)
 
     @property
     def in_flight(self) -> int:

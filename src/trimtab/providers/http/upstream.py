@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 import time
 from typing import TYPE_CHECKING, Protocol, cast
@@ -13,6 +12,8 @@ from trimtab.core.errors import UpstreamError
 from trimtab.providers.http.chunked_body import ChunkedBody
 
 if TYPE_CHECKING:
+    import asyncio
+
     from trimtab.providers.http.whole_answer import WholeAnswers
 
 __all__ = ["ConnectionOwner", "Listener", "Sink", "UpstreamConnection"]
@@ -23,16 +24,6 @@ _MIN_FINAL_STATUS = 200
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 _HEAD_OF_CHUNKS = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 """What the parser is told of an answer whose head it has not seen."""
-
-
-class _Trailers(list[tuple[bytes, bytes]]):
-    """Where trailers go: nowhere, however many."""
-
-    def append(self, pair: tuple[bytes, bytes]) -> None:
-        pass
-
-
-_TRAILERS = _Trailers()
 
 
 class Sink(Protocol):
@@ -74,9 +65,10 @@ class ConnectionOwner(Protocol):
     def lost(self, connection: UpstreamConnection) -> None: ...
 
 
-class UpstreamConnection(asyncio.Protocol):
-    """The protocol of one upstream connection."""
+class UpstreamConnection:
+    """The `asyncio.Protocol` of one upstream connection, by its methods alone (compiled, it cannot inherit from it)."""
 
+    __deletable__ = ("_parser",)  # compiled, what is not named here cannot be deleted
     __slots__ = (
         "_answered",
         "_bodiless",
@@ -89,6 +81,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_listener",
         "_owner",
         "_parser",
+        "_reads_head",
         "_received",
         "_sink",
         "_status",
@@ -105,6 +98,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._listener: Listener | None = None
         self._sink: Sink
         self._headers: list[tuple[bytes, bytes]] = []
+        self._reads_head = False
         self._status = 0
         self._bodiless = False
         """Whether the answer has no body whatever its head says, being one to HEAD."""
@@ -276,18 +270,20 @@ class UpstreamConnection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         self._headers = []
+        self._reads_head = True
         if self._completed:
             self.close()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers.append((name.lower(), value))
+        if self._reads_head:  # trailers go nowhere, however many
+            self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         self._status = status = self._parser.get_status_code()
+        self._reads_head = False
         if self._listener is None:
             return
         if self._head_seen:
-            self._headers = _TRAILERS
             return  # it was handed over already, and the parser reads only the rest
         if status < _MIN_FINAL_STATUS:
             if status < _MIN_STATUS or status == _SWITCHING:
@@ -296,7 +292,6 @@ class UpstreamConnection(asyncio.Protocol):
             return
         self._head_seen = True
         headers = self._answered = self._headers
-        self._headers = _TRAILERS
         for name, value in headers:
             if name == b"content-encoding" and value.lower() != b"identity":
                 self._fail("upstream_malformed", f"the answer is encoded as {value!r}, although identity was asked for")

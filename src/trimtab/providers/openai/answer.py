@@ -7,13 +7,12 @@ from typing import Any
 import msgspec
 
 from trimtab.core.errors import UpstreamError
+from trimtab.providers.openai.completion import Choice, Completion, ErrorBody, Message, Usage
 from trimtab.serving.generation import Answer
 
 __all__ = [
     "UNREADABLE",
     "Answer",
-    "Choice",
-    "Usage",
     "answer_of_error",
     "error_message",
     "read_completion",
@@ -21,49 +20,12 @@ __all__ = [
 ]
 
 
-class Usage(msgspec.Struct, frozen=True, gc=False):
-    """Tokens as the provider counted them."""
-
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-
-
-class _Message(msgspec.Struct, frozen=True, gc=False):
-    content: str | list[Any] | None = None
-    refusal: str | None = None
-    tool_calls: list[dict[str, Any]] | None = None
-    function_call: dict[str, Any] | None = None
-
-
-class Choice(msgspec.Struct, frozen=True, gc=False):
-    """One choice of a complete answer."""
-
-    message: _Message = _Message()
-    finish_reason: str | None = None
-
-
-class _Completion(msgspec.Struct, frozen=True, gc=False):
-    choices: list[Choice] = []
-    model: str = ""
-    usage: Usage | None = None
-
-
-class _ErrorDetail(msgspec.Struct, frozen=True):
-    code: str | int | None = None
-    type: str | None = None
-    message: str | None = None
-
-
-class _ErrorBody(msgspec.Struct, frozen=True):
-    error: _ErrorDetail | str
-
-
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for bytes that are no JSON of the wanted type."""
 
 _NO_CHOICE, _NO_USAGE = Choice(), Usage()
-_completion_decoder = msgspec.json.Decoder(_Completion)
-_error_decoder = msgspec.json.Decoder(_ErrorBody)
+_completion_decoder = msgspec.json.Decoder(Completion)
+_error_decoder = msgspec.json.Decoder(ErrorBody)
 
 
 def read_completion(body: bytes) -> Answer:
@@ -118,12 +80,12 @@ def error_message(body: bytes) -> str:
     return error if isinstance(error, str) else error.message or ""
 
 
-def _text(message: _Message) -> str:
+def _text(message: Message) -> str:
     content = message.content
     if isinstance(content, list):
         content = "".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
     return content or message.refusal or ""
 
 
-def _tool_calls(message: _Message) -> list[dict[str, Any]]:
+def _tool_calls(message: Message) -> list[dict[str, Any]]:
     return [{"type": "function", "function": message.function_call}] if message.function_call else []

@@ -8,7 +8,8 @@ import msgspec
 
 from trimtab.artifacts.output_steps import apply_output_adapters
 from trimtab.core.errors import UpstreamError
-from trimtab.providers.openai.answer import UNREADABLE, Answer, Usage
+from trimtab.providers.openai.answer import UNREADABLE, Answer
+from trimtab.providers.openai.completion import Usage
 from trimtab.providers.openai.delta_form import DeltaForm
 from trimtab.providers.sse import EventSplitter, StreamBrokenError, data_of
 

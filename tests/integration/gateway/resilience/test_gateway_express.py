@@ -19,8 +19,8 @@ from tests.integration.gateway.resilience.two_ways import (
 )
 
 from trimtab.policy.keys import hash_key
-from trimtab.serving.limits import TeamLimit
 from trimtab.serving.snapshot import RolloutRoute
+from trimtab.serving.team_limit import TeamLimit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
