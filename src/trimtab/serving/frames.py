@@ -36,7 +36,7 @@ _HEADER = struct.Struct("<4sBBHIIIQQQ")
 _CRC = struct.Struct("<I")
 HEADER_SIZE = _HEADER.size + _CRC.size
 _VERSION = 2
-_LEVEL = 3
+_LEVEL = 1
 MAX_PAYLOAD = 256 * 1024 * 1024
 
 
