@@ -11,6 +11,8 @@ from benchmarks.harness.compiled import compiled_modules
 
 ROOT = Path(__file__).parent.parent.parent
 MODULES = compiled_modules()
+HARMLESS = {"trimtab/providers/http/pool.py": {"_connect", "_grow"}}
+"""Each of which begins a task of its own."""
 
 
 def bases(tree: ast.Module) -> set[str]:
@@ -21,6 +23,29 @@ def bases(tree: ast.Module) -> set[str]:
 def test_a_compiled_module_defines_no_struct_and_no_class_that_python_code_made(module: str) -> None:
     found = bases(ast.parse((ROOT / "src" / module).read_text()))
     assert not [base for base in found if "Struct" in base or base.startswith("asyncio.")]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_function_of_a_compiled_module_calls_itself(module: str) -> None:
+    tree = ast.parse((ROOT / "src" / module).read_text())
+    functions = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+    calls = {
+        name: {_called(call.func) for call in ast.walk(node) if isinstance(call, ast.Call)} & functions.keys()
+        for name, node in functions.items()
+    }
+    # Nobody counts the depth of compiled calls: what Python ends with RecursionError kills the process there.
+    reached = {name: set(names) for name, names in calls.items()}
+    for _ in functions:
+        for names in reached.values():
+            names.update(*(calls[name] for name in tuple(names)))
+    assert {name for name, names in reached.items() if name in names} - HARMLESS.get(module, set()) == set()
+
+
+def _called(function: ast.expr) -> str:
+    if isinstance(function, ast.Name):
+        return function.id
+    own = isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name) and function.value.id == "self"
+    return function.attr if own and isinstance(function, ast.Attribute) else ""
 
 
 def test_mypy_looks_for_unreachable_code_in_every_module_that_is_compiled() -> None:

@@ -220,6 +220,11 @@ def test_an_offer_to_upgrade_does_not_undo_what_else_the_request_said(converse: 
     assert converse(b"POST /first HTTP/1.1\r\n" + HOST + both + b"0\r\n\r\n" + NEXT).seen == []
 
 
+def test_a_packet_full_of_offers_to_upgrade_is_read_to_its_end(converse: Callable[..., Conversation]) -> None:
+    offer = b"GET /first HTTP/1.1\r\n" + HOST + b"connection: upgrade\r\nupgrade: h2c\r\n\r\n"
+    assert converse(offer * 1500 + NEXT).statuses == [200] * 1501
+
+
 def test_http_1_0_is_kept_open_only_where_it_asks(converse: Callable[..., Conversation]) -> None:
     kept = b"GET /first HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n"
     talk = converse(kept + kept + b"GET /last HTTP/1.0\r\n\r\n" + NEXT)

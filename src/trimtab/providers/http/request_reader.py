@@ -137,13 +137,19 @@ class RequestReader:
         return self._complete
 
     def _parse(self, data: bytes) -> None:
+        again = self._feed(data)
+        while again:  # a loop: one packet may hold thousands of requests that offer something
+            again = self._feed(again)
+
+    def _feed(self, data: bytes) -> bytes:
+        """Parse what came; returns what is to be parsed anew."""
         self._packet_bytes = size = len(data)
         self._message_bytes += size
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             if self._parser.get_method() != b"CONNECT":
-                self._ignore_upgrade(data[upgrade.args[0] :])
+                return self._without_upgrade() + data[upgrade.args[0] :]
         except httptools.HttpParserCallbackError:
             self.cut()
             raise  # ours, not the caller's
@@ -152,6 +158,7 @@ class RequestReader:
         else:
             if self._message_bytes > self._server.limits.max_head_bytes:
                 self._check_size()
+        return b""
 
     # --- httptools ----------------------------------------------------------------------------------------------
 
@@ -186,7 +193,7 @@ class RequestReader:
         path = target.partition(b"?")[0] if b"?" in target else target
         request = Request(parser.get_method(), target, headers, path)
         if parser.should_upgrade() and request.method != b"CONNECT":
-            return  # read again by `_ignore_upgrade`
+            return  # read again without it
         self._incoming = request
         server = self._server
         if server.draining or not parser.should_keep_alive():
@@ -286,9 +293,11 @@ class RequestReader:
         elif self._message_bytes > _MOST_FRAMING * (limits.max_head_bytes + limits.max_body_bytes):
             self._refuse_stream(self._body_too_large())
 
-    def _ignore_upgrade(self, rest: bytes) -> None:
-        """Read the request again without its offer to switch protocols (JDK clients offer HTTP/2)."""
+    def _without_upgrade(self) -> bytes:
+        """Return the request's head without its offer to switch protocols (JDK clients offer HTTP/2), for a new parser.
+
+        The offer may be ignored (RFC 9110 §7.8).
+        """
         parser = self._parser
-        head = without_upgrade(parser.get_method(), self._target, parser.get_http_version(), self._headers)
         self._parser = httptools.HttpRequestParser(self)
-        self._parse(head + rest)
+        return without_upgrade(parser.get_method(), self._target, parser.get_http_version(), self._headers)
