@@ -104,6 +104,8 @@ class KnownHeads:
         data, end, varied = cut
         start = data.find(_LENGTH, 0, end) + _LENGTH_BYTES
         stop = data.find(b"\r", start, end + 1)
+        if stop < start:
+            return None
         digits = data[start:stop]
         if not digits.isdigit() or len(digits) > _MOST_DIGITS:
             return None
@@ -125,6 +127,8 @@ class KnownHeads:
         headers = {**headers, **dict.fromkeys(varied, b"")}
         start = data.find(_LENGTH, 0, end) + _LENGTH_BYTES
         stop = data.find(b"\r", start, end + 1)
+        if stop < start:
+            return
         digits = data[start:stop]
         if (
             _LINE_BYTES < start < end <= _LARGEST_HEAD
