@@ -14,10 +14,10 @@ def main(arguments: list[str] | None = None) -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks gateway", description=__doc__)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--busy-poll", action="store_true", help="upstream and load generator never sleep")
+    parser.add_argument("--asleep", action="store_true", help="upstream and load generator sleep when idle")
     asked = parser.parse_args(arguments)
     found = measure_gateways(
-        (), rounds=asked.rounds, scale=SCALE, command="python -m benchmarks gateway", busy_poll=asked.busy_poll
+        (), rounds=asked.rounds, scale=SCALE, command="python -m benchmarks gateway", busy_poll=not asked.asleep
     )
     print(gateway_tables(found))
 

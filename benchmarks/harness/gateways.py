@@ -44,7 +44,7 @@ _TLS = "TLS upstream"
 
 
 def measure_gateways(
-    peers: Sequence[Callable[[Workspace], Server]], *, rounds: int, scale: float, command: str, busy_poll: bool = False
+    peers: Sequence[Callable[[Workspace], Server]], *, rounds: int, scale: float, command: str, busy_poll: bool = True
 ) -> Gateways:
     """Measure ours and `peers`; `scale` stretches the time of every workload."""
     machine, began = describe_machine(), time.monotonic()
@@ -62,7 +62,7 @@ def measure_gateways(
         results = [_result(contender, samples, memory) for contender, _ in field.contenders]
         long = _long(field, samples, memory)
     return Gateways(
-        machine=machine | {"kit": "never sleeps (--busy-poll)" if busy_poll else "sleeps when idle"},
+        machine=machine | {"kit": "never sleeps" if busy_poll else "sleeps when idle"},
         command=command,
         rounds=rounds,
         seconds=round(time.monotonic() - began, 0),

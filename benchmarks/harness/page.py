@@ -31,6 +31,13 @@ _STREAMS = """\
 Streams, gateway CPU in µs per content chunk: of a stream of 20 (its request included), of each chunk beyond the
 twentieth, and of a stream of 20 whose chunks come 2 ms apart, so that none share a read.
 """
+_ASLEEP = """\
+## Gateways whose callers and upstream sleep
+
+On one machine, a gateway that answers a caller which sleeps on the other core wakes it, and pays for that: in a virtual
+machine as much as for sending. Callers and upstreams on other machines cost it nothing of the kind, so above nobody
+sleeps. Here they do, and each gateway pays for it the more often the slower it is.
+"""
 _SOAKED = """\
 {requests:,} requests, {streams:,} of them streams, in {seconds:.0f} s; full content captured;
 {durable:,} events durable, {dropped:,} dropped. Highest {highest:.1f} MB; {growth:+.1f} MB since a fifth of the
@@ -49,6 +56,9 @@ def write_page(results: Results, path: Path) -> Path:
     if results.gateways:
         parts += ["## Gateways\n", _about(results.gateways.machine, results.gateways.command)]
         parts.append(gateway_tables(results.gateways))
+    if results.asleep:
+        parts += [_ASLEEP, _about(results.asleep.machine, results.asleep.command)]
+        parts.append(gateway_tables(results.asleep))
     if results.sdk:
         parts += ["## In the process: the SDK\n", _about(results.sdk.machine, results.sdk.command)]
         parts.append(sdk_tables(results.sdk))

@@ -108,6 +108,8 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
     """The newest of each kind."""
 
     gateways: Gateways | None = None
+    asleep: Gateways | None = None
+    """Ours and nginx, where the kit sleeps when idle."""
     sdk: Sdk | None = None
     soak: Soak | None = None
 
