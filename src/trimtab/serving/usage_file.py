@@ -50,8 +50,10 @@ class UsageSlots:
         """Return what all other processes have used."""
         words = self._words
         now = before = spent = flying = 0
-        for start in range(0, len(words), _WORDS):
-            if start == self._own or not words[start + _HEARTBEAT]:
+        heartbeats: list[int] = words[_HEARTBEAT::_WORDS].tolist()  # at once: nearly all slots are free
+        for slot, heartbeat in enumerate(heartbeats):
+            start = slot * _WORDS
+            if start == self._own or not heartbeat:
                 continue
             at = words[start + _MINUTE]
             if at == minute:
@@ -61,7 +63,7 @@ class UsageSlots:
                 before += words[start + _NOW]
             if words[start + _DAY] == day:
                 spent += words[start + _SPENT]
-            if abs(now_ms - words[start + _HEARTBEAT]) < _SILENT_MS:
+            if abs(now_ms - heartbeat) < _SILENT_MS:
                 flying += words[start + _FLYING]
         return Used(now, before, spent, flying)
 

@@ -146,7 +146,7 @@ def test_a_caller_that_reads_slowly_is_waited_for(play: Callable[..., Recorder])
             await asyncio.sleep(0.002)
         assert caller.application.aborted == []
 
-    play(story, write_seconds=0.6, write_buffer_bytes=64 * KIB)
+    play(story, write_seconds=0.6)
 
 
 def test_many_connections_that_do_nothing_do_not_keep_others_from_being_served(play: Callable[..., Recorder]) -> None:

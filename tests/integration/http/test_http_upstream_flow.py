@@ -263,3 +263,42 @@ def test_a_caller_that_pauses_does_not_make_the_upstream_late(loop: Callable[[],
         await script.gone.wait()
 
     run(story, loop)
+
+
+@LOOPS
+def test_a_request_larger_than_what_the_upstream_takes_at_once_arrives_whole(
+    loop: Callable[[], asyncio.AbstractEventLoop],
+) -> None:
+    body = b"x" * (32 * MIB)
+
+    async def story() -> None:
+        problems: list[dict[str, object]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, problem: problems.append(problem))
+        full = asyncio.Event()
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            head = await reader.readuntil(b"\r\n\r\n")
+            await full.wait()
+            received = await reader.readexactly(len(body))
+            answer = b"%d" % (len(received) if b"content-length: %d" % len(body) in head.lower() else 0)
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(answer), answer))
+            await reader.read()
+            writer.close()
+
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+            client = UpstreamClient(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+            asked = asyncio.create_task(fetch(client, b"POST", b"/", body=body))
+            await asyncio.sleep(0)
+            while not client._pool._open:  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.001)
+            [connection] = client._pool._open
+            assert connection.transport is not None
+            while not connection.transport.get_write_buffer_size():  # noqa: ASYNC110 - the same
+                await asyncio.sleep(0.001)
+            full.set()
+            assert (await asked).body == b"%d" % len(body)
+            await client.close()
+            await asyncio.sleep(0.01)
+        assert problems == []
+
+    run(story, loop)

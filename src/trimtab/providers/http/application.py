@@ -32,8 +32,6 @@ class ServerLimits(msgspec.Struct, frozen=True, kw_only=True):
     """Requests read ahead of the one being answered."""
     max_pipelined_bytes: int = 1024 * 1024
     """Nothing more is read ahead once the bodies of those requests exceed this; the last one may do so by its own."""
-    write_buffer_bytes: int = 256 * 1024
-    """Beyond this much unsent answer, the exchange is told to pause and nothing more is read."""
 
 
 class Application(Protocol):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 from trimtab.providers.http.exchange import Exchange
 from trimtab.providers.http.message import Refusal, Request
 from trimtab.providers.http.request_reader import RequestReader
+from trimtab.providers.http.write_at_once import write_at_once
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,7 +79,7 @@ class ServerConnection(RequestReader):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self._transport.set_write_buffer_limits(high=self._server.limits.write_buffer_bytes)
+        write_at_once(self._transport)
         self._deadline = time.monotonic() + self._server.limits.idle_seconds
         self._server.opened(self)
 

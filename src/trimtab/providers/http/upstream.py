@@ -10,6 +10,7 @@ import httptools
 
 from trimtab.core.errors import UpstreamError
 from trimtab.providers.http.chunked_body import ChunkedBody
+from trimtab.providers.http.write_at_once import write_at_once
 
 if TYPE_CHECKING:
     import asyncio
@@ -166,6 +167,13 @@ class UpstreamConnection:
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
+        write_at_once(self.transport)
+
+    def pause_writing(self) -> None:
+        """A request is bounded: what the upstream does not take yet waits in the transport."""
+
+    def resume_writing(self) -> None:
+        """Nobody was told to wait."""
 
     def data_received(self, data: bytes) -> None:
         if self._listener is None:
