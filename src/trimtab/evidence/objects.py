@@ -23,6 +23,8 @@ class Objects(Protocol):
     filesystem: pafs.FileSystem
     """For readers of Parquet; `root` and a key make a path in it."""
     root: str
+    hint: str
+    """What to check where it cannot be read or written."""
 
     def put(self, key: str, data: bytes | memoryview) -> None:
         """Write a whole file, durably: nobody ever sees half of it. Raises `StorageError`."""
@@ -48,6 +50,8 @@ class Objects(Protocol):
 class _Arrow:
     """What both share, over Arrow's file systems."""
 
+    hint = "is there space and access?"
+
     def __init__(self, filesystem: pafs.FileSystem, root: str) -> None:
         self.filesystem = filesystem
         self.root = root
@@ -64,13 +68,13 @@ class _Arrow:
         except FileNotFoundError as error:
             raise NotFoundError("no_object", f"there is no {key}", param=self.root) from error
         except OSError as error:
-            raise _failed("read", key, error) from error
+            raise _failed("read", key, error, self.hint) from error
 
     def has(self, key: str) -> bool:
         try:
             return bool(self.filesystem.get_file_info(self.path(key)).type == pafs.FileType.File)
         except OSError as error:
-            raise _failed("look for", key, error) from error
+            raise _failed("look for", key, error, self.hint) from error
 
     def delete(self, key: str) -> None:
         try:
@@ -79,14 +83,14 @@ class _Arrow:
             return
         except OSError as error:
             if self.filesystem.get_file_info(self.path(key)).type != pafs.FileType.NotFound:
-                raise _failed("delete", key, error) from error
+                raise _failed("delete", key, error, self.hint) from error
 
     def keys(self, prefix: str) -> Iterator[str]:
         selector = pafs.FileSelector(self.path(prefix), recursive=True, allow_not_found=True)
         try:
             found = self.filesystem.get_file_info(selector)
         except OSError as error:
-            raise _failed("list", prefix, error) from error
+            raise _failed("list", prefix, error, self.hint) from error
         for info in found:
             if info.type == pafs.FileType.File:
                 yield info.path.removeprefix(f"{self.root}/")
@@ -110,12 +114,17 @@ class LocalObjects(_Arrow):
 class S3Objects(_Arrow):
     """A prefix in a bucket: an upload that is complete appears at once, any other never."""
 
+    hint = (
+        "check `evidence.location` (bucket, region, endpoint_override, scheme), that this machine reaches it, and the "
+        "credentials (AWS_ACCESS_KEY_ID, AWS_PROFILE, ...); what is in journals stays there meanwhile"
+    )
+
     def put(self, key: str, data: bytes | memoryview) -> None:
         try:
             with self.filesystem.open_output_stream(self.path(key)) as stream:
                 stream.write(pa.py_buffer(data))
         except OSError as error:
-            raise _failed("write", key, error) from error
+            raise _failed("write", key, error, self.hint) from error
 
 
 def open_objects(location: str) -> Objects:
@@ -146,10 +155,10 @@ def open_objects(location: str) -> Objects:
     return S3Objects(filesystem, root)
 
 
-def _failed(what: str, key: str, error: OSError) -> StorageError:
+def _failed(what: str, key: str, error: OSError, hint: str) -> StorageError:
     return StorageError(
         f"{what.partition(' ')[0]}_failed",
         f"cannot {what} {key}: {error.strerror or error}",
         param=key,
-        hint="is there space and access?",
+        hint=hint,
     )

@@ -11,6 +11,7 @@ import duckdb
 
 from trimtab.core.errors import InputError, StorageError
 from trimtab.evidence.objects import LocalObjects
+from trimtab.evidence.query_errors import refusal
 from trimtab.evidence.snapshot import SnapshotSource
 from trimtab.evidence.summaries import SUMMARY_SCHEMA
 from trimtab.evidence.tables import KINDS, empty_table, schema_of
@@ -36,6 +37,15 @@ _CACHED_BYTES = 128 * 1024 * 1024
 _ALWAYS = (0, 1 << 62)
 _FEW_ROWS = 250_000
 """Generations in the files that a question opens."""
+_LOCKED = """
+SET GLOBAL python_enable_replacements = false;
+SET GLOBAL autoinstall_known_extensions = false;
+SET GLOBAL autoload_known_extensions = false;
+SET GLOBAL allowed_directories = [{folders}];
+SET GLOBAL enable_external_access = false;
+SET GLOBAL lock_configuration = true;
+"""
+"""Whoever may ask what was recorded may not read the machine's files for it, nor variables of this process."""
 _T = TypeVar("_T")
 
 
@@ -95,9 +105,14 @@ class EvidenceReader:
                     return ask(snapshot, cursor)
             except (duckdb.IOException, FileNotFoundError) as error:
                 if not left:
-                    raise StorageError("read_failed", f"evidence cannot be read: {error}", param="evidence") from error
+                    raise StorageError(
+                        "read_failed",
+                        f"evidence cannot be read: {error}",
+                        param="evidence",
+                        hint=self.objects.hint,
+                    ) from error
             except duckdb.Error as error:
-                raise InputError("invalid_query", f"the query cannot be answered: {error}", param="sql") from error
+                raise refusal(error) from error
         raise AssertionError
 
     def close(self) -> None:
@@ -117,8 +132,15 @@ class EvidenceReader:
                 connection.register("_empty", empty_table(kind))
                 connection.execute(f"CREATE TABLE _no_{kind} AS FROM _empty")
                 connection.unregister("_empty")
+            connection.execute(_LOCKED.format(folders=", ".join(map(_quoted, self._folders()))))
             self._connections[alone] = connection
         return self._connections[alone]
+
+    def _folders(self) -> list[str]:
+        """Return what a query may open by its path; a bucket is read by Arrow, which needs no leave of DuckDB's."""
+        if not isinstance(self.objects, LocalObjects):
+            return []
+        return [f"{self.objects.root}/{kind}" for kind in (*KINDS, "summaries")]
 
     def define(
         self, cursor: duckdb.DuckDBPyConnection, kind: str, files: Sequence[LiveFile], hot: pa.Table | None
