@@ -225,6 +225,7 @@ class JournalWriter:
         self._hot.done()
         self.counters.problem = ""
         self.counters.durable += half.events
+        self._look()  # a burst that fills the disk is to be noticed by its first half, not at the next turn
 
     def _write(self, half: HotHalf) -> None:
         frame = encode_frame(half.records, events=half.events, first_sequence=half.first_sequence, span_ms=half.span_ms)
