@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from trimtab.core.errors import StorageError
-from trimtab.serving.snapshot_file import decode_snapshot
+from trimtab.serving.snapshot_reading import decode_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,13 +83,12 @@ class SnapshotFeed:
             known = {environment: one.revision for environment, one in self._latest.items()}
             stale = [name for name, revision in tx.published_revisions().items() if known.get(name) != revision]
             fresh = [found for name in stale if (found := tx.published(name)) is not None]
-        latest = self._latest | {published.environment: published for published in fresh}
-        for published in latest.values():
+        self._latest = self._latest | {published.environment: published for published in fresh}
+        if fresh:
+            self._tell()  # at once: what this node cannot put into its own files others may well be able to read
+        for published in self._latest.values():
             if self._publisher.published_revision(published.environment) < published.revision:
                 self._write(published)  # new, or somebody deleted the file
-        self._latest = latest
-        if fresh:
-            self._tell()
 
     def _tell(self) -> None:
         for listener in self._listeners:
@@ -98,7 +97,7 @@ class SnapshotFeed:
     def _write(self, published: Published) -> None:
         """Put it into this node's own files: the publisher refuses what is not newer."""
         try:
-            self._publisher.publish(decode_snapshot(published.body))
+            self._publisher.publish(decode_snapshot(published.body), published.body)
         except msgspec.DecodeError as error:
             raise StorageError(
                 "unreadable_snapshot",

@@ -96,9 +96,9 @@ class KnownRevisions:
         self._files = files
         self._board = board
 
-    def publish(self, snapshot: Snapshot) -> None:
+    def publish(self, snapshot: Snapshot, body: bytes = b"") -> None:
         """See `SnapshotPublisher`."""
-        self._files.publish(snapshot)
+        self._files.publish(snapshot, body)
 
     def published_revision(self, environment: str) -> int:
         """See `SnapshotPublisher`."""

@@ -10,13 +10,14 @@ import msgspec
 from trimtab.analysis.measures import MEASURES
 from trimtab.analysis.model import BUILTIN_METRICS
 from trimtab.control.reports import TraceReport
-from trimtab.core.errors import NotFoundError
+from trimtab.core.errors import InputError, NotFoundError
 from trimtab.events import Feedback, Generation, Score
-from trimtab.releases.model import CompiledRelease
 from trimtab.serving.journal_reader import find
+from trimtab.serving.snapshot_reading import decode_release
 
 if TYPE_CHECKING:
     from trimtab.events import Event
+    from trimtab.releases.model import CompiledRelease
     from trimtab.serving.directory import DataDirectory
 
 __all__ = ["ColdEvents", "read_trace"]
@@ -57,8 +58,8 @@ def read_trace(directory: DataDirectory, generation: str, *, cold: ColdEvents | 
 def _release(directory: DataDirectory, digest: str) -> CompiledRelease | None:
     """Return the release as it was published, `None` where it never was from here (a journal brought along)."""
     try:
-        return msgspec.json.decode(directory.release(digest).read_bytes(), type=CompiledRelease)
-    except (OSError, msgspec.DecodeError):
+        return decode_release(directory.release(digest).read_bytes())
+    except (OSError, InputError, msgspec.DecodeError):
         return None
 
 

@@ -61,7 +61,9 @@ def answer_health(exchange: Exchange, told: Mapping[str, Any]) -> None:
 
 def answer_ready(exchange: Exchange, plane: DataPlane, told: Mapping[str, Any], *, draining: bool) -> None:
     """Answer 200 where requests can be served now, 503 with the reason where not; `told` as in `answer_health`."""
-    status, code = ("ready", 200) if plane.table is not None else ("no_snapshot", 503)
+    status, code = "ready", 200
+    if plane.table is None:
+        status, code = plane.health()["snapshot_refused"] or "no_snapshot", 503
     if draining:
         status, code = "draining", 503
     exchange.respond(code, msgspec.json.encode({"status": status, **told}))

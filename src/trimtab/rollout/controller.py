@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from trimtab.analysis.scorers import ScorerLibrary
-from trimtab.core.errors import FencedError
+from trimtab.core.errors import FencedError, StorageError
 from trimtab.events import Feedback, Generation, Score, Withdrawal
 from trimtab.rollout.attempt import Attempt, load_attempt, scores_of
 from trimtab.rollout.commands import save_change
@@ -22,7 +22,7 @@ from trimtab.rollout.machine import step
 from trimtab.rollout.model import Transition
 from trimtab.rollout.publishing import is_ahead, no_prices, publish_into, routing_fingerprint
 from trimtab.rollout.spec import decode_plan
-from trimtab.serving.snapshot_file import decode_snapshot
+from trimtab.serving.snapshot_reading import decode_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -296,11 +296,11 @@ class Controller:
         stored = tx.published(environment)
         try:
             snapshot = None if stored is None else decode_snapshot(stored.body)
-        except msgspec.DecodeError:  # of another version
+        except (msgspec.DecodeError, StorageError):  # of another version
             snapshot = None
-        if snapshot is None:
+        if stored is None or snapshot is None:
             return False
-        publisher.publish(snapshot)
+        publisher.publish(snapshot, stored.body)
         self._published[environment] = (snapshot.fingerprint, snapshot.revision)
         return snapshot.fingerprint == fingerprint
 

@@ -14,7 +14,8 @@ from trimtab.core.errors import StorageError
 from trimtab.rollout.ports import Cursor, EventBatch
 from trimtab.serving.durable_file import write_atomically
 from trimtab.serving.journal_reader import JournalPosition, read_journal, salvage
-from trimtab.serving.snapshot_file import publish, read_snapshot
+from trimtab.serving.snapshot_file import encode_snapshot
+from trimtab.serving.snapshot_reading import decode_head
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,6 +28,16 @@ if TYPE_CHECKING:
 __all__ = ["JournalEvents", "SnapshotFiles", "SnapshotFolderNotices"]
 
 _STAT_SECONDS = 0.05
+
+
+class _Releases(msgspec.Struct):
+    """The releases of a snapshot, as they were written."""
+
+    releases: dict[str, msgspec.Raw] = {}
+
+
+def _releases(body: bytes) -> dict[str, msgspec.Raw]:
+    return msgspec.json.decode(body, type=_Releases).releases
 
 
 @contextlib.contextmanager
@@ -96,20 +107,34 @@ class SnapshotFiles:
         self._directory = directory
         self._read: dict[str, tuple[tuple[int, int, int], int]] = {}
 
-    def publish(self, snapshot: Snapshot) -> None:
-        """Replace the file, unless a higher revision is there: a controller that lost its lease comes too late."""
+    def publish(self, snapshot: Snapshot, body: bytes = b"") -> None:
+        """Replace the file, unless a higher revision is there: a controller that lost its lease comes too late.
+
+        `body` is the snapshot as it came, where it came from elsewhere: what this version does not know of it is kept.
+        """
+        body = body or encode_snapshot(snapshot)
         path = self._directory.snapshot(snapshot.environment)
         with _one_at_a_time(path.with_suffix(".lock")):
-            self._publish(path, snapshot)
+            self._publish(path, snapshot, body)
 
-    def _publish(self, path: Path, snapshot: Snapshot) -> None:
+    def _publish(self, path: Path, snapshot: Snapshot, body: bytes) -> None:
         if self.published_revision(snapshot.environment) >= snapshot.revision:
             return
-        for digest, release in snapshot.releases.items():
+        for digest, release in _releases(body).items():
             kept = self._directory.release(digest)
             if not kept.exists():
-                write_atomically(kept, msgspec.json.encode(release), durable=False)
-        publish(path, snapshot)
+                write_atomically(kept, bytes(release), durable=False)
+        self._keep_for_older(path, snapshot)
+        write_atomically(path, body, durable=True)
+
+    def _keep_for_older(self, path: Path, snapshot: Snapshot) -> None:
+        """Keep what data planes of an older version serve beside what only newer ones can: they may be restarted."""
+        with contextlib.suppress(OSError, msgspec.DecodeError):
+            content = path.read_bytes()
+            held = max(1, decode_head(content).reader)
+            if held < snapshot.reader:
+                earlier = self._directory.earlier_snapshot(snapshot.environment, held)
+                write_atomically(earlier, content, durable=True)
 
     def published_revision(self, environment: str) -> int:
         """Return the revision in the file, read again only when the file changed; 0 where there is none."""
@@ -120,10 +145,9 @@ class SnapshotFiles:
             known = self._read.get(environment)
             if known is not None and known[0] == identity:
                 return known[1]
-            snapshot = read_snapshot(path)
-        except (OSError, StorageError):
+            revision = decode_head(path.read_bytes()).revision
+        except (OSError, msgspec.DecodeError, RecursionError):
             return 0
-        revision = 0 if snapshot is None else snapshot.revision
         self._read[environment] = (identity, revision)
         return revision
 

@@ -239,8 +239,11 @@ class EventSource(Protocol):
 class SnapshotPublisher(Protocol):
     """Where data planes find their routing."""
 
-    def publish(self, snapshot: Snapshot) -> None:
-        """Replace the snapshot of its environment; must not replace a higher revision."""
+    def publish(self, snapshot: Snapshot, body: bytes = b"") -> None:
+        """Replace the snapshot of its environment; must not replace a higher revision.
+
+        `body` is the snapshot as it was written, where somebody else did: parts that are not known here are kept.
+        """
         ...
 
     def published_revision(self, environment: str) -> int:

@@ -13,6 +13,7 @@ from trimtab.rollout.routing import is_routed, routing
 from trimtab.rollout.spec import decode_plan
 from trimtab.serving.snapshot import Price, Route, Snapshot
 from trimtab.serving.snapshot_file import encode_snapshot
+from trimtab.serving.snapshot_reading import with_reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,7 +68,7 @@ def compile_snapshot(
         for pointer in sorted(tx.pointers(environment), key=lambda pointer: pointer.feature)
     ]
     priced = {digest: price for digest, release in releases.items() if (price := prices(release)) is not None}
-    return Snapshot(
+    compiled = Snapshot(
         revision=revision,
         environment=environment,
         published_at_ms=now_ms,
@@ -79,6 +80,7 @@ def compile_snapshot(
         keys=dict(_live_keys(tx)),
         keys_required=bool(_gateway_keys(tx)),
     )
+    return with_reader(compiled)
 
 
 def _fallback_prices(releases: dict[str, CompiledRelease], prices: Prices) -> dict[str, list[Price | None]]:

@@ -111,7 +111,7 @@ class SnapshotBoard:
         self.snapshots: dict[str, Snapshot] = {}
         self.published = 0
 
-    def publish(self, snapshot: Snapshot) -> None:
+    def publish(self, snapshot: Snapshot, _body: bytes = b"") -> None:
         """Replace the environment's snapshot, unless it has a higher revision."""
         if self.published_revision(snapshot.environment) < snapshot.revision:
             self.snapshots[snapshot.environment] = snapshot

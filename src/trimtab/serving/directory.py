@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import msgspec
 
+from trimtab.core.errors import InputError
+
 __all__ = ["DataDirectory"]
+
+_DIGITS = re.compile(r"[0-9A-Za-z]{1,128}")
 
 
 class DataDirectory(msgspec.Struct, frozen=True):
@@ -23,9 +28,19 @@ class DataDirectory(msgspec.Struct, frozen=True):
         """The routing snapshot of an environment, replaced by atomic rename; also the last good one on disk."""
         return self.root / "snapshots" / f"{environment}.json"
 
+    def earlier_snapshot(self, environment: str, reader: int) -> Path:
+        """The last snapshot of an environment for readers of that version, once newer ones are needed."""
+        return self.root / "snapshots" / f"{environment}.json.reader-{reader}"
+
     def release(self, digest: str) -> Path:
-        """A release that was ever published here, by its digest; written once, so that old requests can be read."""
-        return self.root / "releases" / f"{digest.removeprefix('sha256:')}.json"
+        """A release that was ever published here, by its digest; written once, so that old requests can be read.
+
+        Raises `InputError` for what is no digest: it comes from elsewhere, and becomes part of a path.
+        """
+        digits = digest.removeprefix("sha256:")
+        if not _DIGITS.fullmatch(digits):
+            raise InputError("malformed_digest", "this is no digest of a release", param="release")
+        return self.root / "releases" / f"{digits}.json"
 
     @property
     def journals(self) -> Path:

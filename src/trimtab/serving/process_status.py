@@ -66,6 +66,8 @@ class ProcessStatus(msgspec.Struct, frozen=True, kw_only=True):
     """It said goodbye."""
     problem: str = ""
     """Why events are not written whole, or the newest snapshot is not served."""
+    snapshot_refused: str = ""
+    """Code of why the newest snapshot is not served (`needs_newer_reader`, ...); empty where it is."""
     recorded: int = 0
     durable: int = 0
     dropped: int = 0

@@ -109,3 +109,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Of all that decides the routing: who would publish the same again need not."""
     keys_required: bool = False
     """Whether a key was ever created: from then on gateways ask for one, also when all of them are revoked."""
+    reader: int = 0
+    """Least version of reader that serves it as it is meant (see `serving.snapshot_reading`); 0 from before there were
+    any."""
+    reader_for: list[str] = []
+    """What it takes that version for, in words."""

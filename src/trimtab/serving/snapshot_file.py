@@ -9,25 +9,21 @@ import msgspec
 from trimtab.core.errors import StorageError, TrimtabError
 from trimtab.serving.durable_file import write_atomically
 from trimtab.serving.routing import RoutingTable
-from trimtab.serving.snapshot import Snapshot
+from trimtab.serving.snapshot_reading import READER_VERSION, TOO_NEW, decode_snapshot
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["SnapshotFile", "decode_snapshot", "encode_snapshot", "publish", "read_snapshot"]
+    from trimtab.serving.snapshot import Snapshot
+
+__all__ = ["SnapshotFile", "encode_snapshot", "publish", "read_snapshot"]
 
 _encoder = msgspec.json.Encoder()
-_decoder: msgspec.json.Decoder[Snapshot] = msgspec.json.Decoder(Snapshot)
 
 
 def encode_snapshot(snapshot: Snapshot) -> bytes:
     """Return a snapshot as JSON, on one line."""
     return _encoder.encode(snapshot)
-
-
-def decode_snapshot(data: bytes) -> Snapshot:
-    """Return the snapshot in JSON; raises `msgspec.DecodeError` or `RecursionError`."""
-    return _decoder.decode(data)
 
 
 def publish(path: Path, snapshot: Snapshot) -> None:
@@ -39,7 +35,10 @@ def publish(path: Path, snapshot: Snapshot) -> None:
 
 
 def read_snapshot(path: Path) -> Snapshot | None:
-    """Return the snapshot on disk, `None` where there is none; raises `StorageError` where it cannot be read."""
+    """Return the snapshot on disk, `None` where there is none.
+
+    Raises `StorageError`: `needs_newer_reader` where this version must not serve it, else `unreadable_snapshot`.
+    """
     try:
         return decode_snapshot(path.read_bytes())
     except FileNotFoundError:
@@ -56,7 +55,8 @@ def read_snapshot(path: Path) -> Snapshot | None:
 class SnapshotFile:
     """Follows one snapshot file.
 
-    A file that is broken, of another environment, or older than what is in force is refused, and why is remembered.
+    A file that is broken, of another environment, older than what is in force, or one that only newer versions serve as
+    it is meant is refused, and why is remembered.
     """
 
     def __init__(self, path: Path, *, environment: str = "") -> None:
@@ -67,6 +67,8 @@ class SnapshotFile:
         self.table: RoutingTable | None = None
         self.problem = ""
         """Why the file on disk is not the one in force; empty where it is."""
+        self.refused = ""
+        """The code of that reason."""
 
     def poll(self) -> bool:
         """Look at the file; returns whether a new table is in force. Never raises."""
@@ -75,25 +77,42 @@ class SnapshotFile:
         except OSError as error:
             if self.table is not None:
                 self._seen = None
-                self.problem = f"the snapshot file is gone: {error.strerror}"
+                self.problem, self.refused = f"the snapshot file is gone: {error.strerror}", "gone"
             return False
         identity = (status.st_ino, status.st_mtime_ns, status.st_size)
         if identity == self._seen:
             return False
         self._seen = identity
         try:
-            snapshot = read_snapshot(self._path)
-            if snapshot is None:
-                return False
-            self.problem = self._refusal(snapshot)
-            if self.problem:
-                return False
-            self.table = RoutingTable(snapshot, reuse=self.table.releases if self.table else None)
+            return self._take(self._path)
         except TrimtabError as error:
-            self.problem = error.message
+            self.problem, self.refused = error.message, error.code
+        return self.table is None and self.refused == TOO_NEW and self._take_earlier()
+
+    def _take(self, path: Path) -> bool:
+        """Put a file in force, if it may be; raises `TrimtabError` for one that cannot be used."""
+        snapshot = read_snapshot(path)
+        if snapshot is None:
             return False
-        self.problem = ""
+        self.problem = self._refusal(snapshot)
+        self.refused = "not_taken" if self.problem else ""
+        if self.problem:
+            return False
+        self.table = RoutingTable(snapshot, reuse=self.table.releases if self.table else None)
         return True
+
+    def _take_earlier(self) -> bool:
+        """Serve what was kept for readers of this version, or an older one, when newer ones became needed."""
+        refused = self.problem
+        for reader in range(READER_VERSION, 0, -1):
+            try:
+                taken = self._take(self._path.with_name(f"{self._path.name}.reader-{reader}"))
+            except TrimtabError:
+                continue
+            if taken:
+                break
+        self.problem, self.refused = refused, TOO_NEW
+        return self.table is not None
 
     def _refusal(self, snapshot: Snapshot) -> str:
         if self._environment and snapshot.environment != self._environment:

@@ -153,7 +153,20 @@ def _processes(statuses: Sequence[ProcessStatus], snapshots: Mapping[str, Snapsh
         processes.add(count, environment=environment, kind=kind, state=state)
     for (environment, kind), count in sorted(problems.items()):
         broken.add(count, environment=environment, kind=kind)
-    return [processes, broken]
+    return [processes, broken, _refused(statuses)]
+
+
+def _refused(statuses: Sequence[ProcessStatus]) -> Family:
+    family = Family("trimtab_snapshot_refused", "gauge", "Processes that do not serve the newest snapshot, by why.")
+    told = [
+        (one.environment, one.kind, one.snapshot_refused)
+        for one in statuses
+        if one.snapshot_refused and not one.stopped
+    ]
+    for environment, kind, reason in sorted(set(told)):
+        count = told.count((environment, kind, reason))
+        family.add(count, environment=environment, kind=kind, reason=reason)
+    return family
 
 
 def _living(statuses: Sequence[ProcessStatus], now_ms: int) -> list[ProcessStatus]:

@@ -14,7 +14,7 @@ from trimtab.releases.model import Feature, PointerMove
 from trimtab.rollout.ports import Published
 from trimtab.rollout.publishing import no_prices, publish_into, routing_fingerprint
 from trimtab.rollout.simulation import synthetic_release
-from trimtab.serving.snapshot_file import decode_snapshot
+from trimtab.serving.snapshot_reading import decode_snapshot
 from trimtab.storage.postgres import PostgresStore
 from trimtab.storage.postgres_notices import PostgresNotices
 

@@ -134,7 +134,7 @@ class _FaultyBoard:
         self._inner = inner
         self._faults = faults
 
-    def publish(self, snapshot: Snapshot) -> None:
+    def publish(self, snapshot: Snapshot, _body: bytes = b"") -> None:
         self._faults.check()
         self._inner.publish(snapshot)
         self._faults.during("publish")
