@@ -8,6 +8,7 @@ skipped; `python -m benchmarks peers` installs them in an environment of their o
 from __future__ import annotations
 
 import argparse
+import collections
 import contextlib
 import itertools
 import resource
@@ -15,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -89,6 +91,33 @@ def own_cases(tt: Trimtab, other: Trimtab) -> Iterator[Case]:
     yield Case("  record", lambda: tt.record(rendered, output=OUTPUT, usage=usage), after=tt.flush)
 
 
+def bare_case() -> Case:
+    """What Python takes for as many calls that look up, copy and keep, and check, count and remember nothing."""
+    met = {"support-reply": {f"user-{number}": ("system", "sha256:1") for number in range(1000)}}
+    texts = {tuple(VARIABLES.values()): (("system", TEMPLATE),)}
+    waiting: collections.deque[tuple[object, ...]] = collections.deque(maxlen=5000)
+    tails = itertools.cycle([f"{number:020x}" for number in range(4096)])
+    units = itertools.cycle(met["support-reply"])
+
+    def render(feature: str, *, unit: str = "", variables: dict[str, str]) -> tuple[object, ...]:
+        values = variables.copy()
+        decision, started_ns = met[feature][unit], time.monotonic_ns()
+        messages = [{"role": role, "content": text} for role, text in texts[values["shop"], values["tone"]]]
+        return decision, started_ns, values, messages
+
+    def record(answered: tuple[object, ...], *, output: str, usage: dict[str, int]) -> str:
+        ended_ns = time.monotonic_ns()
+        generation = f"gen_{ended_ns >> 20:012x}{next(tails)}"
+        waiting.append((generation, answered, output, usage["input_tokens"], usage["output_tokens"], ended_ns))
+        return generation
+
+    usage = {"input_tokens": 58, "output_tokens": 27}
+    return Case(
+        "floor: two bare functions",
+        lambda: record(render("support-reply", unit=next(units), variables=VARIABLES), output=OUTPUT, usage=usage),
+    )
+
+
 def peer_cases(stack: contextlib.ExitStack, skipped: dict[str, str]) -> Iterator[Case]:
     """Peers that are installed, then the bare template engines."""
     units = itertools.cycle([f"user-{number}" for number in range(1000)])
@@ -127,7 +156,9 @@ def measure(rounds: int, command: str) -> Sdk:
         base_url = f"http://127.0.0.1:{port}/v1"
         tt = stack.enter_context(Trimtab(folder, providers={"openai": Endpoint(name="openai", base_url=base_url)}))
         other = stack.enter_context(Trimtab(folder))
-        in_process = take_turns([*own_cases(tt, other), *peer_cases(stack, skipped)], calls=CALLS, rounds=rounds)
+        in_process = take_turns(
+            [*own_cases(tt, other), bare_case(), *peer_cases(stack, skipped)], calls=CALLS, rounds=rounds
+        )
         calls = take_turns(list(open_call_cases(tt, base_url, stack, skipped)), calls=MODEL_CALLS, rounds=rounds)
         imports = import_costs(rounds)
     return Sdk(
