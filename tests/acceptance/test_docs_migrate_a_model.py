@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.acceptance.test_tutorial import await_port, free_port, run, shows, steps
+from tests.acceptance.test_tutorial import await_port, run, shows, steps
 from tests.command_line import run_here
+from tests.free_port import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +46,7 @@ def typed(command: str, folder: Path, environment: dict[str, str]) -> subprocess
 
 @pytest.mark.slow
 def test_the_page_does_what_it_says(tmp_path: Path, servers: list[subprocess.Popen[bytes]]) -> None:
-    moved = {port: free_port() for port in PORTS}
+    moved = {port: str(free_port()) for port in PORTS}
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("TRIMTAB_")}
     environment = inherited | {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",

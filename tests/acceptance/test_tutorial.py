@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.free_port import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,12 +36,6 @@ def steps(page: Path) -> list[tuple[str, list[str]]]:
             elif found:
                 found[-1][1].append(line)
     return found
-
-
-def free_port() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
 
 
 def squeeze(text: str) -> str:
@@ -79,7 +74,7 @@ def await_port(port: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_a_page_does_what_it_says(page: Path, tmp_path: Path, servers: list[subprocess.Popen[bytes]]) -> None:
-    moved = {port: free_port() for port in PORTS}  # the page's ports may be taken on this machine
+    moved = {port: str(free_port()) for port in PORTS}  # the page's ports may be taken on this machine
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "TRIMTAB_GATEWAY_PORT": moved["8400"],

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 from tests.chaos.shipping import GOOD
+from tests.free_port import free_port
 
 from trimtab.bootstrap.control import open_control
 from trimtab.bootstrap.settings import Settings, load_settings
@@ -66,7 +66,7 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
         cast.add("upstream", [*simulator, str(self.folder / "upstream.json"), str(plan.seed)], self.folder)
         cast.add("gateway", [*network.on("gateway"), *_TRIMTAB, "gateway"], self.folder)
         for number, node in enumerate(self.nodes):
-            cast.add(f"server-{number}", [*_TRIMTAB, "server", "--port", str(_free_port())], node)
+            cast.add(f"server-{number}", [*_TRIMTAB, "server", "--port", str(free_port())], node)
         if self.doors:
             servers = [word for door in self.doors for word in ("--server", door)]
             cast.add("relay", [*network.on("gateway"), *_TRIMTAB, "relay", *servers], self.folder)
@@ -79,22 +79,22 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
 def set_stage(folder: Path, disk: Path, plan: Play, network: Network, database: str) -> Stage:
     """Write everybody's settings, and return where things are. `disk` is where the serving machine's data lies."""
     common = (
-        f'database = "{database}"\n\n[server]\nport = {_free_port()}\ntick_seconds = 0.2\n\n'
+        f'database = "{database}"\n\n[server]\nport = {free_port()}\ntick_seconds = 0.2\n\n'
         f'[evidence]\nlocation = "{disk / "evidence"}"\ncompact_seconds = 0.5\njournal_hours = 0.005\n\n'
         "[journal]\nmax_bytes = 268435456\nmin_free_bytes = 0\nsegment_seconds = 3.0\n\n"
     )
     machine = (
         f'directory = "{disk / "data"}"\n{common}'
-        f'[gateway]\nhost = "{network.gateway_host}"\nport = {_free_port()}\nworkers = {plan.workers}\n'
+        f'[gateway]\nhost = "{network.gateway_host}"\nport = {free_port()}\nworkers = {plan.workers}\n'
         "trust_network = true\ndrain_seconds = 2.0\n\n"
-        f'[providers.openai]\nbase_url = "http://{network.upstream_host}:{_free_port()}/v1"\napi_key_env = ""\n'
+        f'[providers.openai]\nbase_url = "http://{network.upstream_host}:{free_port()}/v1"\napi_key_env = ""\n'
     )
     nodes, doors = [folder] * plan.servers, []
     if plan.apart:
         nodes = [folder / f"node-{number}" for number in range(plan.servers)]
         for node in nodes:
             node.mkdir()
-            port = _free_port()
+            port = free_port()
             doors.append(f"http://{network.control_host}:{port}")
             door = f'[server.data_planes]\nhost = "{network.control_host}"\nport = {port}\naddress = "{doors[-1]}"\n'
             (node / "trimtab.toml").write_text(f'directory = "{node / "data"}"\n{common}{door}')
@@ -117,10 +117,3 @@ def environment_of(stage: Stage) -> dict[str, str]:
         kept["TRIMTAB_RELAY_KEY"] = plane.create_key("chaos", "data-plane")[1]
         plane.close()
     return kept | {"PYTHONUNBUFFERED": "1"}
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.free_port import free_port
 
 from trimtab.core.ids import new_id
 from trimtab.events import Feedback, Generation, encode_event
@@ -177,9 +177,7 @@ def test_a_writer_that_is_gone_is_retired_and_its_erasures_end(
 
 def test_the_server_moves_journals_into_files(shop: Path, calls: list[Generation]) -> None:
     fresh = record(shop, "sdk-2", 3)
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = one.getsockname()[1]
+    port = free_port()
     (shop / "trimtab.toml").write_text("[evidence]\ncompact_seconds = 0.2\n")
     environ = os.environ | {"PYTHONUNBUFFERED": "1"}
     command = [sys.executable, "-m", "trimtab", "server", "--port", str(port)]

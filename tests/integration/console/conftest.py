@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import pytest
+from tests.free_port import free_port
 
 from trimtab.bootstrap.control import open_control
 from trimtab.bootstrap.settings import load_settings
@@ -141,9 +141,7 @@ def answers(site: Site) -> bool:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     root = tmp_path_factory.mktemp("site")
     generation = prepare(root)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("TRIMTAB_")}
     environment = inherited | {"TRIMTAB_SERVER_PORT": str(port), "TRIMTAB_ACTOR": "ada"}
     log = root / "server.log"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
 import time
@@ -10,6 +9,7 @@ import urllib.request
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.free_port import free_port
 
 from trimtab.core.errors import InputError, NotFoundError, StorageError
 from trimtab.evidence.objects import open_objects
@@ -22,19 +22,12 @@ if TYPE_CHECKING:
     Place = Any  # the fixture's class lives in conftest
 
 
-def port_of_nobody() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
-
-
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    port = port_of_nobody()
+    port = free_port()
     command = [sys.executable, "-W", "ignore", "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
 
@@ -92,6 +85,6 @@ def test_places_that_are_none_are_told() -> None:
 def test_a_bucket_that_is_away_is_a_storage_error(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
-    away = open_objects(f"s3://evidence/x?endpoint_override=127.0.0.1:{port_of_nobody()}&scheme=http&region=us-east-1")
+    away = open_objects(f"s3://evidence/x?endpoint_override=127.0.0.1:{free_port()}&scheme=http&region=us-east-1")
     with pytest.raises(StorageError, match="cannot write a"):
         away.put("a", b"b")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
+from tests.free_port import free_port
 
 from trimtab.core.clock import SystemClock
 from trimtab.core.ids import new_id
@@ -35,9 +36,7 @@ def server(tmp_path: Path) -> Iterator[StartServer]:
     (tmp_path / "trimtab.toml").write_text("[server]\ntick_seconds = 0.05\n")
 
     def start(**variables: str) -> subprocess.Popen[bytes]:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("TRIMTAB_")}
         with (tmp_path / "server.log").open("ab") as log:
             process = subprocess.Popen(
