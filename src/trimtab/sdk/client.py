@@ -6,19 +6,15 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from trimtab.core.clock import SystemClock
-from trimtab.core.errors import InputError, TrimtabError
+from trimtab.core.errors import InputError
 from trimtab.core.ids import new_id
 from trimtab.events import Feedback, Score
-from trimtab.sdk.own_call import NO_TOKENS, CallDetails, EndedCall, own_call, tokens_of
+from trimtab.sdk.own_call import CallDetails
 from trimtab.sdk.process_plane import ProcessPlane
-from trimtab.sdk.request import checked_variables
-from trimtab.sdk.resolved import Fallback, Rendered, Resolved, check_default, fill_in
+from trimtab.sdk.request_path import RequestPath
 from trimtab.sdk.signals import check_texts, generation_id, signal_value
 from trimtab.sdk.stamp import Served
 from trimtab.serving.directory import DataDirectory
-from trimtab.serving.routing import Decision
-from trimtab.serving.runtime import NS_PER_MS
 
 if TYPE_CHECKING:
     import ssl
@@ -32,6 +28,7 @@ if TYPE_CHECKING:
     from trimtab.sdk.call import FeatureCall, FeatureCalls
     from trimtab.sdk.managed import AsyncCalls, ManagedLimits
     from trimtab.sdk.managed_answer import ChatAnswer, ChatChunk
+    from trimtab.sdk.resolved import Fallback, Rendered, Resolved
     from trimtab.sdk.wire import Wire
     from trimtab.serving.disk_budget import JournalLimits
     from trimtab.serving.redaction import RedactionHook
@@ -41,7 +38,7 @@ __all__ = ["CallDetails", "Trimtab"]
 _Client = TypeVar("_Client")
 
 
-class Trimtab:
+class Trimtab(RequestPath):
     """Decides which release a unit meets, renders it and records what came of it, with no I/O on the request path.
 
     Serves the last good snapshot in `directory`, whether or not a control plane is alive. Thread-safe; a forked child
@@ -64,16 +61,15 @@ class Trimtab:
         `redact` sees the content of every event before it is written. `providers` are where managed calls go.
         `journal` is what journals may use of the disk, as the settings under `[journal]`.
         """
-        self._process = ProcessPlane(
+        process = ProcessPlane(
             DataDirectory(Path(directory).resolve()),
             environment=environment,
             clock=clock,
             redact=redact,
             journal=journal,
         )
-        self._clock = clock or SystemClock()
+        super().__init__(process, environment, clock)
         self._providers = providers
-        self._environment = environment
         self._finalizer = weakref.finalize(self, self._process.close)
 
     def __enter__(self) -> Self:
@@ -89,76 +85,30 @@ class Trimtab:
         """The environment whose releases are served."""
         return self._environment
 
-    def resolve(self, feature: str, *, unit: str = "", session: str = "", default: Fallback | None = None) -> Resolved:
-        """Return the release that `unit` meets, and record that it did.
+    if TYPE_CHECKING:  # what is inherited takes anything, and says itself what is wrong with it
 
-        Without a unit nothing can be sticky, so the stable release is served; or what `session` meets, where the
-        rollout's plan falls back on sessions. Raises `NotFoundError` (`unknown_feature`), `StorageError`
-        (`no_snapshot`) or `InputError` (`invalid_unit`); with a `default` it returns that instead, with `error_code`.
-        """
-        if default is not None:
-            check_default(default)
-        try:
-            plane = self._process.current or self._process.plane()
-            return Resolved(plane.meet(feature, unit, session), plane.monotonic_ns())
-        except TrimtabError as error:
-            return self._default(default, feature, unit, error)
+        def resolve(
+            self, feature: str, *, unit: str = "", session: str = "", default: Fallback | None = None
+        ) -> Resolved: ...
 
-    def render(
-        self,
-        feature: str,
-        *,
-        unit: str = "",
-        session: str = "",
-        variables: Mapping[str, Any] | None = None,
-        default: Fallback | None = None,
-    ) -> Rendered:
-        """Return the prompt of the release that `unit` meets, filled in.
+        def render(
+            self,
+            feature: str,
+            *,
+            unit: str = "",
+            session: str = "",
+            variables: Mapping[str, Any] | None = None,
+            default: Fallback | None = None,
+        ) -> Rendered: ...
 
-        Raises what `resolve` raises, and `InputError` for the variables; that one is recorded as a failed generation
-        of the release, for a new release that callers cannot fill in must not win. With a `default`, it returns the
-        default filled in, with `error_code`.
-        """
-        if default is not None:
-            check_default(default)
-        values: dict[str, Any] = variables.copy() if type(variables) is dict else checked_variables(variables)
-        try:
-            plane = self._process.current or self._process.plane()
-            decision = plane.meet(feature, unit, session)
-            started_ns = plane.monotonic_ns()
-        except TrimtabError as error:
-            return fill_in(self._default(default, feature, unit, error), values)
-        try:
-            return Rendered(decision, started_ns, values, decision.release.render(values))
-        except TrimtabError as error:
-            resolved = Resolved(decision, started_ns)
-            self.record(resolved, status="error", error_code=error.code, http_status=error.http_status)
-            return fill_in(self._default(default, feature, unit, error), values)
-
-    def record(
-        self,
-        answered: Resolved | Rendered,
-        *,
-        output: str | None = "",
-        usage: Any = None,  # noqa: ANN401 - a mapping or the provider's own usage object
-        **details: Unpack[CallDetails],
-    ) -> str:
-        """Record one model call that the application made itself; return the id of its generation.
-
-        `usage` has `input_tokens`/`output_tokens` or `prompt_tokens`/`completion_tokens`, as keys or attributes.
-        Never blocks. Raises `InputError` (`invalid_detail`) for a `usage` or detail of a wrong type. An `output` that
-        is no text and `tool_calls` without JSON form are left out, and counted in `health()["without_content"]`.
-        """
-        if type(answered) is not Rendered and type(answered) is not Resolved:
-            raise _not_answered(answered)
-        plane = self._process.current or self._process.plane()
-        ended_ns = plane.monotonic_ns()
-        sent, said = tokens_of(usage) if usage else NO_TOKENS
-        told = None if not details and type(output) is str else own_call(output, details)
-        at_ms = (ended_ns + plane.wall_ahead_ns) // NS_PER_MS
-        generation = new_id("gen", at_ms)
-        plane.record_soon(EndedCall(generation, at_ms, answered, output, sent, said, told, ended_ns, plane))
-        return generation
+        def record(
+            self,
+            answered: Resolved | Rendered,
+            *,
+            output: str | None = "",
+            usage: Any = None,  # noqa: ANN401 - a mapping or the provider's own usage object
+            **details: Unpack[CallDetails],
+        ) -> str: ...
 
     def feedback(
         self, generation: str | Served, name: str, value: float, *, comment: str = "", durable: bool = True
@@ -306,30 +256,9 @@ class Trimtab:
 
         return lambda create: FeatureCalls(create, wire=wire, plane=process.plane, mirror=mirror)
 
-    def _default(self, default: Fallback | None, feature: object, unit: object, error: TrimtabError) -> Resolved:
-        """Return the default that is served because of an error, or raise that error where there is none."""
-        if default is None:
-            raise error
-        decision = Decision(
-            feature=str(feature),
-            environment=self._environment,
-            release=default.prepared(str(feature)),
-            unit=unit if isinstance(unit, str) else "",
-        )
-        return Resolved(decision, self._clock.monotonic_ns(), error.code, str(error))
-
     def _acknowledge(self, event: Event, *, durable: bool) -> None:
         plane = self._process.plane()
         if durable:
             plane.record_durably(event)
         else:
             plane.record(event)
-
-
-def _not_answered(answered: object) -> InputError:
-    return InputError(
-        "invalid_answered",
-        f"a `{type(answered).__name__}` is nothing that a call could have answered with",
-        param="answered",
-        hint="pass what `render` or `resolve` returned",
-    )

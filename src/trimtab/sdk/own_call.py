@@ -109,13 +109,6 @@ class EndedCall(msgspec.Struct, frozen=True, eq=False, gc=False):
     ended_ns: int
     plane: DataPlane
 
-    def size(self) -> int:
-        """Return about how many characters it holds: the answer and the prompt."""
-        answered = self.answered
-        messages = answered.messages if isinstance(answered, Rendered) else ()
-        prompt = sum(len(text) for one in messages if isinstance(text := one.get("content"), str))
-        return prompt + (len(self.output) if isinstance(self.output, str) else 0)
-
     def event(self) -> Generation:
         """Return its generation."""
         answered, told = self.answered, self.told

@@ -44,10 +44,6 @@ class Met(msgspec.Struct, frozen=True, eq=False, gc=False):
     at_ms: int
     process: str
 
-    def size(self) -> int:
-        """Return how much content it holds: none."""
-        return 0
-
     def event(self) -> Exposure:
         """Return the exposure."""
         decision = self.decision

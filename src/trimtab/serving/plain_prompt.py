@@ -48,8 +48,8 @@ class PlainPrompt:
         self._count = len(names)
         self._unused = (required - used) or None
         self._take: Callable[[Mapping[str, Any]], Any] = itemgetter(*names) if names else _nothing
-        self.kept: dict[Any, tuple[tuple[str, str], ...]] = {}
-        """Messages as pairs, by the values in them."""
+        self.kept: dict[Any, list[dict[str, str]]] = {}
+        """Messages by the values in them, never given away."""
         self._keeps = True
         self._misses = 0
 
@@ -57,13 +57,13 @@ class PlainPrompt:
         """Return the messages; `None` where the template engine has to look at it."""
         if type(variables) is not dict:
             variables = dict(variables)  # a mapping may make up what it lacks
-        messages = []
+        messages: list[dict[str, str]] = []
         keeps = self._keeps and len(variables) == self._count
         if keeps:
             try:
                 # Whatever equals the texts that are kept is text, so types need not be looked at again.
-                for role, text in self.kept[self._take(variables)]:
-                    messages.append({"role": role, "content": text})
+                for message in self.kept[self._take(variables)]:
+                    messages.append(message.copy())  # noqa: PERF401 - a comprehension would be one call more
             except (KeyError, TypeError):  # a variable or its value is another one, or can be no key
                 pass
             else:
@@ -79,7 +79,7 @@ class PlainPrompt:
             self._keep(self._take(variables), messages)
         return messages
 
-    def _understands(self, variables: dict[str, Any]) -> bool:
+    def _understands(self, variables: dict[Any, Any]) -> bool:
         declared = self._declared
         for name, value in variables.items():
             if type(value) is not str or not (value.isascii() or _encodes(value)):
@@ -94,7 +94,7 @@ class PlainPrompt:
             self._keeps = False
             self.kept = {}
         elif sum(len(message["content"]) for message in messages) <= _SHORT:
-            self.kept[values] = tuple((message["role"], message["content"]) for message in messages)
+            self.kept[values] = [message.copy() for message in messages]
 
 
 def plain_prompt(prompt: PromptContent, undeclared: Callable[[str], set[str]]) -> PlainPrompt | None:

@@ -28,7 +28,7 @@ _RAISED_BY_OBJECTS = (ArithmeticError, AttributeError, LookupError, OSError, Run
 class PreparedRelease:
     """A compiled release and what rendering it needs. Immutable and shared between threads."""
 
-    __slots__ = ("_declared", "_environment", "_plain", "_roles", "_validator", "compiled", "digest", "label", "number")
+    __slots__ = ("_declared", "_environment", "_roles", "_validator", "compiled", "digest", "label", "number", "plain")
 
     def __init__(self, compiled: CompiledRelease) -> None:
         """Compile what rendering needs; raises `InputError` (`template_error`, `schema_error`) where it is invalid."""
@@ -50,8 +50,8 @@ class PreparedRelease:
         schema = compiled.prompt.variables
         self._validator = _validator(schema, label=self.label)
         self._declared = frozenset(schema.get("properties", {}))
-        plain = plain_prompt(compiled.prompt, self._environment.undeclared_variables_in_str)
-        self._plain = None if plain is None else plain.render
+        self.plain = plain_prompt(compiled.prompt, self._environment.undeclared_variables_in_str)
+        """What fills it in without the engine, where that can be; `render` asks it first."""
 
     def render(self, variables: Mapping[str, Any]) -> list[dict[str, str]]:
         """Return the release's messages with the variables filled in.
@@ -59,8 +59,8 @@ class PreparedRelease:
         Raises `InputError`: `unknown_variable`, `missing_variable`, `invalid_variable` or `template_error`, naming
         the variable.
         """
-        if self._plain is not None:
-            messages = self._plain(variables)
+        if self.plain is not None:
+            messages = self.plain.render(variables)
             if messages is not None:
                 return messages
         for name in variables:

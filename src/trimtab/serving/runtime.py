@@ -78,14 +78,13 @@ class DataPlane:
         """The prepared snapshot in force; `None` before the first one. Replaced whole, never changed."""
         if self._snapshots.poll():
             self._serve()
-        self._soon = Soon(functools.partial(self.record, verify=True), self._drop)
-        self.record_soon = self._soon.take
+        self.soon = Soon(functools.partial(self.record, verify=True), self._drop)
         """Takes what an event is made of: the journal's thread makes and writes it at its next turn, within 50 ms.
 
         Killing the process loses what was taken since that turn; `flush` and `close` wait for all of it.
         """
         self._journal = JournalWriter(
-            directory.journals / self.process_id, limits=journal, before_flush=self._soon.make_some
+            directory.journals / self.process_id, limits=journal, before_flush=self.soon.make_some
         )
         self._traffic = TrafficCounter()
         self._mirrors = MirrorCounter()
@@ -253,13 +252,13 @@ class DataPlane:
         """Record that a unit met a release; once per rollout, step, release and unit as far as memory reaches."""
         if self._exposures.is_new(decision):
             at_ms = (self.monotonic_ns() + self.wall_ahead_ns) // NS_PER_MS
-            self.record_soon(Met(decision, at_ms, self.process_id))
+            self.soon.take(Met(decision, at_ms, self.process_id))
 
     def flush(self, timeout_seconds: float = 5.0) -> None:
         """Return when everything recorded before is fsynced; raises `StorageError` where it cannot be."""
         if self._inherited:
             raise _forked()
-        while self._soon.make_some():
+        while self.soon.make_some():
             pass
         self._journal.flush(timeout_seconds)
 
@@ -319,7 +318,7 @@ class DataPlane:
             return
         self._stop.set()
         self._worker.join(timeout=_CLOSE_SECONDS)
-        while self._soon.make_some():
+        while self.soon.make_some():
             pass
         self._journal.close()
         self._write_status(stopped=True)

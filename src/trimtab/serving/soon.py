@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 from trimtab.serving.recordable import UNENCODABLE
@@ -21,10 +20,6 @@ class Making(Protocol):
 
     def event(self) -> Event:
         """Make it."""
-        ...
-
-    def size(self) -> int:
-        """Return about how many characters of content it holds."""
         ...
 
 
@@ -45,24 +40,25 @@ class Soon:
         """`record` takes the events; `dropped` is called for one that could not be made."""
         self._record = record
         self._dropped = dropped
-        self._waiting: deque[Making] = deque()
+        self._waiting: list[Making] = []
         self._making = threading.Lock()
         self._characters = 0
 
-    def take(self, making: Making) -> None:
-        """Take what an event is made of. Where too many wait it is made now: who outruns the journal pays for it."""
+    def asks_for_size(self) -> bool:
+        """Return whether so many wait that `take` is to be told how much the next one holds."""
+        return len(self._waiting) >= _FEW
+
+    def take(self, making: Making, characters: int = 0) -> None:
+        """Take what an event is made of. Where too much waits it is made now: who outruns the journal pays for it.
+
+        `characters` is about how much content it holds; it may be left at 0 where nobody `asks_for_size`.
+        """
         waiting = self._waiting
-        if len(waiting) < _FEW or self._has_room(making):
+        if len(waiting) < _MOST_WAITING and self._characters < _MOST_CHARACTERS:
+            self._characters += characters
             waiting.append(making)
         else:
             self._make(making)
-
-    def _has_room(self, making: Making) -> bool:
-        """Return whether one more may wait although many do, and count it."""
-        if len(self._waiting) >= _MOST_WAITING or self._characters >= _MOST_CHARACTERS:
-            return False
-        self._characters += making.size()
-        return True
 
     def make_some(self) -> bool:
         """Make and record some of what waits; returns whether there is more.
@@ -71,8 +67,13 @@ class Soon:
         """
         waiting = self._waiting
         with self._making:
-            for _ in range(min(len(waiting), _AT_ONCE)):
-                self._make(waiting.popleft())
+            made = 0
+            try:
+                for making in waiting[:_AT_ONCE]:
+                    made += 1
+                    self._make(making)
+            finally:
+                del waiting[:made]  # others go on appending behind
         if len(waiting) < _FEW:
             self._characters = 0
         return bool(waiting)

@@ -197,7 +197,7 @@ def test_what_fails_while_an_event_is_made_costs_that_event_alone(directory: Dat
         def event(self) -> Event:
             raise LookupError
 
-    plane.record_soon(Failing())
+    plane.soon.take(Failing())
     plane.expose(plane.decide("f", "ada"))
     assert len(recorded(directory, plane)) == 1
     assert plane.health()["dropped"] == 1
