@@ -6,8 +6,9 @@ from typing import Any
 
 from msgspec import inspect
 
-from trimtab.serving.snapshot import Snapshot
-from trimtab.serving.snapshot_reading import NEEDS, READER_VERSION
+from trimtab.serving.snapshot import RolloutRoute, Route, Snapshot
+from trimtab.serving.snapshot_file import encode_snapshot
+from trimtab.serving.snapshot_reading import NEEDS, READER_VERSION, SnapshotHead, decode_published
 
 VERSION_1 = {
     "AdapterContent": "output",
@@ -39,6 +40,25 @@ MUST_BE_UNDERSTOOD: dict[str, int] = {}
 """`Struct.field`: the version of reader that understands it; `snapshot_reading.NEEDS` says when it is used."""
 
 
+HEAD = Snapshot(
+    revision=7,
+    environment="production",
+    published_at_ms=1,
+    routes=[
+        Route(
+            feature="f",
+            stable="sha256:1",
+            capture_content=False,
+            rollout=RolloutRoute(id="ro_1", candidate="sha256:2", salt="s", stage=0, state="progressing"),
+        )
+    ],
+    keys={"hash": "team"},
+    keys_required=True,
+    reader=9,
+    reader_for=["what"],
+)
+
+
 def fields_of(shape: Any, found: dict[str, set[str]]) -> dict[str, set[str]]:
     match shape:
         case inspect.StructType() if shape.cls.__name__ not in found:
@@ -66,3 +86,15 @@ def test_every_younger_part_of_snapshots_is_optional_or_must_be_understood() -> 
 def test_versions_of_readers_are_told_to_whoever_writes() -> None:
     assert {need.since for need in NEEDS} == set(MUST_BE_UNDERSTOOD.values())
     assert max((need.since for need in NEEDS), default=1) == READER_VERSION
+
+
+def test_what_older_readers_heed_of_every_snapshot_keeps_its_name_and_shape() -> None:
+    head = decode_published(encode_snapshot(HEAD))
+    assert isinstance(head, SnapshotHead)
+    assert (head.revision, head.environment, head.reader, head.reader_for) == (7, "production", 9, ["what"])
+    assert (head.keys, head.keys_required) == ({"hash": "team"}, True)
+    routes = head.read_routes()
+    assert routes is not None
+    assert (routes["f"].stable, routes["f"].capture_content) == ("sha256:1", False)
+    assert routes["f"].rollout is not None
+    assert routes["f"].rollout.id == "ro_1"

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from trimtab.core.errors import StorageError
-from trimtab.serving.snapshot_reading import decode_snapshot
+from trimtab.serving.snapshot_reading import decode_published
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from trimtab.rollout.ports import ControlStore, Published, SnapshotPublisher
+    from trimtab.rollout.files import SnapshotFiles
+    from trimtab.rollout.ports import ControlStore, Published
 
 __all__ = ["Notices", "SnapshotFeed"]
 
@@ -37,9 +38,9 @@ class Notices(Protocol):
 class SnapshotFeed:
     """Follows the store from one thread (:meth:`tick`); :meth:`latest` is for all."""
 
-    def __init__(self, store: ControlStore, publisher: SnapshotPublisher, notices: Notices) -> None:
+    def __init__(self, store: ControlStore, files: SnapshotFiles, notices: Notices) -> None:
         self._store = store
-        self._publisher = publisher
+        self._files = files
         self._notices = notices
         self._latest: dict[str, Published] = {}
         self._listeners: list[Callable[[], None]] = []
@@ -87,7 +88,7 @@ class SnapshotFeed:
         if fresh:
             self._tell()  # at once: what this node cannot put into its own files others may well be able to read
         for published in self._latest.values():
-            if self._publisher.published_revision(published.environment) < published.revision:
+            if self._files.published_revision(published.environment) < published.revision:
                 self._write(published)  # new, or somebody deleted the file
 
     def _tell(self) -> None:
@@ -95,9 +96,9 @@ class SnapshotFeed:
             listener()
 
     def _write(self, published: Published) -> None:
-        """Put it into this node's own files: the publisher refuses what is not newer."""
+        """Put it into this node's own files, which refuse what is not newer."""
         try:
-            self._publisher.publish(decode_snapshot(published.body), published.body)
+            self._files.hand_on(decode_published(published.body), published.body)
         except msgspec.DecodeError as error:
             raise StorageError(
                 "unreadable_snapshot",

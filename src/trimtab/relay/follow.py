@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from trimtab.core.errors import InputError, StorageError
-from trimtab.serving.snapshot_reading import decode_snapshot
+from trimtab.serving.snapshot_reading import decode_published
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,18 +78,15 @@ class SnapshotFollower:
 
     def _take(self, data: bytes) -> None:
         try:
-            snapshot = decode_snapshot(data)
+            snapshot = decode_published(data)
         except (msgspec.DecodeError, RecursionError) as error:
             self.problem = f"a snapshot of {self.server} cannot be read: {error}"
-            return
-        except StorageError as error:  # the file stays: data planes here may be as old as this relay
-            self.problem = f"{error.message}: upgrade the data planes of this machine, then its relay"
             return
         if snapshot.environment != self._environment:
             self.problem = f"{self.server} sends a snapshot of `{snapshot.environment}`, not `{self._environment}`"
             return
         try:
-            self._files.publish(snapshot, data)
+            self._files.hand_on(snapshot, data)
         except InputError as error:
             self.problem = f"a snapshot of {self.server} cannot be used: {error.message}"
             return

@@ -15,7 +15,7 @@ from trimtab.rollout.ports import Cursor, EventBatch
 from trimtab.serving.durable_file import write_atomically
 from trimtab.serving.journal_reader import JournalPosition, read_journal, salvage
 from trimtab.serving.snapshot_file import encode_snapshot
-from trimtab.serving.snapshot_reading import decode_head
+from trimtab.serving.snapshot_reading import SnapshotHead, decode_head
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,8 +36,13 @@ class _Releases(msgspec.Struct):
     releases: dict[str, msgspec.Raw] = {}
 
 
-def _releases(body: bytes) -> dict[str, msgspec.Raw]:
-    return msgspec.json.decode(body, type=_Releases).releases
+def _releases(published: Snapshot | SnapshotHead, body: bytes) -> dict[str, msgspec.Raw]:
+    try:
+        return msgspec.json.decode(body, type=_Releases).releases
+    except msgspec.ValidationError:
+        if not isinstance(published, SnapshotHead):
+            raise
+        return {}  # of a shape that is not known here: whoever knows it looks into the snapshot
 
 
 @contextlib.contextmanager
@@ -112,22 +117,25 @@ class SnapshotFiles:
 
         `body` is the snapshot as it came, where it came from elsewhere: what this version does not know of it is kept.
         """
-        body = body or encode_snapshot(snapshot)
-        path = self._directory.snapshot(snapshot.environment)
-        with _one_at_a_time(path.with_suffix(".lock")):
-            self._publish(path, snapshot, body)
+        self.hand_on(snapshot, body or encode_snapshot(snapshot))
 
-    def _publish(self, path: Path, snapshot: Snapshot, body: bytes) -> None:
+    def hand_on(self, published: Snapshot | SnapshotHead, body: bytes) -> None:
+        """Publish what somebody else wrote, also where only newer data planes serve it: older ones heed its head."""
+        path = self._directory.snapshot(published.environment)
+        with _one_at_a_time(path.with_suffix(".lock")):
+            self._publish(path, published, body)
+
+    def _publish(self, path: Path, snapshot: Snapshot | SnapshotHead, body: bytes) -> None:
         if self.published_revision(snapshot.environment) >= snapshot.revision:
             return
-        for digest, release in _releases(body).items():
+        for digest, release in _releases(snapshot, body).items():
             kept = self._directory.release(digest)
             if not kept.exists():
                 write_atomically(kept, bytes(release), durable=False)
         self._keep_for_older(path, snapshot)
         write_atomically(path, body, durable=True)
 
-    def _keep_for_older(self, path: Path, snapshot: Snapshot) -> None:
+    def _keep_for_older(self, path: Path, snapshot: Snapshot | SnapshotHead) -> None:
         """Keep what data planes of an older version serve beside what only newer ones can: they may be restarted."""
         with contextlib.suppress(OSError, msgspec.DecodeError):
             content = path.read_bytes()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from trimtab.core.errors import StorageError, TrimtabError
 from trimtab.serving.durable_file import write_atomically
+from trimtab.serving.earlier_snapshot import held_to
 from trimtab.serving.routing import RoutingTable
-from trimtab.serving.snapshot_reading import READER_VERSION, TOO_NEW, decode_snapshot
+from trimtab.serving.snapshot_reading import READER_VERSION, SnapshotHead, decode_published, too_new
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,8 +41,15 @@ def read_snapshot(path: Path) -> Snapshot | None:
 
     Raises `StorageError`: `needs_newer_reader` where this version must not serve it, else `unreadable_snapshot`.
     """
+    published = _read(path)
+    if isinstance(published, SnapshotHead):
+        raise too_new(published)
+    return published
+
+
+def _read(path: Path) -> Snapshot | SnapshotHead | None:
     try:
-        return decode_snapshot(path.read_bytes())
+        return decode_published(path.read_bytes())
     except FileNotFoundError:
         return None
     except (OSError, msgspec.DecodeError, RecursionError) as error:
@@ -55,8 +64,8 @@ def read_snapshot(path: Path) -> Snapshot | None:
 class SnapshotFile:
     """Follows one snapshot file.
 
-    A file that is broken, of another environment, older than what is in force, or one that only newer versions serve as
-    it is meant is refused, and why is remembered.
+    A file that is broken, of another environment, or older than what is in force is refused, and why is remembered.
+    Of one that only newer versions serve as it is meant the head is heeded (see `serving.earlier_snapshot`).
     """
 
     def __init__(self, path: Path, *, environment: str = "") -> None:
@@ -64,6 +73,8 @@ class SnapshotFile:
         self._path = path
         self._environment = environment
         self._seen: tuple[int, int, int] | None = None
+        self._newest = 0
+        """The highest revision heeded, whether or not it is served."""
         self.table: RoutingTable | None = None
         self.problem = ""
         """Why the file on disk is not the one in force; empty where it is."""
@@ -84,39 +95,50 @@ class SnapshotFile:
             return False
         self._seen = identity
         try:
-            return self._take(self._path)
+            return self._take(_read(self._path))
         except TrimtabError as error:
             self.problem, self.refused = error.message, error.code
-        return self.table is None and self.refused == TOO_NEW and self._take_earlier()
-
-    def _take(self, path: Path) -> bool:
-        """Put a file in force, if it may be; raises `TrimtabError` for one that cannot be used."""
-        snapshot = read_snapshot(path)
-        if snapshot is None:
             return False
-        self.problem = self._refusal(snapshot)
+
+    def _take(self, published: Snapshot | SnapshotHead | None) -> bool:
+        """Put what was published in force, as far as it may be; raises `TrimtabError` where it cannot be used."""
+        if published is None:
+            return False
+        self.problem = self._refusal(published)
         self.refused = "not_taken" if self.problem else ""
         if self.problem:
             return False
-        self.table = RoutingTable(snapshot, reuse=self.table.releases if self.table else None)
+        if isinstance(published, SnapshotHead):
+            self._newest = published.revision
+            reason = too_new(published)
+            self.problem, self.refused = reason.message, reason.code
+            return self._hold_to(published)
+        self._serve(published)
+        self._newest = published.revision
         return True
 
-    def _take_earlier(self) -> bool:
-        """Serve what was kept for readers of this version, or an older one, when newer ones became needed."""
-        refused = self.problem
-        for reader in range(READER_VERSION, 0, -1):
-            try:
-                taken = self._take(self._path.with_name(f"{self._path.name}.reader-{reader}"))
-            except TrimtabError:
-                continue
-            if taken:
-                break
-        self.problem, self.refused = refused, TOO_NEW
-        return self.table is not None
+    def _serve(self, snapshot: Snapshot) -> None:
+        self.table = RoutingTable(snapshot, reuse=self.table.releases if self.table else None)
 
-    def _refusal(self, snapshot: Snapshot) -> str:
-        if self._environment and snapshot.environment != self._environment:
-            return f"the file holds environment `{snapshot.environment}`, not `{self._environment}`"
-        if self.table is not None and snapshot.revision < self.table.snapshot.revision:
-            return f"revision {snapshot.revision} is older than {self.table.snapshot.revision} in force"
+    def _hold_to(self, head: SnapshotHead) -> bool:
+        """Serve what was served, or else was kept for readers of this version, as far as a newer head leaves it."""
+        if self.table is not None:
+            held = held_to(head, self.table.snapshot)
+            if held is self.table.snapshot:
+                return False
+            self._serve(held)
+            return True
+        for reader in range(READER_VERSION, 0, -1):
+            with contextlib.suppress(TrimtabError):
+                kept = read_snapshot(self._path.with_name(f"{self._path.name}.reader-{reader}"))
+                if kept is not None and kept.environment == head.environment:
+                    self._serve(held_to(head, kept))
+                    return True
+        return False
+
+    def _refusal(self, published: Snapshot | SnapshotHead) -> str:
+        if self._environment and published.environment != self._environment:
+            return f"the file holds environment `{published.environment}`, not `{self._environment}`"
+        if published.revision < self._newest:
+            return f"revision {published.revision} is older than {self._newest} in force"
         return ""

@@ -24,11 +24,14 @@ __all__ = [
     "NEEDS",
     "READER_VERSION",
     "TOO_NEW",
+    "HeadRoute",
     "Need",
     "SnapshotHead",
     "decode_head",
+    "decode_published",
     "decode_release",
     "decode_snapshot",
+    "too_new",
     "with_reader",
 ]
 
@@ -54,16 +57,46 @@ NEEDS: tuple[Need, ...] = ()
 """All but what version 1 understands. A snapshot that uses none of it is served by every reader."""
 
 
+class HeadRollout(msgspec.Struct, frozen=True):
+    """A rollout in progress."""
+
+    id: str
+
+
+class HeadRoute(msgspec.Struct, frozen=True, kw_only=True):
+    """What the head says of a feature: how its rollout fares, and whether content may be recorded."""
+
+    feature: str
+    stable: str
+    capture_content: bool = True
+    rollout: HeadRollout | None = None
+
+
 class SnapshotHead(msgspec.Struct, frozen=True, kw_only=True):
-    """What every reader understands of every snapshot, whatever else changes."""
+    """What every reader understands of every snapshot: these parts keep their names and shapes, whatever else changes.
+
+    Who may call, which candidates are out and what is not to be recorded must reach data planes that cannot serve the
+    rest.
+    """
 
     revision: int
     environment: str
     reader: int = 0
     reader_for: list[str] = []
+    keys: dict[str, str] = {}
+    keys_required: bool = False
+    routes: msgspec.Raw = msgspec.Raw()
+
+    def read_routes(self) -> dict[str, HeadRoute] | None:
+        """Return the routes by feature; `None` where they have a shape that is not known here."""
+        try:
+            return {route.feature: route for route in _routes.decode(self.routes)}
+        except msgspec.DecodeError:
+            return None
 
 
 _heads = msgspec.json.Decoder(SnapshotHead)
+_routes = msgspec.json.Decoder(list[HeadRoute])
 _strict: msgspec.json.Decoder[Snapshot] = msgspec.json.Decoder(Snapshot)
 
 
@@ -79,16 +112,21 @@ def decode_head(data: bytes) -> SnapshotHead:
     return _heads.decode(data)
 
 
-def decode_snapshot(data: bytes) -> Snapshot:
-    """Return the snapshot in JSON.
+def decode_published(data: bytes) -> Snapshot | SnapshotHead:
+    """Return the snapshot in JSON, or the head alone of one that this version would serve otherwise than it is meant.
 
-    Raises `msgspec.DecodeError` or `RecursionError` for what is none, and `StorageError` (`needs_newer_reader`) for one
-    that this version would serve otherwise than it is meant.
+    Raises `msgspec.DecodeError` or `RecursionError` for what is none.
     """
     head = decode_head(data)
-    if head.reader > READER_VERSION:
-        raise _too_new(head)
-    return _decoded(data, Snapshot, _strict, lenient=head.reader > 0)
+    return head if head.reader > READER_VERSION else _decoded(data, Snapshot, _strict, lenient=head.reader > 0)
+
+
+def decode_snapshot(data: bytes) -> Snapshot:
+    """Return the snapshot in JSON; raises as `decode_published`, and `StorageError` (`needs_newer_reader`)."""
+    published = decode_published(data)
+    if isinstance(published, SnapshotHead):
+        raise too_new(published)
+    return published
 
 
 def decode_release(data: bytes) -> CompiledRelease:
@@ -130,12 +168,13 @@ def _known(value: Any, shape: Any) -> Any:  # noqa: ANN401 - any JSON value, and
     return value
 
 
-def _too_new(head: SnapshotHead) -> StorageError:
+def too_new(head: SnapshotHead) -> StorageError:
+    """Return the error of a snapshot that only newer versions serve as it is meant."""
     what = f" (for {', '.join(head.reader_for)})" if head.reader_for else ""
     return StorageError(
         TOO_NEW,
         f"snapshot {head.revision} of `{head.environment}` needs reader version {head.reader}{what}, "
         f"and this Trimtab has {READER_VERSION}",
         param="reader",
-        hint="upgrade this data plane (and its relay); until then it keeps its last good snapshot",
+        hint="upgrade this data plane; until then it serves the last one it understands, to the keys of this one",
     )

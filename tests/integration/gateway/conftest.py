@@ -127,7 +127,7 @@ class Stack:
         self._thread.start()
         self._upstream = HttpServer(self.sim)
         self.upstream_address = host, port = self.run(self._upstream.start("127.0.0.1", 0))
-        endpoints = {
+        self.endpoints = endpoints = {
             "openai": Endpoint(name="openai", base_url=upstream or f"http://{host}:{port}/v1", api_key="sk-upstream"),
             "keyless": Endpoint(name="keyless", base_url=f"http://{host}:{port}/v1", api_key_env="NO_SUCH_KEY"),
             **{

@@ -69,8 +69,8 @@ class Post:
         self._listener.start()
         self.url = f"{'https' if tls else 'http'}://localhost:{self.port}"
 
-    def publish(self, revision: int) -> None:
-        snapshot = Snapshot(revision=revision, environment=ENVIRONMENT, published_at_ms=revision)
+    def publish(self, revision: int, **parts: Any) -> None:
+        snapshot = Snapshot(revision=revision, environment=ENVIRONMENT, published_at_ms=revision, **parts)
         with self.store.write() as tx:
             tx.put_snapshot(Published(environment=ENVIRONMENT, revision=revision, body=encode_snapshot(snapshot)))
         self.feed.tick()

@@ -17,6 +17,8 @@ from trimtab.relay.link import Link, NodesAwayError
 from trimtab.rollout.controller import LEASE
 from trimtab.rollout.ports import Published
 from trimtab.serving.snapshot import Snapshot
+from trimtab.serving.snapshot_file import SnapshotFile
+from trimtab.serving.snapshot_reading import READER_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,6 +76,22 @@ def test_what_is_no_snapshot_replaces_none(post: Post, machine: Machine) -> None
     follow_until(machine, lambda: machine.follower.problem)
     assert "cannot be read" in machine.follower.problem
     assert machine.revision() == 1
+
+
+def test_a_snapshot_that_only_newer_data_planes_serve_gets_to_them_through_an_older_node_and_an_older_relay(
+    post: Post, machine: Machine
+) -> None:
+    post.publish(1, keys={"a": "support"})
+    follow_until(machine, lambda: machine.revision() == 1)
+    post.publish(2, reader=READER_VERSION + 1)
+    follow_until(machine, lambda: machine.files.published_revision(ENVIRONMENT) == 2)
+    assert machine.follower.problem == ""
+    for files in (machine.directory, post.directory):
+        assert b'"reader":%d' % (READER_VERSION + 1) in files.snapshot(ENVIRONMENT).read_bytes()
+        followed = SnapshotFile(files.snapshot(ENVIRONMENT), environment=ENVIRONMENT)
+        assert followed.poll()
+        assert followed.table is not None
+        assert (followed.table.snapshot.revision, followed.table.snapshot.keys) == (1, {})
 
 
 def test_journals_go_to_the_node_that_leads(opened: Callable[..., Post], post: Post, machine: Machine) -> None:
