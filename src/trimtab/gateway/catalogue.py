@@ -60,13 +60,18 @@ def answer_health(exchange: Exchange, told: Mapping[str, Any]) -> None:
 
 
 def answer_ready(exchange: Exchange, plane: DataPlane, told: Mapping[str, Any], *, draining: bool) -> None:
-    """Answer 200 where requests can be served now, 503 with the reason where not; `told` as in `answer_health`."""
+    """Answer 200 where requests can be served now, 503 with the reason where not; `told` as in `answer_health`.
+
+    Where an earlier snapshot is served, why the newest is not stands beside it, for all to see: keys or none.
+    """
     status, code = "ready", 200
+    refused = plane.health()["snapshot_refused"]
     if plane.table is None:
-        status, code = plane.health()["snapshot_refused"] or "no_snapshot", 503
+        status, code = refused or "no_snapshot", 503
     if draining:
         status, code = "draining", 503
-    exchange.respond(code, msgspec.json.encode({"status": status, **told}))
+    why = {"snapshot_refused": refused} if refused else {}
+    exchange.respond(code, msgspec.json.encode({"status": status, **why, **told}))
 
 
 def health(application: _Application) -> dict[str, Any]:

@@ -104,3 +104,21 @@ def test_an_open_gateway_is_closed_by_a_key_in_a_newer_snapshot(
     publish_newer(here, snapshot(release(), revision=2, keys=SINCE))
     eventually(lambda: here.plane.health()["snapshot_refused"] == TOO_NEW)
     assert (old.ask(), new.ask()) == (401, 200)
+
+
+def test_readyz_tells_why_the_newest_snapshot_is_not_served_and_is_ready_all_the_same(
+    stack: Callable[..., Any],
+    snapshot: Callable[..., Any],
+    release: Callable[..., Any],
+    eventually: Callable[..., None],
+    callers: Callable[..., list[Caller]],
+) -> None:
+    here = stack(keys=BEFORE)
+    without, kept = callers(here.port, "none", "tk-kept")
+    assert without.send("GET", "/readyz") == (200, {"status": "ready"})
+    publish_newer(here, snapshot(release(), revision=2, keys=SINCE))
+    eventually(lambda: here.plane.health()["snapshot_refused"] == TOO_NEW)
+    assert without.send("GET", "/readyz") == (200, {"status": "ready", "snapshot_refused": TOO_NEW})
+    status, told = kept.send("GET", "/readyz")
+    assert (status, told["status"], told["revision"], told["snapshot_refused"]) == (200, "ready", 1, TOO_NEW)
+    assert "reader version" in told["snapshot_problem"]
