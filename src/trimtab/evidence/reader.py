@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import duckdb
 
-from trimtab.core.errors import InputError, StorageError
+from trimtab.core.errors import StorageError
 from trimtab.evidence.objects import LocalObjects
 from trimtab.evidence.query_errors import refusal
+from trimtab.evidence.query_scope import check_scope, one_select
 from trimtab.evidence.snapshot import SnapshotSource
 from trimtab.evidence.summaries import SUMMARY_SCHEMA
 from trimtab.evidence.tables import KINDS, empty_table, schema_of
@@ -45,7 +46,7 @@ SET GLOBAL allowed_directories = [{folders}];
 SET GLOBAL enable_external_access = false;
 SET GLOBAL lock_configuration = true;
 """
-"""Whoever may ask what was recorded may not read the machine's files for it, nor variables of this process."""
+"""A second fence behind `query_scope`: the machine's files and variables of this process are out of DuckDB's reach."""
 _T = TypeVar("_T")
 
 
@@ -65,10 +66,15 @@ class EvidenceReader:
         self._asked = 0
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None, *, hours: Span = _ALWAYS) -> pa.Table:
-        """Return the rows of a query. `hours` says when the generations began that it is about: less is opened.
+        """Return the rows of a query of anybody's. `hours` says when the generations began that it is about.
 
-        Raises `InputError` (`invalid_query`) for what DuckDB refuses, `StorageError` where files cannot be read.
+        Raises `InputError` for what is not one SELECT over our tables (see `query_scope`) and for what DuckDB refuses,
+        `StorageError` where files cannot be read.
         """
+        with self._lock:
+            cursor = self._connected(alone=True).cursor()
+        with closing(cursor):
+            check_scope(cursor, sql)
         (found,) = self.queries([sql], parameters, span=hours)
         return found
 
@@ -80,7 +86,7 @@ class EvidenceReader:
         span: Span,
         kinds: Collection[str] = tuple(KINDS),
     ) -> list[pa.Table]:
-        """Return the rows of several queries, of one and the same moment. `kinds` are the tables that they name."""
+        """Return the rows of several queries of ours, of one moment. `kinds` are the tables that they name."""
 
         def ask(snapshot: Snapshot, cursor: duckdb.DuckDBPyConnection) -> list[pa.Table]:
             for kind in kinds:
@@ -183,10 +189,7 @@ class EvidenceReader:
 
 def run(cursor: duckdb.DuckDBPyConnection, sql: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
     """Return the rows of one SELECT; raises `InputError` (`not_a_question`) for anything else."""
-    statements = duckdb.extract_statements(sql)
-    if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-        raise InputError("not_a_question", "this is not one SELECT", param="sql", hint="evidence is read only")
-    return cursor.sql(statements[0], params=dict(parameters or {})).to_arrow_table()
+    return cursor.sql(one_select(sql), params=dict(parameters or {})).to_arrow_table()
 
 
 def rows(cursor: duckdb.DuckDBPyConnection, sql: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
