@@ -164,9 +164,10 @@ def _tokens(usage: Any) -> tuple[int, int]:
 def _characters(answered: Any, output: Any) -> int:
     """Return about how many characters of content a call holds: the answer and the prompt."""
     count = len(output) if isinstance(output, str) else 0
-    if type(answered) is Rendered:
-        for message in answered.messages:
-            content = message.get("content")
+    messages: Any = getattr(answered, "messages", None)
+    if isinstance(messages, list):
+        for message in messages:  # the application's own by now: it may have put anything there
+            content: Any = message.get("content") if isinstance(message, dict) else None
             if isinstance(content, str):
                 count += len(content)
     return count

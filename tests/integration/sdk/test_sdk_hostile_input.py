@@ -74,6 +74,18 @@ def test_variables_without_names_are_a_failure_of_the_release_as_all_that_it_can
     assert (event.status, event.error_code) == ("error", "invalid_variables")
 
 
+@pytest.mark.parametrize("put", [3, None, {"role": "user", "content": [{"type": "text"}]}, {"role": "user"}])
+def test_whatever_an_application_put_among_the_messages_a_burst_of_calls_is_recorded(
+    serving: Any, tt: Trimtab, put: Any
+) -> None:
+    rendered = tt.render("support-reply", unit="u1", variables={"shop": "Acme"})
+    rendered.messages.append(put)
+    for _ in range(1_500):  # beyond 500 that wait, it is looked at how much they hold
+        tt.record(rendered, output="x")
+    assert len(serving.generations(tt)) == 1_500
+    assert tt.health()["dropped"] == 0
+
+
 def test_with_a_default_a_wrong_unit_is_answered_and_recorded(serving: Any, tt: Trimtab) -> None:
     resolved = tt.resolve("support-reply", unit=5, default=DEFAULT)  # type: ignore[arg-type]
     assert (resolved.error_code, resolved.unit, resolved.model) == ("invalid_unit", "", "gpt-default")
