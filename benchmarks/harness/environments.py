@@ -31,7 +31,7 @@ class Environments:
         if not self._is_installed(home, requirements):
             print(f"  installing {', '.join(requirements)}", flush=True)
             if not (home / "bin" / "python").exists():
-                venv.create(home, with_pip=True, clear=home.exists())
+                venv.create(home, with_pip=True, clear=home.exists(), symlinks=True)
             self._install(self._pip(home), requirements, home)
         return home / "bin"
 
