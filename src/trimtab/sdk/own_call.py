@@ -16,9 +16,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict
 import msgspec
 
 from trimtab.core.errors import InputError
+from trimtab.core.ids import id_time_ms
 from trimtab.sdk.request import checked_attributes, plain_items
-from trimtab.sdk.resolved import Rendered, Resolved
+from trimtab.sdk.resolved import Rendered
 from trimtab.serving.generation import Answer, GenerationRecord
+from trimtab.serving.plain_prompt import SharedPrompt
+from trimtab.serving.routing import Decision
 from trimtab.serving.runtime import DataPlane
 
 if TYPE_CHECKING:
@@ -99,34 +102,34 @@ class EndedCall(msgspec.Struct, frozen=True, eq=False, gc=False):
     """A call that is over, as it waits for the journal's thread to make its event (decision 3)."""
 
     id: str
-    at_ms: int
-    answered: Resolved | Rendered
+    decision: Decision
+    started_ns: int
+    ended_ns: int
+    prompt: Rendered | SharedPrompt | None
+    """What was sent, where it is known."""
     output: Any
     input_tokens: int
     output_tokens: int
     told: OwnCall | None
     """What else is known, if anything is."""
-    ended_ns: int
     plane: DataPlane
 
     def event(self) -> Generation:
         """Return its generation."""
-        answered, told = self.answered, self.told
-        decision = answered.decision
+        decision, told, prompt = self.decision, self.told, self.prompt
         record = GenerationRecord(
             decision,
             self.plane.clock,
             decision.release,
             decision.price,
             decision.arm,
-            self.at_ms,
+            id_time_ms(self.id),
             self.id,
-            answered.started_ns,
+            self.started_ns,
             ended_ns=self.ended_ns,
         )
         call = told or OwnCall(self.output, ())
         spent = self.input_tokens, self.output_tokens
-        prompt = (answered.variables, answered.messages) if isinstance(answered, Rendered) else (None, ())
         event = record.finish(
             Answer(call.output, call.tool_calls, call.finish_reason, call.served_model, *spent, call.error_code),
             process=self.plane.process_id,
@@ -134,9 +137,9 @@ class EndedCall(msgspec.Struct, frozen=True, eq=False, gc=False):
             http_status=call.http_status,
             stream=call.stream,
             trace=call.trace,
-            variables=prompt[0],
+            variables=None if prompt is None else prompt.variables,
             attributes=call.attributes,
-            messages=prompt[1],
+            messages=() if prompt is None else prompt.messages,
         )
         return event if told is None else _timed(event, told)
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from trimtab.sdk.own_call import CallDetails
     from trimtab.sdk.process_plane import ProcessPlane
-    from trimtab.serving.routing import RoutingTable
+    from trimtab.serving.in_force import InForce
     from trimtab.serving.runtime import DataPlane
     from trimtab.serving.soon import Soon
 
@@ -45,7 +45,6 @@ class RequestPath:
         self._process = process
         self._environment = environment
         self._clock: Clock = clock or SystemClock()
-        self._known: DataPlane | None = None
         self._look_up()
 
     def resolve(self, feature: Any, *, unit: Any = "", session: Any = "", default: Any = None) -> Resolved:
@@ -58,8 +57,10 @@ class RequestPath:
         if default is not None:
             check_default(default)
         try:
-            plane = self._plane()
-            decision = _met(plane.table, feature, unit) or plane.meet(feature, unit, session)
+            in_force = self._in_force
+            if in_force.ended:
+                in_force = self._look_up()
+            decision = _met(in_force.met, feature, unit) or self._known.meet(feature, unit, session)
             return _RESOLVED(decision, self._monotonic_ns())
         except TrimtabError as error:
             return self._default(default, feature, unit, error)
@@ -75,21 +76,28 @@ class RequestPath:
         """
         if default is not None:
             check_default(default)
-        values: dict[str, Any] = variables.copy() if type(variables) is dict else checked_variables(variables)
+        plainly = type(variables) is dict
+        given: dict[str, Any] = variables if plainly else checked_variables(variables)
         try:
-            plane = self._plane()
-            decision = _met(plane.table, feature, unit) or plane.meet(feature, unit, session)
+            in_force = self._in_force
+            if in_force.ended:
+                in_force = self._look_up()
+            decision = _met(in_force.met, feature, unit) or self._known.meet(feature, unit, session)
             started_ns = self._monotonic_ns()
         except TrimtabError as error:
-            return fill_in(self._default(default, feature, unit, error), values)
+            return fill_in(self._default(default, feature, unit, error), given.copy())
         release = decision.release
         plain = release.plain
         if plain is not None:
-            messages = plain.render(values)
-            if messages is not None:
-                return _RENDERED(decision, started_ns, values, messages)
+            shared = plain.shared(given)
+            if shared is not None:
+                return _RENDERED(decision, started_ns, shared.copied(), shared)
+        values = given.copy() if plainly else given
+        messages = plain.fill(values) if plain is not None else None
+        if messages is not None:
+            return _RENDERED(decision, started_ns, messages, None, values)
         try:
-            return _RENDERED(decision, started_ns, values, release.render(values))
+            return _RENDERED(decision, started_ns, release.render(values), None, values)
         except TrimtabError as error:
             resolved = Resolved(decision, started_ns)
             self.record(resolved, status="error", error_code=error.code, http_status=error.http_status)
@@ -104,29 +112,31 @@ class RequestPath:
         """
         if type(answered) is not _RENDERED and type(answered) is not _RESOLVED:
             raise _not_answered(answered)
-        plane = self._plane()
+        in_force = self._in_force
+        if in_force.ended:
+            in_force = self._look_up()
         ended_ns = self._monotonic_ns()
         sent, said = _tokens(usage) if usage else (0, 0)
         told = None if not details and type(output) is str else own_call(output, details)
-        at_ms = (ended_ns + plane.wall_ahead_ns) // _NS_PER_MS
-        generation = new_id("gen", at_ms)
+        generation = new_id("gen", (ended_ns + in_force.wall_ahead_ns) // _NS_PER_MS)
         soon = self._soon
         characters = _characters(answered, output) if soon.asks_for_size() else 0
-        soon.take(_ENDED_CALL(generation, at_ms, answered, output, sent, said, told, ended_ns, plane), characters)
+        decision, started_ns = answered.decision, answered.started_ns
+        prompt = _prompt(answered) if type(answered) is _RENDERED else None
+        soon.take(
+            _ENDED_CALL(generation, decision, started_ns, ended_ns, prompt, output, sent, said, told, self._known),
+            characters,
+        )
         return generation
 
-    def _plane(self) -> DataPlane:
-        """Return the data plane of the running process; raises `StorageError` (`closed`)."""
-        plane = self._process.current
-        return plane if plane is not None and plane is self._known else self._look_up()
-
-    def _look_up(self) -> DataPlane:
-        """Take up the data plane of a process, the first or a forked one, and what each call needs of it."""
+    def _look_up(self) -> InForce:
+        """Take up the data plane of a process, the first or a forked one; raises `StorageError` (`closed`)."""
         plane = self._process.plane()
         self._monotonic_ns: Callable[[], int] = plane.monotonic_ns
         self._soon: Soon = plane.soon
-        self._known = plane
-        return plane
+        self._known: DataPlane = plane
+        self._in_force: InForce = plane.in_force
+        return plane.in_force
 
     def _default(self, default: Any, feature: Any, unit: Any, error: TrimtabError) -> Resolved:
         """Return the default that is served because of an error, or raise that error where there is none."""
@@ -141,13 +151,11 @@ class RequestPath:
         return Resolved(decision, self._clock.monotonic_ns(), error.code, str(error))
 
 
-def _met(table: RoutingTable | None, feature: Any, unit: Any) -> Decision | None:
+def _met(met: Any, feature: Any, unit: Any) -> Decision | None:
     """Return the decision of which it is on record that the unit met it, `None` where it has to be decided."""
-    if table is None or not unit:
-        return None
     try:
-        units = table.met.get(feature)
-        return None if units is None else units.get(unit)
+        units = met.get(feature)
+        return None if units is None or not unit else units.get(unit)
     except TypeError:  # nothing that can be looked up
         return None
 
@@ -159,6 +167,22 @@ def _tokens(usage: Any) -> tuple[int, int]:
         if type(sent) is int and type(said) is int and 0 <= sent < _MANY_TOKENS and 0 <= said < _MANY_TOKENS:
             return sent, said
     return tokens_of(usage)
+
+
+def _prompt(rendered: Any) -> Any:
+    """Return what is sent, to be recorded: as many calls share it, if it is still as it was filled in.
+
+    What waits for the journal's thread is the less, and the caller's copy is free the sooner.
+    """
+    shared = rendered._shared  # noqa: SLF001 - not for applications
+    if shared is not None:
+        messages = rendered.messages
+        try:
+            if type(messages) is list and messages == shared.messages:
+                return shared
+        except Exception:  # noqa: BLE001, S110 - the application's own objects may raise anything
+            pass
+    return rendered
 
 
 def _characters(answered: Any, output: Any) -> int:

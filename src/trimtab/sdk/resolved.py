@@ -10,6 +10,7 @@ from trimtab.artifacts.model import ModelContent, PromptContent, PromptMessage
 from trimtab.core.errors import InputError
 from trimtab.releases.model import CompiledRelease
 from trimtab.sdk.request import checked_variables
+from trimtab.serving.plain_prompt import SharedPrompt
 from trimtab.serving.release import PreparedRelease
 from trimtab.serving.routing import Decision
 
@@ -174,8 +175,11 @@ class Rendered(msgspec.Struct, eq=False, gc=False):
 
     decision: Decision
     started_ns: int
-    variables: dict[str, Any]
     messages: list[dict[str, str]]
+    _shared: SharedPrompt | None = None
+    """What the messages were copied from, where other calls have the same."""
+    _values: dict[str, Any] | None = None
+    """The variables, where nothing is shared."""
     error_code: str = ""
     """Why this is the default; empty where it is a release."""
     error_message: str = ""
@@ -187,6 +191,11 @@ class Rendered(msgspec.Struct, eq=False, gc=False):
     def resolved(self) -> Resolved:
         """The release that was filled in, or the default."""
         return Resolved(self.decision, self.started_ns, self.error_code, self.error_message)
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """What was filled in. A copy."""
+        return dict(self._shared.variables if self._shared is not None else self._values or {})
 
     @property
     def model(self) -> str:
@@ -208,5 +217,10 @@ def fill_in(resolved: Resolved, variables: dict[str, Any]) -> Rendered:
     """Return a prompt filled in with variables that nobody else changes; raises `InputError` that names one."""
     messages = resolved.decision.release.render(variables)
     return Rendered(
-        resolved.decision, resolved.started_ns, variables, messages, resolved.error_code, resolved.error_message
+        resolved.decision,
+        resolved.started_ns,
+        messages,
+        _values=variables,
+        error_code=resolved.error_code,
+        error_message=resolved.error_message,
     )

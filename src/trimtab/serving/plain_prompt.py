@@ -16,7 +16,7 @@ from trimtab.artifacts.template_lexer import tokenize
 if TYPE_CHECKING:
     from trimtab.artifacts.model import PromptContent
 
-__all__ = ["PlainPrompt", "plain_prompt"]
+__all__ = ["PlainPrompt", "SharedPrompt", "plain_prompt"]
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ANNOTATIONS = frozenset({"title", "description", "default", "examples", "$comment"})
@@ -27,6 +27,23 @@ _Part = tuple[str, str, Callable[[Mapping[str, Any]], Any] | None]
 """Role, `%s` format, and what takes its variables out of a mapping; `None` where the text itself is meant."""
 _FEW, _SHORT = 256, 4096
 """So many sets of values are few; texts of more characters in all are not kept."""
+
+
+class SharedPrompt:
+    """One set of values, and the messages with them. Many calls share it, so neither is ever changed or given away."""
+
+    __slots__ = ("messages", "variables")
+
+    def __init__(self, variables: dict[str, Any], messages: list[dict[str, str]]) -> None:
+        self.variables = variables
+        self.messages = messages
+
+    def copied(self) -> list[dict[str, str]]:
+        """Return messages that are the caller's own."""
+        messages: list[dict[str, str]] = []
+        for message in self.messages:
+            messages.append(message.copy())  # noqa: PERF401 - a comprehension would be one call more
+        return messages
 
 
 class PlainPrompt:
@@ -48,35 +65,40 @@ class PlainPrompt:
         self._count = len(names)
         self._unused = (required - used) or None
         self._take: Callable[[Mapping[str, Any]], Any] = itemgetter(*names) if names else _nothing
-        self.kept: dict[Any, list[dict[str, str]]] = {}
-        """Messages by the values in them, never given away."""
+        self.kept: dict[Any, SharedPrompt] = {}
+        """By the values in them."""
         self._keeps = True
         self._misses = 0
+
+    def shared(self, variables: dict[Any, Any]) -> SharedPrompt | None:
+        """Return what is kept for these values; `None` where nothing is."""
+        if len(variables) == self._count and self._keeps:
+            try:
+                # Whatever equals the texts that are kept is text, so types need not be looked at again.
+                return self.kept[self._take(variables)]
+            except (KeyError, TypeError):  # a variable or its value is another one, or can be no key
+                pass
+        return None
 
     def render(self, variables: Mapping[str, Any]) -> list[dict[str, str]] | None:
         """Return the messages; `None` where the template engine has to look at it."""
         if type(variables) is not dict:
             variables = dict(variables)  # a mapping may make up what it lacks
-        messages: list[dict[str, str]] = []
-        keeps = self._keeps and len(variables) == self._count
-        if keeps:
-            try:
-                # Whatever equals the texts that are kept is text, so types need not be looked at again.
-                for message in self.kept[self._take(variables)]:
-                    messages.append(message.copy())  # noqa: PERF401 - a comprehension would be one call more
-            except (KeyError, TypeError):  # a variable or its value is another one, or can be no key
-                pass
-            else:
-                return messages
+        shared = self.shared(variables)
+        return self.fill(variables) if shared is None else shared.copied()
+
+    def fill(self, variables: dict[Any, Any]) -> list[dict[str, str]] | None:
+        """Do what `render` does for values that are not kept yet."""
         if not self._understands(variables):
             return None
+        messages: list[dict[str, str]] = []
         try:
             for role, text, values in self._parts:
                 messages.append({"role": role, "content": text if values is None else text % values(variables)})
         except KeyError:  # one is missing
             return None
-        if keeps:
-            self._keep(self._take(variables), messages)
+        if self._keeps and len(variables) == self._count:
+            self._keep(variables, messages)
         return messages
 
     def _understands(self, variables: dict[Any, Any]) -> bool:
@@ -88,13 +110,14 @@ class PlainPrompt:
                 return False
         return self._unused is None or self._unused <= variables.keys()
 
-    def _keep(self, values: Any, messages: list[dict[str, str]]) -> None:  # noqa: ANN401 - a text, or several
+    def _keep(self, variables: dict[Any, Any], messages: list[dict[str, str]]) -> None:
         self._misses += 1
         if self._misses > _FEW:
             self._keeps = False
             self.kept = {}
         elif sum(len(message["content"]) for message in messages) <= _SHORT:
-            self.kept[values] = [message.copy() for message in messages]
+            kept = SharedPrompt(variables.copy(), [message.copy() for message in messages])
+            self.kept[self._take(variables)] = kept
 
 
 def plain_prompt(prompt: PromptContent, undeclared: Callable[[str], set[str]]) -> PlainPrompt | None:

@@ -14,6 +14,7 @@ from trimtab.core.errors import StorageError
 from trimtab.events import Exposure, Generation, Withdrawal, encode_event
 from trimtab.events.model import subject_time_ms
 from trimtab.serving.exposures import Exposures, Met
+from trimtab.serving.in_force import InForce
 from trimtab.serving.journal import JournalWriter
 from trimtab.serving.mirror_counter import MirrorCounter
 from trimtab.serving.plain_recorder import PlainRecorder
@@ -65,8 +66,7 @@ class DataPlane:
         self._environment = environment
         self._clock = clock
         self.monotonic_ns = clock.monotonic_ns
-        self.wall_ahead_ns = 0
-        """What the wall clock is ahead of the monotonic one, as of a tenth of a second ago: saves reading both."""
+        self.in_force = InForce()
         self._compare_clocks()
         self._inherited = False
         self.process_id = f"{kind}-{os.getpid()}-{os.urandom(4).hex()}"
@@ -251,7 +251,7 @@ class DataPlane:
     def expose(self, decision: Decision) -> None:
         """Record that a unit met a release; once per rollout, step, release and unit as far as memory reaches."""
         if self._exposures.is_new(decision):
-            at_ms = (self.monotonic_ns() + self.wall_ahead_ns) // NS_PER_MS
+            at_ms = (self.monotonic_ns() + self.in_force.wall_ahead_ns) // NS_PER_MS
             self.soon.take(Met(decision, at_ms, self.process_id))
 
     def flush(self, timeout_seconds: float = 5.0) -> None:
@@ -316,6 +316,7 @@ class DataPlane:
         """Flush, say goodbye in the process status, and stop."""
         if self._inherited or self._stop.is_set():
             return
+        self.in_force.ended = True
         self._stop.set()
         self._worker.join(timeout=_CLOSE_SECONDS)
         while self.soon.make_some():
@@ -325,7 +326,7 @@ class DataPlane:
 
     def disown(self) -> None:
         """In a forked child: serve nothing, for the threads that follow the snapshot are the parent's."""
-        self._inherited = True
+        self._inherited = self.in_force.ended = True
         self.table = None
 
     def _drop(self) -> None:
@@ -346,14 +347,16 @@ class DataPlane:
     def _compare_clocks(self) -> None:
         """Follow the wall clock. It is read in whole milliseconds, so the largest difference seen is the nearest."""
         seen_ns = self._clock.now_ms() * NS_PER_MS - self._clock.monotonic_ns()
-        if not self.wall_ahead_ns - NS_PER_MS < seen_ns <= self.wall_ahead_ns:
-            self.wall_ahead_ns = seen_ns
+        known_ns = self.in_force.wall_ahead_ns
+        if not known_ns - NS_PER_MS < seen_ns <= known_ns:
+            self.in_force.wall_ahead_ns = seen_ns
 
     def _serve(self) -> None:
         """Put the newest snapshot in force, less the candidates that were taken out here."""
         with self._serving:
             table = self._snapshots.table
             self.table = None if table is None else self._withdrawals.follow(table)
+            self.in_force.follow(self.table)
 
     def _withdraw(self, last: Generation) -> None:
         """Serve stable instead of a rollout's candidate from now on, and tell the control plane."""
