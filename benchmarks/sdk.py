@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import collections
 import contextlib
+import dataclasses
 import itertools
 import resource
 import statistics
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROUNDS = 7
-CALLS, MODEL_CALLS = 2000, 160
+CALLS, MODEL_CALLS = 2000, 480
 IMPORTS = {
     "import trimtab": "import trimtab",
     "import trimtab; trimtab.Trimtab": "import trimtab; trimtab.Trimtab",
@@ -144,23 +145,25 @@ def peer_cases(stack: contextlib.ExitStack, skipped: dict[str, str]) -> Iterator
 
 def measure(rounds: int, command: str) -> Sdk:
     """Measure everything in this process, on the core that servers are measured on."""
-    kit = build_kit(FOLDER / "kit")
+    kit = dataclasses.replace(build_kit(FOLDER / "kit"), busy_poll=True)
     skipped: dict[str, str] = {}
     machine = describe_machine()
     FOLDER.mkdir(exist_ok=True)
-    with on_core(SERVER_CORE), spinning(), contextlib.ExitStack() as stack:
+    with on_core(SERVER_CORE), contextlib.ExitStack() as stack:
         # a disk-backed folder: tmpfs would flatter the journal
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=FOLDER)))
         published(folder)
-        port = stack.enter_context(kit.upstream())
-        base_url = f"http://127.0.0.1:{port}/v1"
-        tt = stack.enter_context(Trimtab(folder, providers={"openai": Endpoint(name="openai", base_url=base_url)}))
-        other = stack.enter_context(Trimtab(folder))
-        in_process = take_turns(
-            [*own_cases(tt, other), bare_case(), *peer_cases(stack, skipped)], calls=CALLS, rounds=rounds
-        )
-        calls = take_turns(list(open_call_cases(tt, base_url, stack, skipped)), calls=MODEL_CALLS, rounds=rounds)
-        imports = import_costs(rounds)
+        with spinning(), Trimtab(folder) as tt, Trimtab(folder) as other:
+            cases = [*own_cases(tt, other), bare_case(), *peer_cases(stack, skipped)]
+            in_process = take_turns(cases, calls=CALLS, rounds=rounds)
+        with spinning((SERVER_CORE,)), kit.upstream() as port, contextlib.ExitStack() as clients:
+            base_url = f"http://127.0.0.1:{port}/v1"
+            providers = {"openai": Endpoint(name="openai", base_url=base_url)}
+            tt = clients.enter_context(Trimtab(folder, providers=providers))
+            cases = list(open_call_cases(tt, base_url, clients, skipped))
+            calls = take_turns(cases, calls=MODEL_CALLS, rounds=rounds)
+        with spinning():
+            imports = import_costs(rounds)
     return Sdk(
         machine=machine,
         command=command,

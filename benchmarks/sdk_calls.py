@@ -62,7 +62,11 @@ def _openai_cases(tt: Trimtab, base_url: str, request: dict[str, Any], stack: co
         for _ in range(calls):
             await call(**request)
 
+    async def at_once(calls: int) -> None:
+        await asyncio.gather(*(many(-(-calls // _AT_ONCE)) for _ in range(_AT_ONCE)))
+
     yield Case("openai client, asynchronous", batch=lambda calls: loop.run_until_complete(many(calls)))
+    yield Case(f"openai client, {_AT_ONCE} at once", batch=lambda calls: loop.run_until_complete(at_once(calls)))
 
 
 def _managed_cases(tt: Trimtab, stack: contextlib.ExitStack) -> Iterator[Case]:

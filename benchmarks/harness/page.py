@@ -131,7 +131,7 @@ def sdk_tables(found: Sdk) -> str:
         _table("in the process|thread|process", map(_cost, found.in_process)),
     ]
     if found.calls:
-        parts += ["Whole model calls over HTTP to the kit's upstream.\n", _calls(found.calls)]
+        parts += ["Whole model calls over HTTP to the kit's upstream, which never sleeps.\n", _calls(found.calls)]
     parts += [
         "Importing, ms of CPU beyond bare Python.\n",
         _table("program|ms", ((name, _number(cost)) for name, cost in found.import_ms.items())),
@@ -191,12 +191,20 @@ def _named(one: GatewayResult) -> str:
 
 
 def _calls(costs: list[CallCost]) -> str:
-    """The first is the bare client that the others are held against, by what the whole process spends."""
-    first = costs[0]
+    """Each is held against the bare client that is called in the same way, by what the whole process spends."""
+    bare = {_way(cost.name): cost.process_us for cost in reversed(costs) if cost.name.startswith("openai client")}
+    ratios = [bare[way] / cost.process_us if (way := _way(cost.name)) in bare else None for cost in costs]
     return _table(
-        f"call|thread|process|{first.name}'s process by its",
-        ((*_cost(cost), _number(first.process_us / cost.process_us)) for cost in costs),
+        "call|thread|process|openai client's process, called alike, by its",
+        ((*_cost(cost), _number(ratio)) for cost, ratio in zip(costs, ratios, strict=True)),
     )
+
+
+def _way(name: str) -> str:
+    """Say how a case of `sdk_calls` calls."""
+    if "at once" in name:
+        return "at once"
+    return "asynchronous" if "async" in name or "uvloop" in name else "blocking"
 
 
 def _cost(cost: CallCost) -> tuple[str, str, str]:

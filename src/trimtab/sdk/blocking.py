@@ -1,21 +1,28 @@
-"""Managed calls for code that does not await: one event loop in a thread of its own, shared by all callers."""
+"""Managed calls for code that does not await.
+
+The usual one is sent and answered in the caller's thread (`sdk.thread_chat`); all else runs on one event loop in a
+thread of its own, shared by all callers.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import queue
 import threading
 from typing import TYPE_CHECKING, Any
 
 from trimtab.core.errors import StorageError
+from trimtab.sdk.managed_answer import answer_of
+from trimtab.sdk.thread_chat import send_here
 
 if TYPE_CHECKING:
-    import concurrent.futures
     from collections.abc import Callable, Coroutine, Iterator
 
     from trimtab.sdk.managed import AsyncCalls
-    from trimtab.sdk.managed_answer import ChatAnswer, ChatChunk
+    from trimtab.sdk.managed_answer import Answered, ChatAnswer, ChatChunk
+    from trimtab.sdk.thread_chat import ThreadChat
 
 __all__ = ["BlockingCalls"]
 
@@ -37,7 +44,12 @@ class BlockingCalls:
 
     def chat(self, feature: str, **arguments: Any) -> ChatAnswer:  # noqa: ANN401 - those of `AsyncCalls.chat`
         """Return the answer; see `AsyncCalls.chat`."""
-        answer: ChatAnswer = self._wait(self._calls.chat(feature, **arguments))
+        decision, caller = self._calls.understand(feature, **arguments)
+        call = send_here(self._calls, decision, caller, self._give_up)
+        if call is not None and call.answer is not None:
+            return call.answer
+        rest = self._calls.answer(decision, caller) if call is None else self._go_on(call)
+        answer: ChatAnswer = self._wait(rest)
         return answer
 
     def stream(self, feature: str, **arguments: Any) -> Iterator[ChatChunk]:  # noqa: ANN401 - those of `AsyncCalls.stream`
@@ -60,16 +72,27 @@ class BlockingCalls:
                 room.release()
                 yield chunk
             reading.result()
+        except concurrent.futures.CancelledError as cancelled:
+            raise _closed() from cancelled
         finally:
             reading.cancel()
 
     def close(self) -> None:
-        """Drop the connections and stop the loop."""
+        """Drop the connections and stop the loop; calls under way fail."""
         if self._thread.is_alive():
             with contextlib.suppress(TimeoutError):
                 self._submit(self._calls.aclose()).result(_CLOSE_SECONDS)
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(_CLOSE_SECONDS)
+
+    async def _go_on(self, call: ThreadChat) -> ChatAnswer:
+        """Wait for a call that got no plain answer in its caller's thread."""
+        answered: asyncio.Future[Answered] = self._loop.create_future()
+        return await answer_of(answered, call.decision, call.id, call.go_on(answered).abort)
+
+    def _give_up(self, call: ThreadChat) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(call.give_up, self._loop.create_future())
 
     @staticmethod
     async def _made(make: Callable[[], AsyncCalls]) -> AsyncCalls:
@@ -79,22 +102,35 @@ class BlockingCalls:
         waiting = self._submit(work)
         try:
             return waiting.result()
+        except concurrent.futures.CancelledError as cancelled:
+            raise _closed() from cancelled
         except BaseException:
             waiting.cancel()  # an interrupt: nobody waits any more
             raise
 
     def _submit(self, work: Coroutine[Any, Any, Any]) -> concurrent.futures.Future[Any]:
-        if not self._thread.is_alive():
+        try:
+            return asyncio.run_coroutine_threadsafe(work, self._loop)
+        except RuntimeError as closed:
             work.close()
-            raise StorageError("closed", "this Trimtab is closed", hint="open a new one")
-        return asyncio.run_coroutine_threadsafe(work, self._loop)
+            raise _closed() from closed
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
         try:
             self._loop.run_forever()
+            # Whoever still waits must hear that it does so for nothing.
+            self._loop.run_until_complete(asyncio.sleep(0))
+            left = asyncio.all_tasks(self._loop)
+            for task in left:
+                task.cancel()
+            self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
         finally:
             self._loop.close()
+
+
+def _closed() -> StorageError:
+    return StorageError("closed", "this Trimtab is closed", hint="open a new one")
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:

@@ -16,13 +16,11 @@ from trimtab.calls.circuits import log_circuit
 from trimtab.calls.mirror import MirrorQueue
 from trimtab.core.errors import InputError
 from trimtab.providers.http import ClientLimits
-from trimtab.providers.openai import read_completion
 from trimtab.providers.resilience import BreakerPolicy, Guards, RetryPolicy
-from trimtab.sdk.managed_answer import ChatAnswer
+from trimtab.sdk.managed_answer import answer_of
 from trimtab.sdk.managed_port import StreamPort, WholePort
 from trimtab.sdk.request import checked_attributes, checked_variables, plain, plain_items
 from trimtab.sdk.short_chat import ShortWays
-from trimtab.sdk.stamp import served_by
 from trimtab.serving.shadow_budget import ShadowBudgets
 
 if TYPE_CHECKING:
@@ -31,8 +29,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from trimtab.providers.endpoint import Endpoint
-    from trimtab.sdk.managed_answer import ChatChunk
-    from trimtab.sdk.managed_port import Answered
+    from trimtab.sdk.managed_answer import Answered, ChatAnswer, ChatChunk
     from trimtab.serving.routing import Decision
     from trimtab.serving.runtime import DataPlane
 
@@ -88,7 +85,7 @@ class AsyncCalls:
         self.plans = Plans(self._upstreams, self.guards, self.clock)
         self.mirrors = MirrorQueue(concurrency=_MIRRORS_AT_ONCE, waiting=_MIRRORS_WAITING)
         self.shadow_budgets = ShadowBudgets(plane.directory.usage)
-        self._ways = ShortWays(self)
+        self.ways = ShortWays(self)
 
     async def __aenter__(self) -> Self:
         return self
@@ -116,33 +113,20 @@ class AsyncCalls:
         where no model of the release's chain answered. Cancelling gives the call up; it is recorded as aborted.
         """
         if fields.get("stream"):
-            raise InputError("invalid_type", "`chat` returns whole answers", param="stream", hint="call `stream`")
+            raise _no_stream()
         decision, caller = self._understand(feature, (unit, session), (variables, attributes), messages, fields)
+        return await self.answer(decision, caller)
+
+    async def answer(self, decision: Decision, caller: Caller) -> ChatAnswer:
+        """Do what `chat` does, for a call that was understood."""
         answered: asyncio.Future[Answered] = asyncio.get_running_loop().create_future()
-        short = self._ways.begin(decision, caller, answered)
+        short = self.ways.begin(decision, caller, answered)
         if short is not None:
-            generation, give_up = short.id, short.abort
-        else:
-            port = WholePort(answered)
-            call = ModelCall(self, port, caller, decision, "chat")
-            call.start()
-            generation, give_up = call.record.id, port.abort
-        try:
-            body, said = await answered
-        except asyncio.CancelledError:
-            give_up()
-            raise
-        said = said or read_completion(body)
-        return ChatAnswer(
-            said.output,
-            said.tool_calls,
-            said.finish_reason,
-            said.served_model,
-            said.input_tokens,
-            said.output_tokens,
-            served_by(decision, decision.release, generation, decision.arm),
-            body,
-        )
+            return await answer_of(answered, decision, short.id, short.abort)
+        port = WholePort(answered)
+        call = ModelCall(self, port, caller, decision, "chat")
+        call.start()
+        return await answer_of(answered, decision, call.record.id, port.abort)
 
     async def stream(
         self,
@@ -179,6 +163,22 @@ class AsyncCalls:
         self.shadow_budgets.close()
         await self._upstreams.close()
 
+    def understand(
+        self,
+        feature: str,
+        *,
+        unit: str = "",
+        session: str = "",
+        variables: Mapping[str, Any] | None = None,
+        attributes: Mapping[str, str] | None = None,
+        messages: Sequence[Mapping[str, Any]] = (),
+        **fields: Any,  # noqa: ANN401 - as OpenAI's API takes them
+    ) -> tuple[Decision, Caller]:
+        """Return what the arguments of `chat` mean; raises what it does. May be called from any thread."""
+        if fields.get("stream"):
+            raise _no_stream()
+        return self._understand(feature, (unit, session), (variables, attributes), messages, fields)
+
     def _understand(
         self,
         feature: str,
@@ -202,3 +202,7 @@ class AsyncCalls:
         body["messages"] = plain_items(messages, "messages")
         decision = self.plane.decide(feature, unit, session)
         return decision, Caller(body, feature, unit, values, body.get("stream") is True, attributes=labels)
+
+
+def _no_stream() -> InputError:
+    return InputError("invalid_type", "`chat` returns whole answers", param="stream", hint="call `stream`")

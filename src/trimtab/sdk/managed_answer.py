@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
@@ -14,10 +15,19 @@ from trimtab.core.errors import (
     TrimtabError,
     UpstreamError,
 )
-from trimtab.providers.openai import UNREADABLE
-from trimtab.sdk.stamp import Served
+from trimtab.providers.openai import UNREADABLE, read_completion
+from trimtab.sdk.stamp import Served, served_by
 
-__all__ = ["ChatAnswer", "ChatChunk", "error_of", "events_in"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trimtab.serving.generation import Answer
+    from trimtab.serving.routing import Decision
+
+__all__ = ["Answered", "ChatAnswer", "ChatChunk", "answer_of", "chat_answer", "error_of", "events_in"]
+
+Answered: TypeAlias = "tuple[bytes, Answer | None]"
+"""A complete answer, and what it says where that was read already."""
 
 _ERRORS: dict[int, type[TrimtabError]] = {
     400: InputError,
@@ -59,6 +69,32 @@ class ChatAnswer(msgspec.Struct, frozen=True):
         """Return the whole chat completion, decoded."""
         decoded: dict[str, Any] = msgspec.json.decode(self.body)
         return decoded
+
+
+def chat_answer(said: Answer, decision: Decision, generation: str, body: bytes) -> ChatAnswer:
+    """Return an answer, of which `said` was read, as the caller gets it."""
+    return ChatAnswer(
+        said.output,
+        said.tool_calls,
+        said.finish_reason,
+        said.served_model,
+        said.input_tokens,
+        said.output_tokens,
+        served_by(decision, decision.release, generation, decision.arm),
+        body,
+    )
+
+
+async def answer_of(
+    answered: asyncio.Future[Answered], decision: Decision, generation: str, give_up: Callable[[], None]
+) -> ChatAnswer:
+    """Wait for the answer of a call that was begun; `give_up` is called where whoever waits is cancelled."""
+    try:
+        body, said = await answered
+    except asyncio.CancelledError:
+        give_up()
+        raise
+    return chat_answer(said or read_completion(body), decision, generation, body)
 
 
 class ChatChunk(msgspec.Struct, frozen=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from trimtab.core.errors import TrimtabError, UpstreamError
 from trimtab.providers.http import Request
@@ -13,12 +13,9 @@ from trimtab.sdk.managed_answer import ChatChunk, error_of, events_in
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from trimtab.serving.generation import Answer
+    from trimtab.sdk.managed_answer import Answered
 
-__all__ = ["Answered", "StreamPort", "WholePort"]
-
-Answered: TypeAlias = "tuple[bytes, Answer | None]"
-"""A complete answer, and what it says where that was read already."""
+__all__ = ["StreamPort", "WholePort"]
 
 _FIRST_ERROR_STATUS = 400
 _HIGH, _LOW = 256, 64

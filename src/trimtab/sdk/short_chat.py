@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from trimtab.calls.short import Prolonged
     from trimtab.calls.way import Way
     from trimtab.providers.http.upstream import UpstreamConnection
-    from trimtab.sdk.managed_port import Answered
+    from trimtab.sdk.managed_answer import Answered
     from trimtab.serving.routing import Decision
 
-__all__ = ["ShortChat", "ShortWays"]
+__all__ = ["ShortChat", "ShortWays", "write_request"]
 
 _SECONDS = 1e-9
 _encode = msgspec.json.Encoder().encode
@@ -42,13 +42,8 @@ class ShortWays:
     def begin(self, decision: Decision, caller: Caller, answered: asyncio.Future[Answered]) -> ShortChat | None:
         """Send a call whose answer goes to `answered`; or do nothing at all, and return `None`."""
         way = self._ways.find(decision)
-        if way is None:
-            return None
-        try:
-            request = way.build(decision.release.render(caller.variables), caller.body)
-            payload = _encode(request)
-            messages = way.messages(request)
-        except Exception:  # noqa: BLE001 - whatever is wrong with it is found again, and said, in the layers
+        written = None if way is None else write_request(way, decision, caller)
+        if way is None or written is None:
             return None
         clock, client = self._context.clock, way.client
         started_ns, now = clock.monotonic_ns(), time.monotonic()
@@ -57,7 +52,7 @@ class ShortWays:
         if upstream is None:
             return None
         at_ms = clock.now_ms()
-        data = b"%bcontent-length: %d\r\n\r\n%b" % (way.head, len(payload), payload)
+        data, messages = written
         call = ShortChat(
             way,
             upstream,
@@ -75,6 +70,21 @@ class ShortWays:
         )
         client.send_on(upstream, data, call)
         return call
+
+    def known(self, decision: Decision) -> Way | None:
+        """Return the way of a decision where it was found before. May be asked from any thread."""
+        return self._ways.known(decision)
+
+
+def write_request(way: Way, decision: Decision, caller: Caller) -> tuple[bytes, list[dict[str, Any]]] | None:
+    """Return the upstream's request, and what is recorded of its prompt; `None` where something is wrong with it."""
+    try:
+        request = way.build(decision.release.render(caller.variables), caller.body)
+        payload = _encode(request)
+        messages = way.messages(request)
+    except Exception:  # noqa: BLE001 - whatever is wrong with it is found again, and said, in the layers
+        return None
+    return b"%bcontent-length: %d\r\n\r\n%b" % (way.head, len(payload), payload), messages
 
 
 class ShortChat(ShortCall[WholePort]):

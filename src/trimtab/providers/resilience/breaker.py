@@ -49,6 +49,8 @@ class CircuitBreaker:
     `allow` gives a ticket that goes with the result; a result of a call from before the last change of state is
     ignored. Every call that was allowed must end in one of `succeeded`, `failed`, `limited`, `released`.
 
+    While `probing` is false, `succeeded` may come from other threads: at worst one success is not counted.
+
     Times are seconds of one monotonic clock; `draw` gives random numbers in [0, 1).
     """
 
@@ -122,6 +124,10 @@ class CircuitBreaker:
         if now < self._steady_until:
             return self._ticket
         return self._admit(now) if self._state == "closed" else 0
+
+    def still_steady(self, now: float) -> int:
+        """Return the ticket of `steady` where that changes nothing here, else 0. May be asked from any thread."""
+        return self._ticket if now < self._steady_until else 0
 
     def succeeded(self, ticket: int) -> None:
         """Count a call that the target answered."""
