@@ -254,7 +254,7 @@ def test_threads_have_at_most_half_of_the_connections_and_the_pool_the_rest() ->
             threads.ask(connection, REQUEST, most_bytes=MOST, began=time.monotonic())
         assert threads.take(time.monotonic()) is held[1]
         assert held[1] is not None
-        threads.released(held[1])
+        threads.give_back(held[1])
     with connected([OK], max_connections=1) as (_, threads):
         assert threads.take(time.monotonic()) is None
 
@@ -271,7 +271,7 @@ def test_the_pool_opens_no_more_than_threads_leave_it() -> None:
             for sink in sinks:
                 await sink.ended.wait()
         assert len(upstream.connections) <= 2
-        client.threads.released(held)
+        client.threads.give_back(held)
         await client.close()
 
     upstream = Upstream([OK])
@@ -304,7 +304,28 @@ def test_where_nothing_listens_it_is_left_to_the_pool_for_a_while() -> None:
             assert threads.take(now + 1) is None
             connection = threads.take(now + 10)
             assert connection is not None
-            threads.released(connection)
+            threads.give_back(connection)
+
+
+def test_an_address_that_answers_is_found_behind_one_that_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    def resolve(host: str, port: int, **_: Any) -> list[Any]:
+        assert host == "127.0.0.1"
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (at, port)) for at in ("127.0.0.2", "127.0.0.1")]
+
+    with connected([OK]) as (upstream, threads):
+        monkeypatch.setattr(socket, "getaddrinfo", resolve)
+        assert ask(threads).body == b"ok"
+        assert len(upstream.connections) == 1
+
+
+def test_a_handshake_that_never_ends_is_left_to_the_pool_in_time() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"https://127.0.0.1:{silent.getsockname()[1]}"
+        client = UpstreamClient(url, limits=ClientLimits(connect_seconds=0.2))
+        began = time.monotonic()
+        assert client.threads.take(began) is None
+        assert time.monotonic() - began < 5
+        assert client.threads._pool.lent == 0
 
 
 def test_idle_connections_are_closed_in_time() -> None:

@@ -7,6 +7,7 @@ unnoticed (RFC 9112 §9.8).
 from __future__ import annotations
 
 import ssl
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,13 +16,17 @@ if TYPE_CHECKING:
 __all__ = ["TlsSocket"]
 
 _READ_BYTES = 64 * 1024
+_SHORTEST_SECONDS = 0.001
 
 
 class TlsSocket:
     """What `SocketTransport` needs of a socket."""
 
-    def __init__(self, plain: socket.socket, context: ssl.SSLContext, host: str) -> None:
-        """Shake hands as the client of `host`; raises `OSError`, `ssl.SSLError` among it."""
+    def __init__(self, plain: socket.socket, context: ssl.SSLContext, host: str, *, deadline: float) -> None:
+        """Shake hands as the client of `host`; raises `OSError`, `ssl.SSLError` and `TimeoutError` among it.
+
+        `deadline`: until when, in seconds of the monotonic clock.
+        """
         self._plain = plain
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
@@ -31,6 +36,7 @@ class TlsSocket:
                 break
             except ssl.SSLWantReadError:
                 self._flush()
+                plain.settimeout(max(_SHORTEST_SECONDS, deadline - time.monotonic()))
                 self._fill()
             except ssl.SSLError:
                 self._flush()  # the other side is told why

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Heard", "SocketTransport", "ThreadConnections"]
 
 _READ_BYTES = 64 * 1024
+_SHORTEST_SECONDS = 0.001
 _PAUSE_SECONDS = 5.0
 """After a connection could not be opened: the loop's pool looks into it, which knows what to say."""
 
@@ -82,12 +83,14 @@ class Heard:
 class SocketTransport:
     """What `UpstreamConnection` needs of an `asyncio.Transport`, on a socket that blocks."""
 
-    __slots__ = ("_poll", "_seconds", "closed", "socket")
+    __slots__ = ("_poll", "_seconds", "closed", "reusable", "socket")
 
     def __init__(self, connected: Any, seconds: float) -> None:  # noqa: ANN401 - a socket, with TLS or without
         """`seconds`: how long the other side may be silent."""
         self.socket = connected
         self.closed = False
+        self.reusable = True
+        """Whether there is no answer on its way that could be taken for the next one."""
         self._seconds = seconds
         connected.settimeout(seconds)
         self._poll = select.poll()
@@ -176,6 +179,7 @@ class ThreadConnections:
         """
         heard = Heard(most_bytes)
         transport = cast("SocketTransport", connection.transport)
+        transport.reusable = False
         try:
             connection.send(heard, heard, request)
             self._hear(connection, transport, heard, began)
@@ -188,16 +192,24 @@ class ThreadConnections:
             connection.abandon()
             self._drop(connection)
             raise
-        if heard.error is not None and self._closed:
-            heard.on_lost(UpstreamError("upstream_closed", "the client was closed"), stale=False)
         heard.active = connection.active
         if heard.cut and not heard.over:
             heard.on_end()
-            transport.abort()
-        if heard.error is not None or transport.closed:
-            connection.abandon()
-            self._drop(connection)
+        if not heard.over or (heard.error is not None and self._closed):
+            heard.on_lost(UpstreamError("upstream_closed", "the client was closed"), stale=False)
+        self.give_back(connection)
         return heard
+
+    def give_back(self, connection: UpstreamConnection) -> None:
+        """Keep a connection for others, or drop it where it cannot be used again; its thread's last word of it."""
+        transport = cast("SocketTransport", connection.transport)
+        if transport.reusable and not transport.closed and connection.active <= connection.expires:
+            with self._lock:
+                if not self._closed:
+                    self.idle.append(connection)
+                    return
+        connection.abandon()
+        self._drop(connection)
 
     def sweep(self, now: float) -> None:
         """Close idle connections that have grown too old or were idle too long."""
@@ -210,10 +222,12 @@ class ThreadConnections:
 
     def close(self) -> None:
         """Drop every connection; who waits for an answer is told that it was lost."""
-        self._closed = True
-        while self.idle:
-            with contextlib.suppress(IndexError):
-                self._drop(self.idle.pop())
+        with self._lock:
+            self._closed = True
+            idle = tuple(self.idle)
+            self.idle.clear()
+        for connection in idle:
+            self._drop(connection)
         with self._lock:
             opened = tuple(self._open)
         for connection in opened:
@@ -225,10 +239,7 @@ class ThreadConnections:
 
     def released(self, connection: UpstreamConnection) -> None:
         """A connection's word that it can take another call."""
-        if self._closed or connection.active > connection.expires:
-            connection.close()
-        else:
-            self.idle.append(connection)
+        cast("SocketTransport", connection.transport).reusable = True
 
     def lost(self, connection: UpstreamConnection) -> None:
         """A connection's word that it is gone."""
@@ -247,9 +258,7 @@ class ThreadConnections:
             data = transport.socket.recv(_READ_BYTES)
             if data:
                 connection.data_received(data)
-                if not (
-                    heard.over or heard.cut
-                ):  # the call's time may be over before the upstream's silence is too long
+                if heard.waits:  # the call's time may be over before the upstream has been silent for too long
                     limited = True
                     transport.wait(began + self.limits.total_seconds - time.monotonic())
             else:
@@ -289,15 +298,37 @@ class ThreadConnections:
 
     def _connected(self) -> SocketTransport:
         limits, origin = self.limits, self._pool.origin
-        connected: Any = socket.create_connection((origin.host, origin.port), timeout=limits.connect_seconds)
+        deadline = time.monotonic() + limits.connect_seconds
+        connected: Any = self._opened(deadline)
         try:
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if origin.tls is not None:
-                connected = TlsSocket(connected, origin.tls, origin.host)
+                connected = TlsSocket(connected, origin.tls, origin.host, deadline=deadline)
             return SocketTransport(connected, min(limits.read_seconds, limits.total_seconds))
         except BaseException:
             connected.close()
             raise
+
+    def _opened(self, deadline: float) -> socket.socket:
+        """Try every address of the name, each with its share of the time."""
+        origin = self._pool.origin
+        found = socket.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
+        for number, (family, kind, protocol, _, address) in enumerate(found):
+            one = socket.socket(family, kind, protocol)
+            try:
+                share = (deadline - time.monotonic()) / (len(found) - number)
+                one.settimeout(max(_SHORTEST_SECONDS, share))
+                one.connect(address)
+            except OSError:
+                one.close()
+                if number + 1 == len(found):
+                    raise
+            except BaseException:
+                one.close()
+                raise
+            else:
+                return one
+        raise OSError(f"{origin.host} has no address")
 
     def _timed_out(self, began: float) -> UpstreamError:
         limits = self.limits
