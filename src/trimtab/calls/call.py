@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from trimtab.calls.ports import CallContext, CallerPort
     from trimtab.calls.reader import AnswerReader, Outcome
     from trimtab.providers.resilience import AttemptResult
+    from trimtab.serving.decision import Decision
     from trimtab.serving.generation import GenerationRecord
-    from trimtab.serving.routing import Decision
     from trimtab.serving.snapshot import Price
 
 __all__ = ["ModelCall"]

@@ -19,7 +19,7 @@ from trimtab.core.clock import SystemClock
 from trimtab.core.errors import UpstreamError
 from trimtab.providers.http import ClientLimits, Request, fetch
 from trimtab.providers.resilience import BreakerPolicy, Guards, RetryPolicy
-from trimtab.serving.routing import Decision
+from trimtab.serving.decision import Decision
 from trimtab.serving.shadow_budget import ShadowBudgets
 
 if TYPE_CHECKING:

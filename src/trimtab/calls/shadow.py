@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from trimtab.calls.plan import Target
     from trimtab.calls.ports import CallContext
     from trimtab.calls.reader import AnswerReader, Outcome
-    from trimtab.serving.routing import Decision
+    from trimtab.serving.decision import Decision
     from trimtab.serving.shadow_budget import ShadowTicket
 
 __all__ = ["ShadowCall"]

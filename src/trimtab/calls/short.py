@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from trimtab.calls.ports import CallContext, CallerPort
     from trimtab.providers.http import UpstreamCall
     from trimtab.providers.http.upstream import UpstreamConnection
+    from trimtab.serving.decision import Decision, Served
     from trimtab.serving.limits import TeamMeter
-    from trimtab.serving.routing import Decision, RoutingTable, Served
+    from trimtab.serving.routing import RoutingTable
     from trimtab.serving.runtime import DataPlane
 
 __all__ = ["Prolonged", "ShortCall", "Ways", "good_answer"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from trimtab.providers.http import header
 
 if TYPE_CHECKING:
-    from trimtab.serving.routing import Decision
+    from trimtab.serving.decision import Decision
 
 __all__ = ["fixed_stamp", "stamp"]
 

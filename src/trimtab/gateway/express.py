@@ -34,9 +34,10 @@ if TYPE_CHECKING:
     from trimtab.providers.http import Refusal
     from trimtab.providers.http.lane import Lane, Line
     from trimtab.providers.http.upstream import UpstreamConnection
+    from trimtab.serving.decision import Decision, Served
     from trimtab.serving.limits import TeamLimits, TeamMeter
     from trimtab.serving.plain_recorder import PlainRecorder
-    from trimtab.serving.routing import Decision, RoutingTable, Served
+    from trimtab.serving.routing import RoutingTable
 
 __all__ = ["express_lane"]
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from trimtab.providers.endpoint import Endpoint
     from trimtab.sdk.managed_answer import Answered, ChatAnswer, ChatChunk
-    from trimtab.serving.routing import Decision
+    from trimtab.serving.decision import Decision
     from trimtab.serving.runtime import DataPlane
 
 __all__ = ["AsyncCalls", "ManagedLimits"]

@@ -21,8 +21,8 @@ from trimtab.sdk.stamp import Served, served_by
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from trimtab.serving.decision import Decision
     from trimtab.serving.generation import Answer
-    from trimtab.serving.routing import Decision
 
 __all__ = ["Answered", "ChatAnswer", "ChatChunk", "answer_of", "chat_answer", "error_of", "events_in"]
 

@@ -19,9 +19,9 @@ from trimtab.core.errors import InputError
 from trimtab.core.ids import id_time_ms
 from trimtab.sdk.request import checked_attributes, plain_items
 from trimtab.sdk.resolved import Rendered
+from trimtab.serving.decision import Decision
 from trimtab.serving.generation import Answer, GenerationRecord
 from trimtab.serving.plain_prompt import SharedPrompt
-from trimtab.serving.routing import Decision
 from trimtab.serving.runtime import DataPlane
 
 if TYPE_CHECKING:

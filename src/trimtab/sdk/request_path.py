@@ -15,7 +15,7 @@ from trimtab.core.ids import new_id
 from trimtab.sdk.own_call import EndedCall, own_call, tokens_of
 from trimtab.sdk.request import checked_variables
 from trimtab.sdk.resolved import Rendered, Resolved, check_default, fill_in
-from trimtab.serving.routing import Decision
+from trimtab.serving.decision import Decision
 
 if TYPE_CHECKING:
     from collections.abc import Callable

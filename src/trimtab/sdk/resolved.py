@@ -10,9 +10,9 @@ from trimtab.artifacts.model import ModelContent, PromptContent, PromptMessage
 from trimtab.core.errors import InputError
 from trimtab.releases.model import CompiledRelease
 from trimtab.sdk.request import checked_variables
+from trimtab.serving.decision import Decision
 from trimtab.serving.plain_prompt import SharedPrompt
 from trimtab.serving.release import PreparedRelease
-from trimtab.serving.routing import Decision
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

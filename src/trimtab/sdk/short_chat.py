@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from trimtab.calls.way import Way
     from trimtab.providers.http.upstream import UpstreamConnection
     from trimtab.sdk.managed_answer import Answered
-    from trimtab.serving.routing import Decision
+    from trimtab.serving.decision import Decision
 
 __all__ = ["ShortChat", "ShortWays", "write_request"]
 

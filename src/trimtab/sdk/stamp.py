@@ -9,8 +9,8 @@ import msgspec
 from trimtab.events.model import Arm
 
 if TYPE_CHECKING:
+    from trimtab.serving.decision import Decision
     from trimtab.serving.release import PreparedRelease
-    from trimtab.serving.routing import Decision
 
 __all__ = ["Served", "served_by"]
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from trimtab.providers.http.threads import Heard
     from trimtab.sdk.managed import AsyncCalls
     from trimtab.sdk.managed_answer import Answered, ChatAnswer
-    from trimtab.serving.routing import Decision
+    from trimtab.serving.decision import Decision
 
 __all__ = ["ThreadChat", "send_here"]
 

@@ -8,7 +8,7 @@ import msgspec
 
 from trimtab.core.ids import new_id
 from trimtab.events import Exposure
-from trimtab.serving.routing import Decision
+from trimtab.serving.decision import Decision
 
 __all__ = ["Exposures", "Met"]
 

@@ -9,8 +9,8 @@ import msgspec
 from trimtab.core.clock import Clock
 from trimtab.core.ids import new_id
 from trimtab.events import Arm, Generation
+from trimtab.serving.decision import Decision
 from trimtab.serving.release import PreparedRelease
-from trimtab.serving.routing import Decision
 from trimtab.serving.snapshot import Price
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from trimtab.serving.routing import Decision, RoutingTable
+    from trimtab.serving.decision import Decision
+    from trimtab.serving.routing import RoutingTable
 
 __all__ = ["InForce"]
 

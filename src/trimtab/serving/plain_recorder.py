@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from trimtab.core.clock import Clock
     from trimtab.events import Generation
     from trimtab.serving.candidate_breaker import CandidateBreaker
+    from trimtab.serving.decision import Decision
     from trimtab.serving.journal import JournalWriter
     from trimtab.serving.process_status import TrafficCounter
-    from trimtab.serving.routing import Decision
 
 __all__ = ["PlainRecorder"]
 

@@ -3,76 +3,60 @@
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING
-
-import msgspec
+from typing import TYPE_CHECKING, Any
 
 from trimtab.core.errors import InputError, NotFoundError
-from trimtab.events import Arm
 from trimtab.serving.assignment import RESERVED, arm_at, bucket_after, challenger_at, salted, session_unit, takes_part
+from trimtab.serving.decision import Decision, Served
 from trimtab.serving.release import PreparedRelease
-from trimtab.serving.snapshot import Price, RolloutRoute, Route, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Decision", "RoutingTable", "Served"]
+    from trimtab.events import Arm
+    from trimtab.serving.snapshot import RolloutRoute, Route, Snapshot
 
-
-class Served(msgspec.Struct, frozen=True, eq=False, gc=False):
-    """What all units of one arm meet: compared by identity, and never the same in two snapshots."""
-
-    release: PreparedRelease
-    price: Price | None = None
-    mirror: PreparedRelease | None = None
-    mirror_price: Price | None = None
-    route: Route | None = None
-    """By whose rules it is mirrored; `None` where it is not."""
-
-
-class Decision(msgspec.Struct, frozen=True, gc=False):
-    """What one request meets."""
-
-    feature: str
-    environment: str
-    release: PreparedRelease
-    arm: Arm = "stable"
-    unit: str = ""
-    rollout: str = ""
-    """Id of the rollout attempt in force; empty where none runs."""
-    stage: int = -1
-    mirror: PreparedRelease | None = None
-    """The candidate to send a copy of the request to, after the user was answered."""
-    capture_content: bool = True
-    revision: int = 0
-    """Revision of the snapshot that decided."""
-    price: Price | None = None
-    mirror_price: Price | None = None
-    served: Served | None = None
-    """What this has in common with others of its arm; `None` where no snapshot decided."""
+__all__ = ["RoutingTable"]
 
 
 _UNITS_REMEMBERED = 4096
 """Per feature; a snapshot that changes forgets them all."""
 
 
-class _ReadyRoute(msgspec.Struct, frozen=True, gc=False):
+class _ReadyRoute:
     """A route with everything looked up that no request changes."""
 
-    route: Route
-    environment: str
-    revision: int
-    capture_content: bool
-    rollout: RolloutRoute | None
-    rollout_id: str
-    stage: int
-    salt: bytes
-    served: dict[tuple[str, bool], Served]
-    """By arm, of challengers by digest, and whether the request is mirrored."""
-    known: dict[str, Decision]
-    """Decisions by unit: a user who comes back meets what it met, without being hashed again."""
-    sessions: dict[str, Decision]
-    """The same by session, for callers without a unit."""
+    __slots__ = (
+        "capture_content",
+        "environment",
+        "known",
+        "revision",
+        "rollout",
+        "rollout_id",
+        "route",
+        "salt",
+        "served",
+        "sessions",
+        "stage",
+    )
+
+    def __init__(
+        self, route: Route, snapshot: Snapshot, rollout: RolloutRoute | None, served: dict[tuple[str, bool], Served]
+    ) -> None:
+        """`served`: by arm, of challengers by digest, and whether the request is mirrored."""
+        self.route = route
+        self.environment = snapshot.environment
+        self.revision = snapshot.revision
+        self.capture_content = route.capture_content
+        self.rollout = rollout
+        self.rollout_id = rollout.id if rollout else ""
+        self.stage = rollout.stage if rollout else -1
+        self.salt = salted(rollout.salt) if rollout else b""
+        self.served = served
+        self.known: dict[str, Decision] = {}
+        """Decisions by unit: a user who comes back meets what it met, without being hashed again."""
+        self.sessions: dict[str, Decision] = {}
+        """The same by session, for callers without a unit."""
 
 
 class RoutingTable:
@@ -124,19 +108,7 @@ class RoutingTable:
             for challenger in rollout.challengers:
                 digest = challenger.release
                 served[digest, False] = Served(self._releases[digest], snapshot.prices.get(digest))
-        return _ReadyRoute(
-            route,
-            snapshot.environment,
-            snapshot.revision,
-            route.capture_content,
-            rollout,
-            rollout.id if rollout else "",
-            rollout.stage if rollout else -1,
-            salted(rollout.salt) if rollout else b"",
-            served,
-            {},
-            {},
-        )
+        return _ReadyRoute(route, snapshot, rollout, served)
 
     @property
     def releases(self) -> Mapping[str, PreparedRelease]:
@@ -153,7 +125,7 @@ class RoutingTable:
         ready = self._ready.get(feature)
         return ready.route if ready else None
 
-    def decide(self, feature: str, unit: str, session: str = "") -> Decision:
+    def decide(self, feature: Any, unit: Any, session: Any = "") -> Decision:
         """Return what a unit meets.
 
         Without a unit, the session is what is randomised where the rollout's plan falls back on it. A key that begins
@@ -169,7 +141,7 @@ class RoutingTable:
                 return decision
         return self._decide_anew(feature, unit, session)
 
-    def _decide_anew(self, feature: str, unit: str, session: str) -> Decision:
+    def _decide_anew(self, feature: Any, unit: Any, session: Any) -> Decision:
         if type(feature) is not str or type(unit) is not str or type(session) is not str:
             _check_text(feature, "feature")
             _check_text(unit, "unit")

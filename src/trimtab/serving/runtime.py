@@ -13,6 +13,7 @@ from trimtab.core.clock import SystemClock
 from trimtab.core.errors import StorageError
 from trimtab.events import Exposure, Generation, Withdrawal, encode_event
 from trimtab.events.model import subject_time_ms
+from trimtab.serving.decision import Decision
 from trimtab.serving.exposures import Exposures, Met
 from trimtab.serving.in_force import InForce
 from trimtab.serving.journal import JournalWriter
@@ -21,7 +22,6 @@ from trimtab.serving.plain_recorder import PlainRecorder
 from trimtab.serving.process_status import StatusFile, TrafficCounter, this_process
 from trimtab.serving.recordable import UNENCODABLE, encode_bare, reads_back, without_content
 from trimtab.serving.redaction import Redaction
-from trimtab.serving.routing import Decision
 from trimtab.serving.snapshot_file import SnapshotFile
 from trimtab.serving.soon import Soon
 from trimtab.serving.withdrawals import Withdrawals
