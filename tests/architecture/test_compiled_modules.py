@@ -77,6 +77,18 @@ def test_no_slice_of_a_compiled_module_ends_before_it_begins(module: str) -> Non
     assert found - SLICES.get(module, set()) == set()
 
 
+@pytest.mark.parametrize("module", MODULES)
+def test_what_a_compiled_module_names_once_it_does_not_look_up_each_time(module: str) -> None:
+    """Of a `Final` mypyc knows where it lies; any other name is looked up among the module's, as Python does."""
+    tree = ast.parse((ROOT / "src" / module).read_text())
+    assigned = [node for node in tree.body if isinstance(node, ast.Assign)]
+    found = {ast.unparse(node.targets[0]): ast.unparse(node.value) for node in assigned}
+    types = ("TypeVar", "Literal", "tuple[")
+    assert [name for name, value in found.items() if name != "__all__" and not value.startswith(types)] == []
+    annotated = [node for node in tree.body if isinstance(node, ast.AnnAssign)]
+    assert [ast.unparse(node) for node in annotated if not ast.unparse(node.annotation).startswith("Final")] == []
+
+
 def test_mypy_looks_for_unreachable_code_in_every_module_that_is_compiled() -> None:
     overrides = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mypy"]["overrides"]
     strict = [override["module"] for override in overrides if override.get("warn_unreachable")]

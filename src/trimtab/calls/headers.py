@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = ["FORWARDED", "forwarded_headers", "is_event_stream", "passed_headers"]
 
-_PASSED = frozenset(
+_PASSED: Final = frozenset(
     {
         b"cache-control",
         b"content-type",
@@ -19,11 +19,11 @@ _PASSED = frozenset(
         b"x-should-retry",
     }
 )
-_PASSED_PREFIXES = (b"openai-", b"x-ratelimit-", b"anthropic-ratelimit-")
-FORWARDED = frozenset({b"tracestate", b"x-client-request-id", b"openai-beta", b"anthropic-beta"})
+_PASSED_PREFIXES: Final = (b"openai-", b"x-ratelimit-", b"anthropic-ratelimit-")
+FORWARDED: Final = frozenset({b"tracestate", b"x-client-request-id", b"openai-beta", b"anthropic-beta"})
 """The caller's headers that the upstream gets."""
-_MAX_NAMES = 4096
-_passes: dict[bytes, bool] = {}
+_MAX_NAMES: Final = 4096
+_passes: Final[dict[bytes, bool]] = {}
 """What was decided of a header's name before: upstreams send the same few again and again."""
 
 

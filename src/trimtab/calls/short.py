@@ -7,7 +7,7 @@ begun there (`ShortCall.prolong`). The gateway and the SDK each have one: `gatew
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
 
 import msgspec
 
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Prolonged", "ShortCall", "Ways", "good_answer"]
 
-_OK = 200
-_encode = msgspec.json.Encoder().encode
+_OK: Final = 200
+_encode: Final = msgspec.json.Encoder().encode
 PortT = TypeVar("PortT", bound="CallerPort")
 
 

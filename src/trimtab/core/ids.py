@@ -5,23 +5,24 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from typing import Final
 
 from trimtab.core.errors import InputError
 
 __all__ = ["DIGEST_PREFIX", "check_name", "digest_of", "id_time_ms", "new_id", "short_digest"]
 
-DIGEST_PREFIX = "sha256:"
-_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
-_DRAWN_AT_ONCE = 256
-_TAIL_BYTES = 10
-_VERSION = bytes(0x70 | byte & 0x0F for byte in range(256))
+DIGEST_PREFIX: Final = "sha256:"
+_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
+_DRAWN_AT_ONCE: Final = 256
+_TAIL_BYTES: Final = 10
+_VERSION: Final = bytes(0x70 | byte & 0x0F for byte in range(256))
 """What becomes of a random byte that holds the version of a UUID, and of one that holds its variant."""
-_VARIANT = bytes(0x80 | byte & 0x3F for byte in range(256))
-_tails: list[str] = []
+_VARIANT: Final = bytes(0x80 | byte & 0x3F for byte in range(256))
+_tails: Final[list[str]] = []
 """Random tails of ids, drawn ahead: one system call serves many ids. `list.pop` is atomic between threads."""
 os.register_at_fork(after_in_child=_tails.clear)  # else parent and child would hand out the same ids
-_LOW_DIGITS = tuple(f"{low:02x}" for low in range(256))
-_heads: list[tuple[int, str]] = [(-1, "")]
+_LOW_DIGITS: Final = tuple(f"{low:02x}" for low in range(256))
+_heads: Final[list[tuple[int, str]]] = [(-1, "")]
 """The quarter of a second of the last id, and the digits that all ids made in it begin with. Replaced whole."""
 
 

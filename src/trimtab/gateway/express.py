@@ -10,7 +10,7 @@ through both.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
@@ -41,17 +41,17 @@ if TYPE_CHECKING:
 
 __all__ = ["express_lane"]
 
-_STATUS_LINE = STATUS_LINES[200]
-_MICRO = 1_000_000
-_SECONDS = 1e-9
-_NOTHING: dict[str, Any] = {}
-_NOTHING_BESIDE: tuple[dict[str, Any], dict[str, str]] = ({}, {})
-_UNTRACED = ("", "", "")
-_UNIT = b"x-trimtab-unit"
-_OURS = b"x-trimtab-"
+_STATUS_LINE: Final = STATUS_LINES[200]
+_MICRO: Final = 1_000_000
+_SECONDS: Final = 1e-9
+_NOTHING: Final[dict[str, Any]] = {}
+_NOTHING_BESIDE: Final[tuple[dict[str, Any], dict[str, str]]] = ({}, {})
+_UNTRACED: Final = ("", "", "")
+_UNIT: Final = b"x-trimtab-unit"
+_OURS: Final = b"x-trimtab-"
 """How all headers begin that say more of a call than its body does."""
-_decode = msgspec.json.Decoder(dict[str, Any]).decode
-_encode = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder(dict[str, Any]).decode
+_encode: Final = msgspec.json.Encoder().encode
 
 
 class Application(ServingContext, Protocol):

@@ -7,7 +7,7 @@ and event.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ShortChat", "ShortWays", "write_request"]
 
-_SECONDS = 1e-9
-_encode = msgspec.json.Encoder().encode
+_SECONDS: Final = 1e-9
+_encode: Final = msgspec.json.Encoder().encode
 
 
 class ShortWays:

@@ -7,7 +7,7 @@ interrupted) is told to the event loop, where the call goes on as if it had been
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from trimtab.calls.short import good_answer
 from trimtab.core.ids import new_id
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ThreadChat", "send_here"]
 
-_SECONDS = 1e-9
-_FINAL = frozenset({"upstream_timeout", "upstream_closed"})
+_SECONDS: Final = 1e-9
+_FINAL: Final = frozenset({"upstream_timeout", "upstream_closed"})
 """Failures of ours, not of the connection's."""
 
 

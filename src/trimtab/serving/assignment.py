@@ -11,7 +11,7 @@ make any weight exact.
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,13 +31,13 @@ __all__ = [
     "takes_part",
 ]
 
-RESERVED = "\x1f"
+RESERVED: Final = "\x1f"
 """What no caller's own key may begin with: units that are no users' keys do."""
 
-_SEPARATOR = b"\x1f"
-_RESOLUTION = 2.0**64
-_LARGEST = 1.0 - 2.0**-53
-_from_bytes = int.from_bytes  # big-endian by default
+_SEPARATOR: Final = b"\x1f"
+_RESOLUTION: Final = 2.0**64
+_LARGEST: Final = 1.0 - 2.0**-53
+_from_bytes: Final = int.from_bytes  # big-endian by default
 
 
 def bucket(salt: str, unit: str) -> float:

@@ -17,22 +17,22 @@ from __future__ import annotations
 import math
 import threading
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from trimtab.events import Generation
 
 __all__ = ["ALARM_AT", "CandidateBreaker"]
 
-ALARM_AT = 1e6
-_ALTERNATIVES = (0.5, 0.75, 0.95)
+ALARM_AT: Final = 1e6
+_ALTERNATIVES: Final = (0.5, 0.75, 0.95)
 """Error rates bet on."""
-_FLOOR = 0.05
-_FACTOR = 2.0
-_HIGHEST = 0.95
-_MEMORY = 0.1
+_FLOOR: Final = 0.05
+_FACTOR: Final = 2.0
+_HIGHEST: Final = 0.95
+_MEMORY: Final = 0.1
 """Weight of the newest outcome in stable's recent error rate."""
-_WAITING = 16
+_WAITING: Final = 16
 """Candidate outcomes that wait for one of stable. Older ones are dropped: only what is concurrent can be compared."""
 
 

@@ -21,7 +21,7 @@ import errno
 import mmap
 import os
 import struct
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 from zlib import crc32
 
 import msgspec
@@ -36,16 +36,16 @@ if TYPE_CHECKING:
 
 __all__ = ["HALF_BYTES", "RECORD_PREFIX", "HotBuffer", "HotHalf", "read_hot", "records_of"]
 
-HALF_BYTES = 4 * 1024 * 1024
-RECORD_PREFIX = struct.Struct("<II")
-_PREFIX_BYTES = RECORD_PREFIX.size
-_pack = RECORD_PREFIX.pack
-_PAGE = 4096
-_WORD = 8
-_MAGIC = int.from_bytes(b"TTHOT\x00\x00\x02", "little")
-_STATE_WORDS = (8, 16)
-_NEVER_MS = (1 << 63) - 1
-_ZEROS = bytes(256 * 1024)
+HALF_BYTES: Final = 4 * 1024 * 1024
+RECORD_PREFIX: Final = struct.Struct("<II")
+_PREFIX_BYTES: Final = RECORD_PREFIX.size
+_pack: Final = RECORD_PREFIX.pack
+_PAGE: Final = 4096
+_WORD: Final = 8
+_MAGIC: Final = int.from_bytes(b"TTHOT\x00\x00\x02", "little")
+_STATE_WORDS: Final = (8, 16)
+_NEVER_MS: Final = (1 << 63) - 1
+_ZEROS: Final = bytes(256 * 1024)
 
 
 class HotHalf(NamedTuple):

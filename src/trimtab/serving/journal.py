@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from trimtab.core.errors import StorageError
 from trimtab.serving.disk_budget import DiskBudget, JournalLimits, Shortage
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 __all__ = ["JournalWriter"]
 
-SEGMENT_BYTES = 64 * 1024 * 1024
-_FLUSH_SECONDS = 0.05
-_JOIN_SECONDS = 5.0
-_SLOW = Shortage(
+SEGMENT_BYTES: Final = 64 * 1024 * 1024
+_FLUSH_SECONDS: Final = 0.05
+_JOIN_SECONDS: Final = 5.0
+_SLOW: Final = Shortage(
     "disk_slow",
     "the disk takes longer to write than events take to fill the buffer: new events are written without content",
 )

@@ -10,7 +10,7 @@ the window still covers.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from trimtab.core.ids import check_name
 from trimtab.serving.usage_file import UsageFile, in_memory
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
 __all__ = ["ANY_TEAM", "Refused", "TeamLimits", "TeamMeter"]
 
-ANY_TEAM = "*"
+ANY_TEAM: Final = "*"
 """Names the limits of every team that has none of its own."""
-_OPEN = "_open"
+_OPEN: Final = "_open"
 """The file of callers without a key, where the gateway asks for none."""
-_MINUTE_MS = 60_000
-_DAY_MS = 86_400_000
-_REFRESH_MS = 20
-_MICRO = 1_000_000
-_MANY = 1 << 62
+_MINUTE_MS: Final = 60_000
+_DAY_MS: Final = 86_400_000
+_REFRESH_MS: Final = 20
+_MICRO: Final = 1_000_000
+_MANY: Final = 1 << 62
 
 
 class Refused(NamedTuple):

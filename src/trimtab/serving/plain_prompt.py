@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from trimtab.artifacts.template_lexer import tokenize
 
@@ -18,14 +18,15 @@ if TYPE_CHECKING:
 
 __all__ = ["PlainPrompt", "SharedPrompt", "plain_prompt"]
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_ANNOTATIONS = frozenset({"title", "description", "default", "examples", "$comment"})
-_UNDERSTOOD = _ANNOTATIONS | {"type", "properties", "required", "additionalProperties", "$schema"}
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_ANNOTATIONS: Final = frozenset({"title", "description", "default", "examples", "$comment"})
+_UNDERSTOOD: Final = _ANNOTATIONS | {"type", "properties", "required", "additionalProperties", "$schema"}
 
 
 _Part = tuple[str, str, Callable[[Mapping[str, Any]], Any] | None]
 """Role, `%s` format, and what takes its variables out of a mapping; `None` where the text itself is meant."""
-_FEW, _SHORT = 256, 4096
+_FEW: Final = 256
+_SHORT: Final = 4096
 """So many sets of values are few; texts of more characters in all are not kept."""
 
 

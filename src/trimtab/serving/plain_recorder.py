@@ -5,7 +5,7 @@ What is written is what `DataPlane.record` writes of the same generation, but fo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
 
 __all__ = ["PlainRecorder"]
 
-_OK = 200
-_COUNT = 0x0F
+_OK: Final = 200
+_COUNT: Final = 0x0F
 """The bits of the first byte of a MessagePack map of up to 15 entries that say how many there are."""
-_MAP16 = b"\xde"
+_MAP16: Final = b"\xde"
 """The first byte of a larger one; two bytes say how many."""
-_LARGER = _MAP16[0]
-_FREE = Price(input_usd=0.0, output_usd=0.0)
-_NO_CALLS: list[dict[str, Any]] = []
-_NOTHING: dict[str, Any] = {}
+_LARGER: Final = _MAP16[0]
+_FREE: Final = Price(input_usd=0.0, output_usd=0.0)
+_NO_CALLS: Final[list[dict[str, Any]]] = []
+_NOTHING: Final[dict[str, Any]] = {}
 
 
-_encode = msgspec.msgpack.Encoder().encode
-_OWN = frozenset(OwnFields.__struct_fields__)
+_encode: Final = msgspec.msgpack.Encoder().encode
+_OWN: Final = frozenset(OwnFields.__struct_fields__)
 
 
 class PlainRecorder:

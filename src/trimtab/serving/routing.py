@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from trimtab.core.errors import InputError, NotFoundError
 from trimtab.serving.assignment import RESERVED, arm_at, bucket_after, challenger_at, salted, session_unit, takes_part
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["RoutingTable"]
 
 
-_UNITS_REMEMBERED = 4096
+_UNITS_REMEMBERED: Final = 4096
 """Per feature; a snapshot that changes forgets them all."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from trimtab.serving.recordable import UNENCODABLE
 
@@ -23,14 +23,14 @@ class Making(Protocol):
         ...
 
 
-_FEW = 500
+_FEW: Final = 500
 """As many may wait whatever they hold: nobody looks how much that is."""
-_MOST_WAITING = 20_000
-_MOST_CHARACTERS = 16 * 1024 * 1024
+_MOST_WAITING: Final = 20_000
+_MOST_CHARACTERS: Final = 16 * 1024 * 1024
 """Of what waits beyond the few."""
-_AT_ONCE = 500
+_AT_ONCE: Final = 500
 """Events made between two looks at how full the journal's buffer is."""
-_UNMAKEABLE = (*UNENCODABLE, ArithmeticError, AttributeError, LookupError, RuntimeError)
+_UNMAKEABLE: Final = (*UNENCODABLE, ArithmeticError, AttributeError, LookupError, RuntimeError)
 
 
 class Soon:

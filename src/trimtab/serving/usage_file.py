@@ -14,19 +14,25 @@ import fcntl
 import mmap
 import os
 import struct
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = ["SLOTS", "UsageFile", "UsageSlots", "Used"]
 
-SLOTS = 128
-_WORDS = 8
-_BYTES = SLOTS * _WORDS * 8
-_MINUTE, _NOW, _BEFORE, _DAY, _SPENT, _FLYING, _HEARTBEAT = range(7)
-_LOCK = struct.Struct("hhqqi4x")
-_SILENT_MS = 5_000
+SLOTS: Final = 128
+_WORDS: Final = 8
+_BYTES: Final = SLOTS * _WORDS * 8
+_MINUTE: Final = 0
+_NOW: Final = 1
+_BEFORE: Final = 2
+_DAY: Final = 3
+_SPENT: Final = 4
+_FLYING: Final = 5
+_HEARTBEAT: Final = 6
+_LOCK: Final = struct.Struct("hhqqi4x")
+_SILENT_MS: Final = 5_000
 """A process that has not shown itself for so long has nothing in flight any more."""
 
 

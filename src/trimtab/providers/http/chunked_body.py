@@ -8,16 +8,17 @@ is left to the parser from the chunk on with which it begins.
 from __future__ import annotations
 
 import re
+from typing import Final
 
 __all__ = ["ChunkedBody"]
 
-_LINE_END = b"\r\n"
-_LINE_END_BYTES = len(_LINE_END)
-_LAST = b"0\r\n\r\n"
-_SIZE = re.compile(rb"[0-9a-fA-F]{1,8}")
-_LONGEST_SIZE = 8
-_MOST_SIZES = 4096
-_sizes: dict[bytes, int] = {}
+_LINE_END: Final = b"\r\n"
+_LINE_END_BYTES: Final = len(_LINE_END)
+_LAST: Final = b"0\r\n\r\n"
+_SIZE: Final = re.compile(rb"[0-9a-fA-F]{1,8}")
+_LONGEST_SIZE: Final = 8
+_MOST_SIZES: Final = 4096
+_sizes: Final[dict[bytes, int]] = {}
 """Sizes that were read before, by how they are written."""
 
 

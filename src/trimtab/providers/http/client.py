@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import urlsplit
 
 from trimtab.core.errors import InputError, UpstreamError
@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 
 __all__ = ["ClientLimits", "ResponseSink", "ShortCall", "UpstreamCall", "UpstreamClient"]
 
-_SWEEPS_PER_DEADLINE = 20
-_LONGEST_SWEEP_SECONDS = 0.5
-_STALE_SECONDS = 1.0
-_CLOSE_SECONDS, _POLL_SECONDS = 1.0, 0.002
+_SWEEPS_PER_DEADLINE: Final = 20
+_LONGEST_SWEEP_SECONDS: Final = 0.5
+_STALE_SECONDS: Final = 1.0
+_CLOSE_SECONDS: Final = 1.0
+_POLL_SECONDS: Final = 0.002
 """How long closing waits for threads to hear of it."""
-_DEFAULT_PORTS = {"http": 80, "https": 443}
-_VISIBLE = re.compile(r"[\x21-\x7e]+")
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+_VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
 
 
 class ResponseSink(Protocol):

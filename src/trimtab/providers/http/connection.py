@@ -6,7 +6,7 @@ import asyncio
 import socket
 import time
 from collections import deque
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from trimtab.providers.http.exchange import Exchange
 from trimtab.providers.http.message import Refusal, Request
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ServerConnection"]
 
-_MOST_DIGITS = 15
-_NOTHING: dict[bytes, bytes] = {}
-_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_MOST_DIGITS: Final = 15
+_NOTHING: Final[dict[bytes, bytes]] = {}
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class ServerConnection(RequestReader):

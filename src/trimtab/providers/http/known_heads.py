@@ -13,7 +13,7 @@ through the parser, and so does whatever a known head is followed by.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from trimtab.providers.http.message import Request
 
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
 
 __all__ = ["KnownHead", "KnownHeads"]
 
-_MOST_HEADS = 1024
-_LARGEST_HEAD = 4096
+_MOST_HEADS: Final = 1024
+_LARGEST_HEAD: Final = 4096
 """Bytes. Larger ones carry what changes from request to request, mostly."""
-_END = b"\r\n\r\n"
-_LENGTH = b"ength: "
+_END: Final = b"\r\n\r\n"
+_LENGTH: Final = b"ength: "
 """The end of Content-Length, as all clients spell it that differ in case."""
-_LENGTH_BYTES = len(_LENGTH)
-_LINE = b"\ncontent-length: "
-_LINE_BYTES = len(_LINE)
-_MOST_DIGITS = 15
-_TRACE = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?=\r\n)")
+_LENGTH_BYTES: Final = len(_LENGTH)
+_LINE: Final = b"\ncontent-length: "
+_LINE_BYTES: Final = len(_LINE)
+_MOST_DIGITS: Final = 15
+_TRACE: Final = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?=\r\n)")
 """W3C Trace Context, level 1, §3.2.2."""
-_UNIT = re.compile(rb"[!-~]{1,512}(?=\r\n)")
-_VARYING = (
+_UNIT: Final = re.compile(rb"[!-~]{1,512}(?=\r\n)")
+_VARYING: Final = (
     (b"\ntraceparent: ", b"traceparent", _TRACE),
     (b"\nTraceparent: ", b"traceparent", _TRACE),
     (b"\nx-trimtab-unit: ", b"x-trimtab-unit", _UNIT),
@@ -48,9 +48,9 @@ _VARYING = (
 
 Whatever else is sent for one is read, and judged, in full each time.
 """
-_VARYING_NAMES = frozenset(name for _, name, _ in _VARYING)
-_NOTHING: dict[bytes, bytes] = {}
-_INTERPRETED = frozenset({b"transfer-encoding", b"expect", b"upgrade"})
+_VARYING_NAMES: Final = frozenset(name for _, name, _ in _VARYING)
+_NOTHING: Final[dict[bytes, bytes]] = {}
+_INTERPRETED: Final = frozenset({b"transfer-encoding", b"expect", b"upgrade"})
 
 
 class KnownHead:

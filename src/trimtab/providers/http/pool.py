@@ -7,7 +7,7 @@ import random
 import socket
 import time
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from trimtab.providers.http.connect_failure import ConnectFailures
 from trimtab.providers.http.upstream import UpstreamConnection
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ConnectionPool", "Origin"]
 
-_AVOID_SECONDS = 60.0
-_AGE_SPREAD = 0.1
+_AVOID_SECONDS: Final = 60.0
+_AGE_SPREAD: Final = 0.1
 
 
 class Origin(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import httptools
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["RequestReader", "Server"]
 
-_SLASH = ord("/")
-_SEPARATORS = len(b": \r\n")
-_MOST_FRAMING = 2
+_SLASH: Final = ord("/")
+_SEPARATORS: Final = len(b": \r\n")
+_MOST_FRAMING: Final = 2
 """How much larger than its limits a chunked message may be: chunk sizes, extensions and trailers count."""
 
 

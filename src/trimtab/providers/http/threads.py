@@ -10,7 +10,7 @@ import select
 import socket
 import threading
 import time
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from trimtab.core.errors import UpstreamError
 from trimtab.providers.http.blocking_tls import TlsSocket
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Heard", "SocketTransport", "ThreadConnections"]
 
-_READ_BYTES = 64 * 1024
-_SHORTEST_SECONDS = 0.001
-_PAUSE_SECONDS = 5.0
+_READ_BYTES: Final = 64 * 1024
+_SHORTEST_SECONDS: Final = 0.001
+_PAUSE_SECONDS: Final = 5.0
 """After a connection could not be opened: the loop's pool looks into it, which knows what to say."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 import time
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 import httptools
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 __all__ = ["ConnectionOwner", "Listener", "Sink", "UpstreamConnection"]
 
-_MIN_STATUS = 100
-_SWITCHING = 101
-_MIN_FINAL_STATUS = 200
-_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
-_HEAD_OF_CHUNKS = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+_MIN_STATUS: Final = 100
+_SWITCHING: Final = 101
+_MIN_FINAL_STATUS: Final = 200
+_FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
+_HEAD_OF_CHUNKS: Final = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 """What the parser is told of an answer whose head it has not seen."""
 
 

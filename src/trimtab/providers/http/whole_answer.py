@@ -9,19 +9,24 @@ what is wrong.
 from __future__ import annotations
 
 import re
+from typing import Final
 
 __all__ = ["WholeAnswers"]
 
-_END = b"\r\n\r\n"
-_END_BYTES = len(_END)
-_LENGTH = b"content-length"
-_CODING = b"transfer-encoding"
-_STATUS = re.compile(rb"HTTP/1\.1 (20[0-3])(?: [\t\x20-\x7e\x80-\xff]*)?")
-_FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[\t ]*([^\x00-\x08\x0a-\x1f\x7f]*)")
-_DIGITS = re.compile(rb"[0-9]{1,15}")
-_INTERPRETED = frozenset({b"transfer-encoding", b"content-encoding", b"connection", b"upgrade", b"trailer", b"te"})
-_HARMLESS = frozenset({(b"connection", b"keep-alive"), (b"content-encoding", b"identity"), (_CODING, b"chunked")})
-_MOST_LINES = 1024
+_END: Final = b"\r\n\r\n"
+_END_BYTES: Final = len(_END)
+_LENGTH: Final = b"content-length"
+_CODING: Final = b"transfer-encoding"
+_STATUS: Final = re.compile(rb"HTTP/1\.1 (20[0-3])(?: [\t\x20-\x7e\x80-\xff]*)?")
+_FIELD: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[\t ]*([^\x00-\x08\x0a-\x1f\x7f]*)")
+_DIGITS: Final = re.compile(rb"[0-9]{1,15}")
+_INTERPRETED: Final = frozenset(
+    {b"transfer-encoding", b"content-encoding", b"connection", b"upgrade", b"trailer", b"te"}
+)
+_HARMLESS: Final = frozenset(
+    {(b"connection", b"keep-alive"), (b"content-encoding", b"identity"), (_CODING, b"chunked")}
+)
+_MOST_LINES: Final = 1024
 
 
 class WholeAnswers:

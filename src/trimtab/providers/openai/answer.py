@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -20,12 +20,13 @@ __all__ = [
 ]
 
 
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for bytes that are no JSON of the wanted type."""
 
-_NO_CHOICE, _NO_USAGE = Choice(), Usage()
-_completion_decoder = msgspec.json.Decoder(Completion)
-_error_decoder = msgspec.json.Decoder(ErrorBody)
+_NO_CHOICE: Final = Choice()
+_NO_USAGE: Final = Usage()
+_completion_decoder: Final = msgspec.json.Decoder(Completion)
+_error_decoder: Final = msgspec.json.Decoder(ErrorBody)
 
 
 def read_completion(body: bytes) -> Answer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from trimtab.core.errors import InputError
 from trimtab.providers.openai.fields import CHAT_FIELDS, CONFLICTS, EMBEDDINGS_FIELDS, OURS, pinned_parameters
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ChatRequestBuilder", "build_embeddings_request", "build_request", "wants_usage"]
 
-_INSTRUCTING = frozenset({"system", "developer"})
-_TURNS = frozenset({"user", "assistant", "tool", "function"})
-_CHAT_AND_OURS = CHAT_FIELDS | {OURS}
+_INSTRUCTING: Final = frozenset({"system", "developer"})
+_TURNS: Final = frozenset({"user", "assistant", "tool", "function"})
+_CHAT_AND_OURS: Final = CHAT_FIELDS | {OURS}
 
 
 class ChatRequestBuilder:

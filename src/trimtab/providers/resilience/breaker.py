@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,9 +15,9 @@ __all__ = ["BreakerHealth", "BreakerState", "CircuitBreaker"]
 BreakerState = Literal["closed", "limited", "open", "half_open"]
 """`limited`: closed, but the target answered 429 and asked to wait."""
 
-_BUCKETS = 10
-_MOST_DOUBLINGS = 30
-_SHORTEST_JITTER = 0.75
+_BUCKETS: Final = 10
+_MOST_DOUBLINGS: Final = 30
+_SHORTEST_JITTER: Final = 0.75
 
 
 class BreakerHealth(NamedTuple):
