@@ -1,7 +1,7 @@
 """Managed calls for code that does not await.
 
-The usual one is sent and answered in the caller's thread (`sdk.thread_chat`); all else runs on one event loop in a
-thread of its own, shared by all callers.
+They run on one event loop in a thread of its own, shared by all callers; where that is asked for, the usual one is sent
+and answered in the caller's thread (`sdk.thread_chat`).
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ class BlockingCalls:
     def chat(self, feature: str, **arguments: Any) -> ChatAnswer:  # noqa: ANN401 - those of `AsyncCalls.chat`
         """Return the answer; see `AsyncCalls.chat`."""
         decision, caller = self._calls.understand(feature, **arguments)
-        call = send_here(self._calls, decision, caller, self._give_up)
+        here = self._calls.config.answer_in_thread
+        call = send_here(self._calls, decision, caller, self._give_up) if here else None
         if call is not None and call.answer is not None:
             return call.answer
         rest = self._calls.answer(decision, caller) if call is None else self._go_on(call)

@@ -198,9 +198,8 @@ class Trimtab(RequestPath):
     def chat(self, feature: str, **arguments: Any) -> ChatAnswer:  # noqa: ANN401 - those of `AsyncCalls.chat`
         """Call the model of the release that `unit` meets, over Trimtab's own connections, and return its answer.
 
-        With retries and the release's fallbacks; see `AsyncCalls.chat` for arguments and errors. The usual call is
-        sent and answered in the calling thread; whatever else comes of it goes on in one event loop in the background,
-        which serves all threads. Code that awaits uses `async_calls`.
+        With retries and the release's fallbacks; see `AsyncCalls.chat` for arguments and errors. One event loop in the
+        background serves all threads; code that awaits uses `async_calls`.
         """
         return self._process.blocking(self.async_calls).chat(feature, **arguments)
 

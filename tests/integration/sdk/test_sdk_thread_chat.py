@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 ASK = [{"role": "user", "content": "Where is my order?"}]
 ACME: dict[str, Any] = {"variables": {"shop": "Acme"}, "messages": ASK}
 LIMITS = ManagedLimits(
+    answer_in_thread=True,
     retry=RetryPolicy(max_attempts=2, base_seconds=0.01, max_seconds=0.02),
     max_answer_bytes=4096,
     silence_timeout_seconds=0.4,

@@ -74,7 +74,10 @@ class TlsSocket:
             return False
         finally:
             self._plain.settimeout(waits)
-        return self._decrypted(1) is None
+        try:
+            return self._decrypted(1) is None
+        except OSError:
+            return False
 
     def settimeout(self, seconds: float) -> None:
         """As sockets have it."""

@@ -144,6 +144,8 @@ class UpstreamClient:
         self._calls.discard(call)
         longer = UpstreamCall(self, request, sink, start, connection)
         self._calls.add(longer)
+        if self._sweeper is None:
+            self._schedule_sweep()
         connection.hand_over(longer, sink)
         return longer
 
