@@ -62,11 +62,8 @@ def _openai_cases(tt: Trimtab, base_url: str, request: dict[str, Any], stack: co
         for _ in range(calls):
             await call(**request)
 
-    async def at_once(calls: int) -> None:
-        await asyncio.gather(*(many(-(-calls // _AT_ONCE)) for _ in range(_AT_ONCE)))
-
     yield Case("openai client, asynchronous", batch=lambda calls: loop.run_until_complete(many(calls)))
-    yield Case(f"openai client, {_AT_ONCE} at once", batch=lambda calls: loop.run_until_complete(at_once(calls)))
+    yield Case(f"openai client, {_AT_ONCE} at once", batch=lambda calls: loop.run_until_complete(_at_once(many, calls)))
 
 
 def _managed_cases(tt: Trimtab, stack: contextlib.ExitStack) -> Iterator[Case]:
@@ -87,9 +84,6 @@ def _managed_cases(tt: Trimtab, stack: contextlib.ExitStack) -> Iterator[Case]:
             for _ in range(count):
                 await calls.chat("support-reply", unit="u1", variables=VARIABLES, messages=[_ASK])
 
-        async def at_once(count: int, many: Callable[[int], Awaitable[None]] = many) -> None:
-            await asyncio.gather(*(many(-(-count // _AT_ONCE)) for _ in range(_AT_ONCE)))
-
         yield Case(
             f"trimtab: managed call, asynchronous ({name})",
             batch=lambda count, loop=loop, many=many: loop.run_until_complete(many(count)),
@@ -97,9 +91,13 @@ def _managed_cases(tt: Trimtab, stack: contextlib.ExitStack) -> Iterator[Case]:
         )
         yield Case(
             f"trimtab: managed call, {_AT_ONCE} at once ({name})",
-            batch=lambda count, loop=loop, at_once=at_once: loop.run_until_complete(at_once(count)),
+            batch=lambda count, loop=loop, many=many: loop.run_until_complete(_at_once(many, count)),
             after=tt.flush,
         )
+
+
+async def _at_once(many: Callable[[int], Awaitable[None]], count: int) -> None:
+    await asyncio.gather(*(many(-(-count // _AT_ONCE)) for _ in range(_AT_ONCE)))
 
 
 def _floor_case(port: int, request: dict[str, Any], stack: contextlib.ExitStack) -> Case:

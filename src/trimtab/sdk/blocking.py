@@ -13,7 +13,7 @@ import queue
 import threading
 from typing import TYPE_CHECKING, Any
 
-from trimtab.core.errors import StorageError
+from trimtab.sdk.closed import closed
 from trimtab.sdk.managed_answer import answer_of
 from trimtab.sdk.thread_chat import send_here
 
@@ -74,7 +74,7 @@ class BlockingCalls:
                 yield chunk
             reading.result()
         except concurrent.futures.CancelledError as cancelled:
-            raise _closed() from cancelled
+            raise closed() from cancelled
         finally:
             reading.cancel()
 
@@ -104,7 +104,7 @@ class BlockingCalls:
         try:
             return waiting.result()
         except concurrent.futures.CancelledError as cancelled:
-            raise _closed() from cancelled
+            raise closed() from cancelled
         except BaseException:
             waiting.cancel()  # an interrupt: nobody waits any more
             raise
@@ -112,9 +112,9 @@ class BlockingCalls:
     def _submit(self, work: Coroutine[Any, Any, Any]) -> concurrent.futures.Future[Any]:
         try:
             return asyncio.run_coroutine_threadsafe(work, self._loop)
-        except RuntimeError as closed:
+        except RuntimeError as error:
             work.close()
-            raise _closed() from closed
+            raise closed() from error
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -128,10 +128,6 @@ class BlockingCalls:
             self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
         finally:
             self._loop.close()
-
-
-def _closed() -> StorageError:
-    return StorageError("closed", "this Trimtab is closed", hint="open a new one")
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:

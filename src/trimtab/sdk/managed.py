@@ -114,9 +114,15 @@ class AsyncCalls:
         pin. Raises `NotFoundError` (`unknown_feature`), `InputError` that names a field or variable, `UpstreamError`
         where no model of the release's chain answered. Cancelling gives the call up; it is recorded as aborted.
         """
-        if fields.get("stream"):
-            raise _no_stream()
-        decision, caller = self._understand(feature, (unit, session), (variables, attributes), messages, fields)
+        decision, caller = self.understand(
+            feature,
+            unit=unit,
+            session=session,
+            variables=variables,
+            attributes=attributes,
+            messages=messages,
+            **fields,
+        )
         return await self.answer(decision, caller)
 
     async def answer(self, decision: Decision, caller: Caller) -> ChatAnswer:
@@ -178,7 +184,7 @@ class AsyncCalls:
     ) -> tuple[Decision, Caller]:
         """Return what the arguments of `chat` mean; raises what it does. May be called from any thread."""
         if fields.get("stream"):
-            raise _no_stream()
+            raise InputError("invalid_type", "`chat` returns whole answers", param="stream", hint="call `stream`")
         return self._understand(feature, (unit, session), (variables, attributes), messages, fields)
 
     def _understand(
@@ -204,7 +210,3 @@ class AsyncCalls:
         body["messages"] = plain_items(messages, "messages")
         decision = self.plane.decide(feature, unit, session)
         return decision, Caller(body, feature, unit, values, body.get("stream") is True, attributes=labels)
-
-
-def _no_stream() -> InputError:
-    return InputError("invalid_type", "`chat` returns whole answers", param="stream", hint="call `stream`")

@@ -7,7 +7,7 @@ import threading
 import weakref
 from typing import TYPE_CHECKING
 
-from trimtab.core.errors import StorageError
+from trimtab.sdk.closed import closed
 from trimtab.sdk.mirror import Mirrors
 from trimtab.serving.runtime import DataPlane
 from trimtab.serving.shadow_budget import ShadowBudgets
@@ -62,7 +62,7 @@ class ProcessPlane:
             return plane
         with self._lock:
             if self._closed:
-                raise StorageError("closed", "this Trimtab is closed", hint="open a new one")
+                raise closed()
             if self.current is None:
                 self.current = self._open()
             return self.current

@@ -63,6 +63,10 @@ class PreparedRelease:
             messages = self.plain.render(variables)
             if messages is not None:
                 return messages
+        return self.render_templates(variables)
+
+    def render_templates(self, variables: Mapping[str, Any]) -> list[dict[str, str]]:
+        """Do what `render` does by the engine alone: for whom `plain` has said that it cannot."""
         for name in variables:
             if not isinstance(name, str):
                 raise _no_name(self.label, name)

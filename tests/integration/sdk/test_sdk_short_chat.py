@@ -8,33 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
+from tests.integration.sdk.short_calls import ACME, ASK, CALLS_OWN, FAILURES, LIMITS, hide, last, providers
 
 import trimtab
 from trimtab.artifacts.model import AdapterContent, PromptMessage
 from trimtab.calls.call import ModelCall
 from trimtab.core.errors import InputError, TrimtabError, UpstreamError
-from trimtab.providers.resilience import RetryPolicy
-from trimtab.sdk.managed import ManagedLimits
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from trimtab.events import Generation
     from trimtab.sdk.managed import AsyncCalls
-
-ASK = [{"role": "user", "content": "Where is my order?"}]
-ACME: dict[str, Any] = {"variables": {"shop": "Acme"}, "messages": ASK}
-LIMITS = ManagedLimits(
-    retry=RetryPolicy(max_attempts=2, base_seconds=0.01, max_seconds=0.02),
-    max_answer_bytes=4096,
-    silence_timeout_seconds=0.4,
-    upstream_timeout_seconds=5.0,
-)
-CALLS_OWN = ("id", "at_ms", "latency_ms", "first_token_ms")
-
-
-def providers(upstream: Any) -> dict[str, trimtab.Endpoint]:
-    return {"openai": trimtab.Endpoint(name="openai", base_url=f"{upstream.url}/v1")}
 
 
 @contextlib.asynccontextmanager
@@ -50,11 +34,6 @@ async def opened(store: Any, upstream: Any, **options: Any) -> AsyncIterator[tup
 def serve(store: Any, tt: trimtab.Trimtab, model: str, **changes: Any) -> None:
     store.publish(store.release(2, model=model, **changes))
     store.wait_until_serving(tt)
-
-
-def last(store: Any, tt: trimtab.Trimtab) -> Generation:
-    event: Generation = store.generations(tt)[-1]
-    return event
 
 
 @pytest.fixture
@@ -94,16 +73,7 @@ def test_both_ways_answer_and_record_the_same(store: Any, upstream: Any, without
     asyncio.run(main())
 
 
-@pytest.mark.parametrize(
-    ("model", "code", "attempts"),
-    [
-        ("gpt-500", "overloaded", 2),
-        ("gpt-gone", "upstream_disconnected", 2),
-        ("gpt-slow", "upstream_timeout", 1),
-        ("gpt-long", "upstream_malformed", 1),
-        ("gpt-odd", "upstream_malformed", 1),
-    ],
-)
+@FAILURES
 def test_what_goes_wrong_on_the_short_way_is_recovered_raised_and_recorded_as_ever(
     store: Any, upstream: Any, model: str, code: str, attempts: int
 ) -> None:
@@ -219,9 +189,6 @@ def test_what_cannot_be_called_takes_the_long_way(
 def test_content_is_redacted_on_the_short_way_too(
     store: Any, upstream: Any, without_layers: Callable[[], None]
 ) -> None:
-    def hide(content: dict[str, Any]) -> dict[str, Any]:
-        return {**content, "output": "[gone]", "variables": {}}
-
     async def main() -> None:
         async with opened(store, upstream, redact=hide) as (tt, calls):
             without_layers()

@@ -13,38 +13,27 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
+from tests.integration.sdk.short_calls import ACME, ASK, CALLS_OWN, FAILURES, hide, last, providers
+from tests.integration.sdk.short_calls import LIMITS as LIMITS_OF_BOTH
 
 import trimtab
 from trimtab.artifacts.model import AdapterContent, PromptMessage
 from trimtab.core.clock import FakeClock
 from trimtab.core.errors import InputError, StorageError, TrimtabError, UpstreamError
-from trimtab.providers.resilience import RetryPolicy
 from trimtab.sdk.blocking import BlockingCalls
-from trimtab.sdk.managed import ManagedLimits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from trimtab.events import Generation
 
-ASK = [{"role": "user", "content": "Where is my order?"}]
-ACME: dict[str, Any] = {"variables": {"shop": "Acme"}, "messages": ASK}
-LIMITS = ManagedLimits(
-    answer_in_thread=True,
-    retry=RetryPolicy(max_attempts=2, base_seconds=0.01, max_seconds=0.02),
-    max_answer_bytes=4096,
-    silence_timeout_seconds=0.4,
-    upstream_timeout_seconds=5.0,
-)
-CALLS_OWN = ("id", "at_ms", "latency_ms", "first_token_ms")
+LIMITS = msgspec.structs.replace(LIMITS_OF_BOTH, answer_in_thread=True)
 
 
 @contextlib.contextmanager
 def opened(store: Any, upstream: Any, **options: Any) -> Iterator[tuple[trimtab.Trimtab, BlockingCalls]]:
     """Calls whose way is known, for stable `gpt-a` has answered; time stands still for the circuit breaker."""
     store.publish(store.release(1, model="gpt-a"))
-    providers = {"openai": trimtab.Endpoint(name="openai", base_url=f"{upstream.url}/v1")}
-    with trimtab.Trimtab(store.root, clock=FakeClock(), providers=providers, **options) as tt:
+    with trimtab.Trimtab(store.root, clock=FakeClock(), providers=providers(upstream), **options) as tt:
         calls = BlockingCalls(lambda: tt.async_calls(limits=LIMITS))
         try:
             calls.chat("support-reply", unit="first", **ACME)
@@ -61,11 +50,6 @@ def serve(store: Any, tt: trimtab.Trimtab, calls: BlockingCalls, model: str, **c
     way = calls._calls.ways._ways.find(decision)
     assert way is not None
     assert way.breaker.steady(calls._calls.clock.monotonic_ns() * 1e-9)
-
-
-def last(store: Any, tt: trimtab.Trimtab) -> Generation:
-    event: Generation = store.generations(tt)[-1]
-    return event
 
 
 @pytest.fixture
@@ -102,16 +86,7 @@ def test_both_ways_answer_and_record_the_same(store: Any, upstream: Any, without
         assert events[1]["variables"] == {"shop": "Acme"}
 
 
-@pytest.mark.parametrize(
-    ("model", "code", "attempts"),
-    [
-        ("gpt-500", "overloaded", 2),
-        ("gpt-gone", "upstream_disconnected", 2),
-        ("gpt-slow", "upstream_timeout", 1),
-        ("gpt-long", "upstream_malformed", 1),
-        ("gpt-odd", "upstream_malformed", 1),
-    ],
-)
+@FAILURES
 def test_what_goes_wrong_is_recovered_raised_and_recorded_as_ever(
     store: Any, upstream: Any, model: str, code: str, attempts: int
 ) -> None:
@@ -192,9 +167,6 @@ def test_what_has_to_be_adapted_is_adapted(store: Any, upstream: Any, without_lo
 
 
 def test_content_is_redacted(store: Any, upstream: Any, without_loop: Callable[[], None]) -> None:
-    def hide(content: dict[str, Any]) -> dict[str, Any]:
-        return {**content, "output": "[gone]", "variables": {}}
-
     with opened(store, upstream, redact=hide) as (tt, calls):
         without_loop()
         assert calls.chat("support-reply", **ACME).text == "answer of gpt-a"
@@ -306,8 +278,7 @@ def test_an_interrupted_call_is_given_up_and_recorded(store: Any, upstream: Any)
 
 def test_a_forked_child_calls_on_connections_of_its_own(store: Any, upstream: Any) -> None:
     store.publish(store.release(1, model="gpt-a"))
-    providers = {"openai": trimtab.Endpoint(name="openai", base_url=f"{upstream.url}/v1")}
-    with trimtab.Trimtab(store.root, providers=providers) as tt:
+    with trimtab.Trimtab(store.root, providers=providers(upstream)) as tt:
         for _ in range(3):
             tt.chat("support-reply", **ACME)
         child = os.fork()

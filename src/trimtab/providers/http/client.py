@@ -85,7 +85,7 @@ class UpstreamClient:
         self._headers = header(b"host", host) + b"accept-encoding: identity\r\n" + headers
         self._pool = ConnectionPool(origin, self.limits)
         self._idle = self._pool.idle
-        self.threads = ThreadConnections(self._pool, self.limits)
+        self.threads = ThreadConnections(self._pool)
         """For callers that wait in their own threads."""
         self._calls: set[UpstreamCall | ShortCall] = set()
         self._sweeper: asyncio.TimerHandle | None = None
@@ -264,12 +264,9 @@ class UpstreamCall:
         """Fail with `upstream_timeout` where a deadline has passed."""
         limits = self._client.limits
         if now - self._start > limits.total_seconds:
-            waited = "" if self._connection else ", all of them waiting for a connection"
-            self.fail(
-                UpstreamError("upstream_timeout", f"no complete answer within {limits.total_seconds:g} s{waited}")
-            )
+            self.fail(limits.late("" if self._connection else ", all of them waiting for a connection"))
         elif self._connection is not None and not self._paused and now - self._connection.active > limits.read_seconds:
-            self.fail(UpstreamError("upstream_timeout", f"the upstream was silent for {limits.read_seconds:g} s"))
+            self.fail(limits.silent())
 
     # --- Listener -----------------------------------------------------------------------------------------------
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from trimtab.core.errors import UpstreamError
+
 __all__ = ["ClientLimits"]
 
 
@@ -25,3 +27,11 @@ class ClientLimits(msgspec.Struct, frozen=True, kw_only=True):
     looks the name up again: a changed address is followed within this time and the longest call."""
     max_head_bytes: int = 256 * 1024
     """Status line and headers of an answer."""
+
+    def late(self, beside: str = "") -> UpstreamError:
+        """Return the failure of a call that has taken its whole time; `beside` is what else is to be said of it."""
+        return UpstreamError("upstream_timeout", f"no complete answer within {self.total_seconds:g} s{beside}")
+
+    def silent(self) -> UpstreamError:
+        """Return the failure of a call whose upstream was silent for too long."""
+        return UpstreamError("upstream_timeout", f"the upstream was silent for {self.read_seconds:g} s")

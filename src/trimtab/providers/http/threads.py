@@ -15,10 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from trimtab.core.errors import UpstreamError
 from trimtab.providers.http.blocking_tls import TlsSocket
 from trimtab.providers.http.upstream import UpstreamConnection
-from trimtab.providers.http.whole_answer import WholeAnswers
 
 if TYPE_CHECKING:
-    from trimtab.providers.http.client_limits import ClientLimits
     from trimtab.providers.http.pool import ConnectionPool
 
 __all__ = ["Heard", "SocketTransport", "ThreadConnections"]
@@ -145,9 +143,9 @@ class ThreadConnections:
     They come out of what the loop's pool may open, and are at most half of it, so that neither keeps the other waiting.
     """
 
-    def __init__(self, pool: ConnectionPool, limits: ClientLimits) -> None:
-        self.limits = limits
-        self.whole = WholeAnswers(max_head_bytes=limits.max_head_bytes)
+    def __init__(self, pool: ConnectionPool) -> None:
+        self.limits = pool.limits
+        self.whole = pool.whole
         self.idle: list[UpstreamConnection] = []
         """The last one used comes last, and is used first."""
         self._pool = pool
@@ -332,6 +330,4 @@ class ThreadConnections:
 
     def _timed_out(self, began: float) -> UpstreamError:
         limits = self.limits
-        if time.monotonic() - began >= limits.total_seconds:
-            return UpstreamError("upstream_timeout", f"no complete answer within {limits.total_seconds:g} s")
-        return UpstreamError("upstream_timeout", f"the upstream was silent for {limits.read_seconds:g} s")
+        return limits.late() if time.monotonic() - began >= limits.total_seconds else limits.silent()
