@@ -1,7 +1,6 @@
 """Managed calls for code that does not await.
 
-They run on one event loop in a thread of its own, shared by all callers; where that is asked for, the usual one is sent
-and answered in the caller's thread (`sdk.thread_chat`).
+They run on one event loop in a thread of its own, shared by all callers.
 """
 
 from __future__ import annotations
@@ -14,15 +13,12 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from trimtab.sdk.closed import closed
-from trimtab.sdk.managed_answer import answer_of
-from trimtab.sdk.thread_chat import send_here
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
 
     from trimtab.sdk.managed import AsyncCalls
-    from trimtab.sdk.managed_answer import Answered, ChatAnswer, ChatChunk
-    from trimtab.sdk.thread_chat import ThreadChat
+    from trimtab.sdk.managed_answer import ChatAnswer, ChatChunk
 
 __all__ = ["BlockingCalls"]
 
@@ -38,6 +34,10 @@ class BlockingCalls:
 
     def __init__(self, make: Callable[[], AsyncCalls]) -> None:
         self._loop = _new_loop()
+        self._lock = threading.Lock()
+        """Held while work is handed over: no more of it once the loop has stopped, so that nobody waits for nothing."""
+        self._stopped = False
+        self._submitted: set[concurrent.futures.Future[Any]] = set()
         self._thread = threading.Thread(target=self._run, name="trimtab-calls", daemon=True)
         self._thread.start()
         self._calls = self._wait(self._made(make))
@@ -45,12 +45,7 @@ class BlockingCalls:
     def chat(self, feature: str, **arguments: Any) -> ChatAnswer:  # noqa: ANN401 - those of `AsyncCalls.chat`
         """Return the answer; see `AsyncCalls.chat`."""
         decision, caller = self._calls.understand(feature, **arguments)
-        here = self._calls.config.answer_in_thread
-        call = send_here(self._calls, decision, caller, self._give_up) if here else None
-        if call is not None and call.answer is not None:
-            return call.answer
-        rest = self._calls.answer(decision, caller) if call is None else self._go_on(call)
-        answer: ChatAnswer = self._wait(rest)
+        answer: ChatAnswer = self._wait(self._calls.answer(decision, caller))
         return answer
 
     def stream(self, feature: str, **arguments: Any) -> Iterator[ChatChunk]:  # noqa: ANN401 - those of `AsyncCalls.stream`
@@ -86,15 +81,6 @@ class BlockingCalls:
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(_CLOSE_SECONDS)
 
-    async def _go_on(self, call: ThreadChat) -> ChatAnswer:
-        """Wait for a call that got no plain answer in its caller's thread."""
-        answered: asyncio.Future[Answered] = self._loop.create_future()
-        return await answer_of(answered, call.decision, call.id, call.go_on(answered).abort)
-
-    def _give_up(self, call: ThreadChat) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed
-            self._loop.call_soon_threadsafe(call.give_up, self._loop.create_future())
-
     @staticmethod
     async def _made(make: Callable[[], AsyncCalls]) -> AsyncCalls:
         return make()
@@ -110,24 +96,36 @@ class BlockingCalls:
             raise
 
     def _submit(self, work: Coroutine[Any, Any, Any]) -> concurrent.futures.Future[Any]:
-        try:
-            return asyncio.run_coroutine_threadsafe(work, self._loop)
-        except RuntimeError as error:
-            work.close()
-            raise closed() from error
+        with self._lock:
+            if self._stopped:
+                work.close()
+                raise closed()
+            submitted = asyncio.run_coroutine_threadsafe(work, self._loop)
+            self._submitted.add(submitted)
+        submitted.add_done_callback(self._submitted.discard)
+        return submitted
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
         try:
             self._loop.run_forever()
-            # Whoever still waits must hear that it does so for nothing.
-            self._loop.run_until_complete(asyncio.sleep(0))
-            left = asyncio.all_tasks(self._loop)
-            for task in left:
-                task.cancel()
-            self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
         finally:
-            self._loop.close()
+            with self._lock:
+                self._stopped = True
+            try:
+                self._cancel_all()
+            finally:
+                self._loop.close()
+                for submitted in tuple(self._submitted):
+                    submitted.cancel()
+
+    def _cancel_all(self) -> None:
+        """Have whoever still waits hear that it does so for nothing."""
+        self._loop.run_until_complete(asyncio.sleep(0))  # what was handed over last becomes a task
+        left = asyncio.all_tasks(self._loop)
+        for task in left:
+            task.cancel()
+        self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:

@@ -53,8 +53,6 @@ class ManagedLimits(msgspec.Struct, frozen=True, kw_only=True):
     """From the call to the last byte of its answer, further attempts among it."""
     max_upstream_connections: int = 512
     """Per provider."""
-    answer_in_thread: bool = False
-    """Whether `Trimtab.chat` may wait in the calling thread (experimental; see the reference)."""
     retry: RetryPolicy = RetryPolicy()
     breaker: BreakerPolicy = BreakerPolicy()
 

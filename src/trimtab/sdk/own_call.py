@@ -18,7 +18,6 @@ import msgspec
 from trimtab.core.errors import InputError
 from trimtab.core.ids import id_time_ms
 from trimtab.sdk.request import checked_attributes, plain_items
-from trimtab.sdk.resolved import Rendered
 from trimtab.serving.decision import Decision
 from trimtab.serving.generation import Answer, GenerationRecord
 from trimtab.serving.plain_prompt import SharedPrompt
@@ -105,7 +104,7 @@ class EndedCall(msgspec.Struct, frozen=True, eq=False, gc=False):
     decision: Decision
     started_ns: int
     ended_ns: int
-    prompt: Rendered | SharedPrompt | None
+    prompt: SharedPrompt | None
     """What was sent, where it is known."""
     output: Any
     input_tokens: int

@@ -13,9 +13,11 @@ from trimtab.core.compiled import mypyc_attr
 from trimtab.core.errors import InputError, TrimtabError
 from trimtab.core.ids import new_id
 from trimtab.sdk.own_call import EndedCall, own_call, tokens_of
+from trimtab.sdk.own_copy import own_copy
 from trimtab.sdk.request import checked_variables
 from trimtab.sdk.resolved import Rendered, Resolved, check_default, fill_in
 from trimtab.serving.decision import Decision
+from trimtab.serving.plain_prompt import SharedPrompt
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +37,7 @@ _MANY_TOKENS: Final = 1 << 40
 _RENDERED: Final = Rendered
 _RESOLVED: Final = Resolved
 _ENDED_CALL: Final = EndedCall
+_SHARED: Final = SharedPrompt
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -100,6 +103,7 @@ class RequestPath:
         try:
             if messages is None:
                 messages = release.render_templates(values)
+                values = own_copy(values)
             return _RENDERED(decision, started_ns, messages, None, values)
         except TrimtabError as error:
             resolved = Resolved(decision, started_ns)
@@ -175,17 +179,17 @@ def _tokens(usage: Any) -> tuple[int, int]:
 def _prompt(rendered: Any) -> Any:
     """Return what is sent, to be recorded: as many calls share it, if it is still as it was filled in.
 
-    What waits for the journal's thread is the less, and the caller's copy is free the sooner.
+    What waits for the journal's thread is the less. The caller's own may have the next turn appended before that thread
+    comes to it, so it is never what waits.
     """
-    shared = rendered._shared  # noqa: SLF001 - not for applications
+    shared, messages = rendered._shared, rendered.messages  # noqa: SLF001 - not for applications
     if shared is not None:
-        messages = rendered.messages
         try:
             if type(messages) is list and messages == shared.messages:
                 return shared
         except Exception:  # noqa: BLE001, S110 - the application's own objects may raise anything
             pass
-    return rendered
+    return _SHARED(rendered.variables, own_copy(messages))
 
 
 def _characters(answered: Any, output: Any) -> int:

@@ -9,6 +9,7 @@ import msgspec
 from trimtab.artifacts.model import ModelContent, PromptContent, PromptMessage
 from trimtab.core.errors import InputError
 from trimtab.releases.model import CompiledRelease
+from trimtab.sdk.own_copy import own_copy
 from trimtab.sdk.request import checked_variables
 from trimtab.serving.decision import Decision
 from trimtab.serving.plain_prompt import SharedPrompt
@@ -194,7 +195,7 @@ class Rendered(msgspec.Struct, eq=False, gc=False):
 
     @property
     def variables(self) -> dict[str, Any]:
-        """What was filled in. A copy."""
+        """What was filled in. A copy: changing it changes nothing that is recorded."""
         return dict(self._shared.variables if self._shared is not None else self._values or {})
 
     @property
@@ -220,7 +221,7 @@ def fill_in(resolved: Resolved, variables: dict[str, Any]) -> Rendered:
         resolved.decision,
         resolved.started_ns,
         messages,
-        _values=variables,
+        _values=own_copy(variables),
         error_code=resolved.error_code,
         error_message=resolved.error_message,
     )

@@ -71,10 +71,6 @@ class ShortWays:
         client.send_on(upstream, data, call)
         return call
 
-    def known(self, decision: Decision) -> Way | None:
-        """Return the way of a decision where it was found before. May be asked from any thread."""
-        return self._ways.known(decision)
-
 
 def write_request(way: Way, decision: Decision, caller: Caller) -> tuple[bytes, list[dict[str, Any]]] | None:
     """Return the upstream's request, and what is recorded of its prompt; `None` where something is wrong with it."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -94,3 +96,27 @@ def test_a_default_says_what_it_was_filled_in_with(serving: Any, tt: Trimtab) ->
         rendered = tt.render("no-such", unit="u1", variables=VARIABLES, default=default)
         assert (rendered.variables, rendered.error_code) == (VARIABLES, "unknown_feature")
     assert serving.generations(tt) == []
+
+
+@pytest.mark.parametrize("earlier", [0, 2])
+def test_the_next_turn_of_a_conversation_is_not_recorded_as_the_prompt(serving: Any, tt: Trimtab, earlier: int) -> None:
+    for _ in range(earlier):
+        tt.render("support-reply", unit="u1", variables=VARIABLES)
+    rendered = tt.render("support-reply", unit="u1", variables=VARIABLES)
+    question: dict[str, Any] = {"role": "user", "content": [{"type": "text", "text": "Where is it?"}]}
+    rendered.messages.append(question)
+    sent = copy.deepcopy(rendered.messages)
+    with tt._process.plane().soon._making:  # the journal's thread comes later
+        tt.record(rendered, output="On its way.")
+        question["content"][0]["text"] = "changed"
+        rendered.messages[0]["content"] = "changed"
+        rendered.messages.append({"role": "assistant", "content": "On its way."})
+    assert last(serving, tt).messages == sent
+
+
+def test_a_message_that_cannot_be_copied_costs_its_content_not_the_record(serving: Any, tt: Trimtab) -> None:
+    rendered = tt.render("support-reply", unit="u1", variables=VARIABLES)
+    rendered.messages.append({"role": "user", "content": threading.Lock()})  # type: ignore[dict-item]
+    tt.record(rendered, output="x")
+    assert last(serving, tt).content_dropped == "unencodable"
+    assert tt.health()["dropped"] == 0

@@ -12,7 +12,6 @@ from trimtab.core.errors import InputError, UpstreamError
 from trimtab.providers.http.client_limits import ClientLimits
 from trimtab.providers.http.message import header
 from trimtab.providers.http.pool import ConnectionPool, Origin
-from trimtab.providers.http.threads import ThreadConnections
 from trimtab.providers.http.upstream import Listener, Sink, UpstreamConnection
 
 if TYPE_CHECKING:
@@ -23,9 +22,6 @@ __all__ = ["ClientLimits", "ResponseSink", "ShortCall", "UpstreamCall", "Upstrea
 _SWEEPS_PER_DEADLINE: Final = 20
 _LONGEST_SWEEP_SECONDS: Final = 0.5
 _STALE_SECONDS: Final = 1.0
-_CLOSE_SECONDS: Final = 1.0
-_POLL_SECONDS: Final = 0.002
-"""How long closing waits for threads to hear of it."""
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
 
@@ -85,8 +81,6 @@ class UpstreamClient:
         self._headers = header(b"host", host) + b"accept-encoding: identity\r\n" + headers
         self._pool = ConnectionPool(origin, self.limits)
         self._idle = self._pool.idle
-        self.threads = ThreadConnections(self._pool)
-        """For callers that wait in their own threads."""
         self._calls: set[UpstreamCall | ShortCall] = set()
         self._sweeper: asyncio.TimerHandle | None = None
 
@@ -161,10 +155,6 @@ class UpstreamClient:
         """Drop every connection; calls in progress fail with `upstream_closed`."""
         for call in tuple(self._calls):
             call.fail(UpstreamError("upstream_closed", "the client was closed"))
-        self.threads.close()
-        patience = time.monotonic() + _CLOSE_SECONDS
-        while self._pool.lent and time.monotonic() < patience:  # noqa: ASYNC110 - threads set no event of a loop
-            await asyncio.sleep(_POLL_SECONDS)
         await self._pool.close()
         if self._sweeper is not None:
             self._sweeper.cancel()
@@ -196,9 +186,8 @@ class UpstreamClient:
         for call in tuple(self._calls):
             call.check_deadline(now)
         self._pool.sweep(now)
-        self.threads.sweep(now)
         self._sweeper = None
-        if self._calls or self._idle or self.threads.idle:
+        if self._calls or self._idle:
             self._schedule_sweep()
 
 

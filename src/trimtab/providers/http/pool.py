@@ -51,8 +51,6 @@ class ConnectionPool:
         self.idle: list[UpstreamConnection] = []
         """The last one used comes last, and is used first."""
         self.origin = origin
-        self.lent = 0
-        """Connections that threads have opened of those allowed (`threads`)."""
         self._failures = ConnectFailures(origin.name, origin.base_url)
         self._waiting: OrderedDict[Waiter, None] = OrderedDict()
         self._connecting: set[asyncio.Task[None]] = set()
@@ -129,7 +127,7 @@ class ConnectionPool:
         """Open connections while more calls wait than are being opened for them, within the limit."""
         while (
             len(self._waiting) > len(self._connecting)
-            and len(self._open) + len(self._connecting) + self.lent < self.limits.max_connections
+            and len(self._open) + len(self._connecting) < self.limits.max_connections
         ):
             task = asyncio.get_running_loop().create_task(self._connect())
             self._connecting.add(task)

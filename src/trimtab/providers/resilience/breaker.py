@@ -125,10 +125,6 @@ class CircuitBreaker:
             return self._ticket
         return self._admit(now) if self._state == "closed" else 0
 
-    def still_steady(self, now: float) -> int:
-        """Return the ticket of `steady` where that changes nothing here, else 0. May be asked from any thread."""
-        return self._ticket if now < self._steady_until else 0
-
     def succeeded(self, ticket: int) -> None:
         """Count a call that the target answered."""
         if self.probing:
