@@ -67,10 +67,6 @@ class Ways:
             way = self._ways[served] = self._make(decision)
             return way
 
-    def known(self, decision: Decision) -> Way | None:
-        """Return the way of a decision where it was found before. May be asked from any thread."""
-        return None if decision.served is None else self._ways.get(decision.served)
-
     def _make(self, decision: Decision) -> Way | None:
         try:
             plan = self._plans.find(decision.release, self.format)
