@@ -189,7 +189,22 @@ def _prompt(rendered: Any) -> Any:
                 return shared
         except Exception:  # noqa: BLE001, S110 - the application's own objects may raise anything
             pass
-    return _SHARED(rendered.variables, own_copy(messages))
+    return _SHARED(rendered.variables, _texts_copied(messages) or own_copy(messages))
+
+
+def _texts_copied(messages: Any) -> Any:
+    """Do what `own_copy` does, at once for messages of texts alone; `None` for any others."""
+    if type(messages) is not list:
+        return None
+    copied: list[Any] = []
+    for message in messages:
+        if type(message) is not dict:
+            return None
+        for value in message.values():
+            if type(value) is not str:
+                return None
+        copied.append(message.copy())
+    return copied
 
 
 def _characters(answered: Any, output: Any) -> int:
