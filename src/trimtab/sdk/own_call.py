@@ -20,7 +20,6 @@ from trimtab.core.ids import id_time_ms
 from trimtab.sdk.request import checked_attributes, plain_items
 from trimtab.serving.decision import Decision
 from trimtab.serving.generation import Answer, GenerationRecord
-from trimtab.serving.plain_prompt import SharedPrompt
 from trimtab.serving.runtime import DataPlane
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ _NS_PER_MS = 1e6
 _MOST_TOKENS = 2**53
 """Beyond it a count is no count any more: floats, and so costs, could not hold it."""
 _HIGHEST_STATUS = 999
-_NO_JSON = object()
+_NO_JSON: Any = object()
 """In place of what cannot be recorded: no event can hold it, so it is left out and counted."""
 NO_TOKENS = (0, 0)
 
@@ -104,18 +103,19 @@ class EndedCall(msgspec.Struct, frozen=True, eq=False, gc=False):
     decision: Decision
     started_ns: int
     ended_ns: int
-    prompt: SharedPrompt | None
-    """What was sent, where it is known."""
     output: Any
     input_tokens: int
     output_tokens: int
     told: OwnCall | None
     """What else is known, if anything is."""
     plane: DataPlane
+    messages: Any = ()
+    """What was sent, where it is known."""
+    variables: dict[str, Any] | None = None
 
     def event(self) -> Generation:
         """Return its generation."""
-        decision, told, prompt = self.decision, self.told, self.prompt
+        decision, told = self.decision, self.told
         record = GenerationRecord(
             decision,
             self.plane.clock,
@@ -136,9 +136,9 @@ class EndedCall(msgspec.Struct, frozen=True, eq=False, gc=False):
             http_status=call.http_status,
             stream=call.stream,
             trace=call.trace,
-            variables=None if prompt is None else prompt.variables,
+            variables=self.variables,
             attributes=call.attributes,
-            messages=() if prompt is None else prompt.messages,
+            messages=self.messages if isinstance(self.messages, list | tuple) else [_NO_JSON],
         )
         return event if told is None else _timed(event, told)
 

@@ -17,7 +17,6 @@ from trimtab.sdk.own_copy import own_copy
 from trimtab.sdk.request import checked_variables
 from trimtab.sdk.resolved import Rendered, Resolved, check_default, fill_in
 from trimtab.serving.decision import Decision
-from trimtab.serving.plain_prompt import SharedPrompt
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +36,6 @@ _MANY_TOKENS: Final = 1 << 40
 _RENDERED: Final = Rendered
 _RESOLVED: Final = Resolved
 _ENDED_CALL: Final = EndedCall
-_SHARED: Final = SharedPrompt
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -91,7 +89,7 @@ class RequestPath:
             decision = _met(in_force.met, feature, unit) or self._known.meet(feature, unit, session)
             started_ns = self._monotonic_ns()
         except TrimtabError as error:
-            return fill_in(self._default(default, feature, unit, error), given.copy())
+            return fill_in(self._default(default, feature, unit, error), given)
         release = decision.release
         plain = release.plain
         if plain is not None:
@@ -102,8 +100,8 @@ class RequestPath:
         messages = plain.fill(values) if plain is not None else None
         try:
             if messages is None:
-                messages = release.render_templates(values)
                 values = own_copy(values)
+                messages = release.render_templates(values)
             return _RENDERED(decision, started_ns, messages, None, values)
         except TrimtabError as error:
             resolved = Resolved(decision, started_ns)
@@ -129,11 +127,15 @@ class RequestPath:
         soon = self._soon
         characters = _characters(answered, output) if soon.asks_for_size() else 0
         decision, started_ns = answered.decision, answered.started_ns
-        prompt = _prompt(answered) if type(answered) is _RENDERED else None
-        soon.take(
-            _ENDED_CALL(generation, decision, started_ns, ended_ns, prompt, output, sent, said, told, self._known),
-            characters,
-        )
+        plane = self._known
+        if type(answered) is _RENDERED:
+            messages, variables = _sent(answered)
+            ended = _ENDED_CALL(
+                generation, decision, started_ns, ended_ns, output, sent, said, told, plane, messages, variables
+            )
+        else:
+            ended = _ENDED_CALL(generation, decision, started_ns, ended_ns, output, sent, said, told, plane)
+        soon.take(ended, characters)
         return generation
 
     def _look_up(self) -> InForce:
@@ -176,34 +178,38 @@ def _tokens(usage: Any) -> tuple[int, int]:
     return tokens_of(usage)
 
 
-def _prompt(rendered: Any) -> Any:
-    """Return what is sent, to be recorded: as many calls share it, if it is still as it was filled in.
+def _sent(rendered: Any) -> tuple[Any, Any]:
+    """Return the messages and the variables of them, to be recorded.
 
-    What waits for the journal's thread is the less. The caller's own may have the next turn appended before that thread
-    comes to it, so it is never what waits.
+    They are those that many calls share, if nobody changed them: what waits for the journal's thread is the less. Else
+    copies: the caller may append the next turn to its own before that thread comes to it.
     """
     shared, messages = rendered._shared, rendered.messages  # noqa: SLF001 - not for applications
     if shared is not None:
         try:
             if type(messages) is list and messages == shared.messages:
-                return shared
+                return shared.messages, shared.variables
         except Exception:  # noqa: BLE001, S110 - the application's own objects may raise anything
             pass
-    return _SHARED(rendered.variables, _texts_copied(messages) or own_copy(messages))
+    if not rendered.decision.capture_content:
+        return (), None
+    # The variables are in nobody else's hands.
+    return _copied(messages), rendered._values if shared is None else shared.variables  # noqa: SLF001 - as above
 
 
-def _texts_copied(messages: Any) -> Any:
-    """Do what `own_copy` does, at once for messages of texts alone; `None` for any others."""
+def _copied(messages: Any) -> Any:
+    """Do what `own_copy` does, at once for messages of texts alone."""
     if type(messages) is not list:
-        return None
+        return own_copy(messages)
     copied: list[Any] = []
     for message in messages:
         if type(message) is not dict:
-            return None
-        for value in message.values():
+            return own_copy(messages)
+        mine = message.copy()
+        for value in mine.values():
             if type(value) is not str:
-                return None
-        copied.append(message.copy())
+                return own_copy(messages)
+        copied.append(mine)
     return copied
 
 

@@ -180,7 +180,7 @@ class Rendered(msgspec.Struct, eq=False, gc=False):
     _shared: SharedPrompt | None = None
     """What the messages were copied from, where other calls have the same."""
     _values: dict[str, Any] | None = None
-    """The variables, where nothing is shared."""
+    """The variables, where nothing is shared: in nobody else's hands."""
     error_code: str = ""
     """Why this is the default; empty where it is a release."""
     error_message: str = ""
@@ -196,7 +196,8 @@ class Rendered(msgspec.Struct, eq=False, gc=False):
     @property
     def variables(self) -> dict[str, Any]:
         """What was filled in. A copy: changing it changes nothing that is recorded."""
-        return dict(self._shared.variables if self._shared is not None else self._values or {})
+        values: dict[str, Any] = own_copy(self._shared.variables if self._shared is not None else self._values or {})
+        return values
 
     @property
     def model(self) -> str:
@@ -215,13 +216,14 @@ class Rendered(msgspec.Struct, eq=False, gc=False):
 
 
 def fill_in(resolved: Resolved, variables: dict[str, Any]) -> Rendered:
-    """Return a prompt filled in with variables that nobody else changes; raises `InputError` that names one."""
-    messages = resolved.decision.release.render(variables)
+    """Return a prompt filled in; raises `InputError` that names one."""
+    values: dict[str, Any] = own_copy(variables)
+    messages = resolved.decision.release.render(values)
     return Rendered(
         resolved.decision,
         resolved.started_ns,
         messages,
-        _values=own_copy(variables),
+        _values=values,
         error_code=resolved.error_code,
         error_message=resolved.error_message,
     )

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from trimtab.artifacts.model import PromptMessage
+from trimtab.sdk.resolved import Fallback
+
 if TYPE_CHECKING:
     from trimtab.sdk.client import Trimtab
 
@@ -89,8 +92,6 @@ def test_messages_that_cannot_be_compared_cost_their_content_not_the_record(
 
 
 def test_a_default_says_what_it_was_filled_in_with(serving: Any, tt: Trimtab) -> None:
-    from trimtab.sdk.resolved import Fallback
-
     default = Fallback(model="m", messages=[{"role": "system", "content": "Hi {{ shop }}"}])
     for _ in range(2):
         rendered = tt.render("no-such", unit="u1", variables=VARIABLES, default=default)
@@ -112,6 +113,57 @@ def test_the_next_turn_of_a_conversation_is_not_recorded_as_the_prompt(serving: 
         rendered.messages[0]["content"] = "changed"
         rendered.messages.append({"role": "assistant", "content": "On its way."})
     assert last(serving, tt).messages == sent
+
+
+class Messages(list[Any]):
+    """A list of an application's own kind."""
+
+
+@pytest.mark.parametrize("kind", [list, Messages])
+def test_what_cannot_be_copied_leaves_no_other_message_to_the_next_turn(
+    serving: Any, tt: Trimtab, kind: type[list[Any]]
+) -> None:
+    rendered = tt.render("support-reply", unit="u1", variables=VARIABLES)
+    odd, question = {"role": "user", "content": threading.Lock()}, {"role": "user", "content": [{"text": "Where?"}]}
+    rendered.messages = kind([odd, question])
+    with tt._process.plane().soon._making:  # the journal's thread comes later
+        tt.record(rendered, output="x")
+        odd["content"] = "changed"
+        question["content"][0]["text"] = "changed"  # type: ignore[index]
+        rendered.messages.append({"role": "assistant", "content": "x"})
+    event = last(serving, tt)
+    assert "changed" not in str(event)
+    assert event.content_dropped == "unencodable"
+
+
+@pytest.mark.parametrize("odd", [(), None, "text", ({"role": "user", "content": "hi"},)])
+def test_messages_that_are_no_list_never_cost_the_record(serving: Any, tt: Trimtab, odd: Any) -> None:
+    rendered = tt.render("support-reply", unit="u1", variables=VARIABLES)
+    rendered.messages = odd
+    tt.record(rendered, output="x")
+    assert last(serving, tt).output == "x"
+    assert tt.health()["dropped"] == 0
+
+
+@pytest.mark.parametrize("served", ["release", "default"])
+def test_nested_variables_are_recorded_and_told_as_they_were_filled_in(store: Any, tt: Trimtab, served: str) -> None:
+    template = "{% for doc in docs %}{{ doc.title }}{% endfor %}"
+    schema = {"type": "object", "properties": {"docs": {"type": "array"}}}
+    store.publish(
+        store.release(1, model="gpt-a", messages=[PromptMessage(role="system", content=template)], variables=schema)
+    )
+    default = Fallback(model="m", messages=[{"role": "system", "content": template}])
+    docs: list[Any] = [{"title": "A"}]
+    feature = "support-reply" if served == "release" else "no-such"
+    rendered = tt.render(feature, unit="u1", variables={"docs": docs}, default=default)
+    docs[0]["title"] = "changed"
+    assert rendered.variables == {"docs": [{"title": "A"}]}
+    with tt._process.plane().soon._making:  # the journal's thread comes later
+        tt.record(rendered, output="x")
+        rendered.variables["docs"].append("changed")
+    assert rendered.variables == {"docs": [{"title": "A"}]}
+    if served == "release":
+        assert last(store, tt).variables == {"docs": [{"title": "A"}]}
 
 
 def test_a_message_that_cannot_be_copied_costs_its_content_not_the_record(serving: Any, tt: Trimtab) -> None:
