@@ -34,10 +34,10 @@ class BlockingCalls:
 
     def __init__(self, make: Callable[[], AsyncCalls]) -> None:
         self._loop = _new_loop()
-        self._lock = threading.Lock()
-        """Held while work is handed over: no more of it once the loop has stopped, so that nobody waits for nothing."""
-        self._stopped = False
-        self._submitted: set[concurrent.futures.Future[Any]] = set()
+        self._submitted: dict[concurrent.futures.Future[Any], Coroutine[Any, Any, Any]] = {}
+        """What somebody waits for."""
+        self._ended = False
+        """Whether the loop runs nothing any more."""
         self._thread = threading.Thread(target=self._run, name="trimtab-calls", daemon=True)
         self._thread.start()
         self._calls = self._wait(self._made(make))
@@ -96,28 +96,29 @@ class BlockingCalls:
             raise
 
     def _submit(self, work: Coroutine[Any, Any, Any]) -> concurrent.futures.Future[Any]:
-        with self._lock:
-            if self._stopped:
-                work.close()
-                raise closed()
+        try:
             submitted = asyncio.run_coroutine_threadsafe(work, self._loop)
-            self._submitted.add(submitted)
-        submitted.add_done_callback(self._submitted.discard)
+        except RuntimeError as error:
+            work.close()
+            raise closed() from error
+        self._submitted[submitted] = work
+        submitted.add_done_callback(self._forget)
+        if self._ended:  # looked at after it was put there: no lock, for a signal may close while this thread is here
+            self._cancel_unrun()
         return submitted
+
+    def _forget(self, ended: concurrent.futures.Future[Any]) -> None:
+        self._submitted.pop(ended, None)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
         try:
             self._loop.run_forever()
+            self._cancel_all()
         finally:
-            with self._lock:
-                self._stopped = True
-            try:
-                self._cancel_all()
-            finally:
-                self._loop.close()
-                for submitted in tuple(self._submitted):
-                    submitted.cancel()
+            self._loop.close()
+            self._ended = True
+            self._cancel_unrun()
 
     def _cancel_all(self) -> None:
         """Have whoever still waits hear that it does so for nothing."""
@@ -126,6 +127,12 @@ class BlockingCalls:
         for task in left:
             task.cancel()
         self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+
+    def _cancel_unrun(self) -> None:
+        """Do the same for what was handed over after that, which is not even a task."""
+        for submitted, work in self._submitted.copy().items():
+            if submitted.cancel():
+                work.close()
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:

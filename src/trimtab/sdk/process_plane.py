@@ -87,6 +87,8 @@ class ProcessPlane:
 
         self.plane()
         with self._lock:
+            if self._closed:  # since then: `make` would wait for this lock
+                raise closed()
             if self._blocking is None:
                 self._blocking = BlockingCalls(make)
             return self._blocking
