@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from trimtab.serving.routing import RoutingTable
     from trimtab.serving.runtime import DataPlane
 
-__all__ = ["Prolonged", "ShortCall", "Ways", "good_answer"]
+__all__ = ["Prolonged", "ShortCall", "Ways"]
 
 _OK: Final = 200
 _encode: Final = msgspec.json.Encoder().encode
@@ -100,19 +100,6 @@ def _prompt(decision: Decision, *, as_json: bool) -> Sequence[Any] | None:
     except TrimtabError:
         return None
     return [msgspec.Raw(_encode(message)) for message in prompt] if as_json else [*prompt]
-
-
-def good_answer(way: Way, status: int, body: bytes, sent: Mapping[str, Any]) -> tuple[Answer, bytes] | None:
-    """Return an answer that leaves nothing to judge, and what the caller gets of it; `None` for any other.
-
-    `sent`: what the caller asked.
-    """
-    if status != _OK or len(body) > way.most_bytes:
-        return None
-    try:
-        return (read_completion(body), body) if way.read is None else way.read(body, sent)
-    except UpstreamError:
-        return None  # read again, and said, in the layers
 
 
 class Prolonged(NamedTuple, Generic[PortT]):
@@ -185,12 +172,16 @@ class ShortCall(Generic[PortT]):
         `sent`: what the caller asked.
         """
         way = self.way
-        found = good_answer(way, status, body, sent)
-        if found is not None:
-            way.client.forget(self)
-            way.breaker.succeeded(self.ticket)
-            way.budget.deposit()
-            return found
+        if status == _OK and len(body) <= way.most_bytes:
+            try:
+                found = (read_completion(body), body) if way.read is None else way.read(body, sent)
+            except UpstreamError:
+                pass  # read again, and said, in the layers
+            else:
+                way.client.forget(self)
+                way.breaker.succeeded(self.ticket)
+                way.budget.deposit()
+                return found
         self.prolong().call.on_whole(status, headers, body)
         return None
 

@@ -1,7 +1,4 @@
-"""Managed calls for code that does not await.
-
-They run on one event loop in a thread of its own, shared by all callers.
-"""
+"""Managed calls for code that does not await: one event loop in a thread of its own, shared by all callers."""
 
 from __future__ import annotations
 
@@ -44,8 +41,7 @@ class BlockingCalls:
 
     def chat(self, feature: str, **arguments: Any) -> ChatAnswer:  # noqa: ANN401 - those of `AsyncCalls.chat`
         """Return the answer; see `AsyncCalls.chat`."""
-        decision, caller = self._calls.understand(feature, **arguments)
-        answer: ChatAnswer = self._wait(self._calls.answer(decision, caller))
+        answer: ChatAnswer = self._wait(self._calls.chat(feature, **arguments))
         return answer
 
     def stream(self, feature: str, **arguments: Any) -> Iterator[ChatChunk]:  # noqa: ANN401 - those of `AsyncCalls.stream`

@@ -85,7 +85,7 @@ class AsyncCalls:
         self.plans = Plans(self._upstreams, self.guards, self.clock)
         self.mirrors = MirrorQueue(concurrency=_MIRRORS_AT_ONCE, waiting=_MIRRORS_WAITING)
         self.shadow_budgets = ShadowBudgets(plane.directory.usage)
-        self.ways = ShortWays(self)
+        self._ways = ShortWays(self)
 
     async def __aenter__(self) -> Self:
         return self
@@ -112,21 +112,11 @@ class AsyncCalls:
         pin. Raises `NotFoundError` (`unknown_feature`), `InputError` that names a field or variable, `UpstreamError`
         where no model of the release's chain answered. Cancelling gives the call up; it is recorded as aborted.
         """
-        decision, caller = self.understand(
-            feature,
-            unit=unit,
-            session=session,
-            variables=variables,
-            attributes=attributes,
-            messages=messages,
-            **fields,
-        )
-        return await self.answer(decision, caller)
-
-    async def answer(self, decision: Decision, caller: Caller) -> ChatAnswer:
-        """Do what `chat` does, for a call that was understood."""
+        if fields.get("stream"):
+            raise InputError("invalid_type", "`chat` returns whole answers", param="stream", hint="call `stream`")
+        decision, caller = self._understand(feature, (unit, session), (variables, attributes), messages, fields)
         answered: asyncio.Future[Answered] = asyncio.get_running_loop().create_future()
-        short = self.ways.begin(decision, caller, answered)
+        short = self._ways.begin(decision, caller, answered)
         if short is not None:
             return await answer_of(answered, decision, short.id, short.abort)
         port = WholePort(answered)
@@ -168,22 +158,6 @@ class AsyncCalls:
         self.mirrors.abandon()
         self.shadow_budgets.close()
         await self._upstreams.close()
-
-    def understand(
-        self,
-        feature: str,
-        *,
-        unit: str = "",
-        session: str = "",
-        variables: Mapping[str, Any] | None = None,
-        attributes: Mapping[str, str] | None = None,
-        messages: Sequence[Mapping[str, Any]] = (),
-        **fields: Any,  # noqa: ANN401 - as OpenAI's API takes them
-    ) -> tuple[Decision, Caller]:
-        """Return what the arguments of `chat` mean; raises what it does. May be called from any thread."""
-        if fields.get("stream"):
-            raise InputError("invalid_type", "`chat` returns whole answers", param="stream", hint="call `stream`")
-        return self._understand(feature, (unit, session), (variables, attributes), messages, fields)
 
     def _understand(
         self,

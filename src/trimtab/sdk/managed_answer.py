@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from trimtab.serving.decision import Decision
     from trimtab.serving.generation import Answer
 
-__all__ = ["Answered", "ChatAnswer", "ChatChunk", "answer_of", "chat_answer", "error_of", "events_in"]
+__all__ = ["Answered", "ChatAnswer", "ChatChunk", "answer_of", "error_of", "events_in"]
 
 Answered: TypeAlias = "tuple[bytes, Answer | None]"
 """A complete answer, and what it says where that was read already."""
@@ -71,8 +71,16 @@ class ChatAnswer(msgspec.Struct, frozen=True):
         return decoded
 
 
-def chat_answer(said: Answer, decision: Decision, generation: str, body: bytes) -> ChatAnswer:
-    """Return an answer, of which `said` was read, as the caller gets it."""
+async def answer_of(
+    answered: asyncio.Future[Answered], decision: Decision, generation: str, give_up: Callable[[], None]
+) -> ChatAnswer:
+    """Wait for the answer of a call that was begun; `give_up` is called where whoever waits is cancelled."""
+    try:
+        body, said = await answered
+    except asyncio.CancelledError:
+        give_up()
+        raise
+    said = said or read_completion(body)
     return ChatAnswer(
         said.output,
         said.tool_calls,
@@ -83,18 +91,6 @@ def chat_answer(said: Answer, decision: Decision, generation: str, body: bytes) 
         served_by(decision, decision.release, generation, decision.arm),
         body,
     )
-
-
-async def answer_of(
-    answered: asyncio.Future[Answered], decision: Decision, generation: str, give_up: Callable[[], None]
-) -> ChatAnswer:
-    """Wait for the answer of a call that was begun; `give_up` is called where whoever waits is cancelled."""
-    try:
-        body, said = await answered
-    except asyncio.CancelledError:
-        give_up()
-        raise
-    return chat_answer(said or read_completion(body), decision, generation, body)
 
 
 class ChatChunk(msgspec.Struct, frozen=True):

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from trimtab.sdk.managed_answer import Answered
     from trimtab.serving.decision import Decision
 
-__all__ = ["ShortChat", "ShortWays", "write_request"]
+__all__ = ["ShortChat", "ShortWays"]
 
 _SECONDS: Final = 1e-9
 _encode: Final = msgspec.json.Encoder().encode
@@ -42,7 +42,7 @@ class ShortWays:
     def begin(self, decision: Decision, caller: Caller, answered: asyncio.Future[Answered]) -> ShortChat | None:
         """Send a call whose answer goes to `answered`; or do nothing at all, and return `None`."""
         way = self._ways.find(decision)
-        written = None if way is None else write_request(way, decision, caller)
+        written = None if way is None else _write_request(way, decision, caller)
         if way is None or written is None:
             return None
         clock, client = self._context.clock, way.client
@@ -72,7 +72,7 @@ class ShortWays:
         return call
 
 
-def write_request(way: Way, decision: Decision, caller: Caller) -> tuple[bytes, list[dict[str, Any]]] | None:
+def _write_request(way: Way, decision: Decision, caller: Caller) -> tuple[bytes, list[dict[str, Any]]] | None:
     """Return the upstream's request, and what is recorded of its prompt; `None` where something is wrong with it."""
     try:
         request = way.build(decision.release.render(caller.variables), caller.body)

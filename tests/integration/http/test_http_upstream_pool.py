@@ -167,7 +167,7 @@ def test_whoever_waits_for_a_new_connection_takes_one_that_is_free_before_it(
             await until(lambda: len(here.requests) == 2)
             # The next connection never opens: nobody says a word of its TLS.
             pool = one._pool
-            pool.origin = pool.origin._replace(port=silent.getsockname()[1], tls=ssl.create_default_context())
+            pool._origin = pool._origin._replace(port=silent.getsockname()[1], tls=ssl.create_default_context())
             waiting = asyncio.create_task(fetch(one, b"GET", b"/waiting"))
             await until(lambda: bool(pool._connecting))
             here.gate.set()

@@ -8,17 +8,44 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from tests.integration.sdk.short_calls import ACME, ASK, CALLS_OWN, FAILURES, LIMITS, hide, last, providers
 
 import trimtab
 from trimtab.artifacts.model import AdapterContent, PromptMessage
 from trimtab.calls.call import ModelCall
 from trimtab.core.errors import InputError, TrimtabError, UpstreamError
+from trimtab.providers.resilience import RetryPolicy
+from trimtab.sdk.managed import ManagedLimits
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from trimtab.events import Generation
     from trimtab.sdk.managed import AsyncCalls
+
+
+ASK = [{"role": "user", "content": "Where is my order?"}]
+ACME: dict[str, Any] = {"variables": {"shop": "Acme"}, "messages": ASK}
+LIMITS = ManagedLimits(
+    retry=RetryPolicy(max_attempts=2, base_seconds=0.01, max_seconds=0.02),
+    max_answer_bytes=4096,
+    silence_timeout_seconds=0.4,
+    upstream_timeout_seconds=5.0,
+)
+CALLS_OWN = ("id", "at_ms", "latency_ms", "first_token_ms")
+
+
+def providers(upstream: Any) -> dict[str, trimtab.Endpoint]:
+    return {"openai": trimtab.Endpoint(name="openai", base_url=f"{upstream.url}/v1")}
+
+
+def last(store: Any, tt: trimtab.Trimtab) -> Generation:
+    event: Generation = store.generations(tt)[-1]
+    return event
+
+
+def hide(content: dict[str, Any]) -> dict[str, Any]:
+    """A redaction hook."""
+    return {**content, "output": "[gone]", "variables": {}}
 
 
 @contextlib.asynccontextmanager
@@ -73,7 +100,16 @@ def test_both_ways_answer_and_record_the_same(store: Any, upstream: Any, without
     asyncio.run(main())
 
 
-@FAILURES
+@pytest.mark.parametrize(
+    ("model", "code", "attempts"),
+    [
+        ("gpt-500", "overloaded", 2),
+        ("gpt-gone", "upstream_disconnected", 2),
+        ("gpt-slow", "upstream_timeout", 1),
+        ("gpt-long", "upstream_malformed", 1),
+        ("gpt-odd", "upstream_malformed", 1),
+    ],
+)
 def test_what_goes_wrong_on_the_short_way_is_recovered_raised_and_recorded_as_ever(
     store: Any, upstream: Any, model: str, code: str, attempts: int
 ) -> None:

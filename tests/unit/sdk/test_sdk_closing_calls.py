@@ -19,10 +19,7 @@ if TYPE_CHECKING:
 class Calls:
     """Calls that are never answered."""
 
-    def understand(self, feature: str, **arguments: Any) -> tuple[str, None]:
-        return feature, None
-
-    async def answer(self, decision: Any, caller: Any) -> None:
+    async def chat(self, feature: str, **arguments: Any) -> None:
         await asyncio.Event().wait()
 
     async def aclose(self) -> None:

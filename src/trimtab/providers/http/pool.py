@@ -50,7 +50,7 @@ class ConnectionPool:
         self.whole = WholeAnswers(max_head_bytes=limits.max_head_bytes)
         self.idle: list[UpstreamConnection] = []
         """The last one used comes last, and is used first."""
-        self.origin = origin
+        self._origin = origin
         self._failures = ConnectFailures(origin.name, origin.base_url)
         self._waiting: OrderedDict[Waiter, None] = OrderedDict()
         self._connecting: set[asyncio.Task[None]] = set()
@@ -88,7 +88,6 @@ class ConnectionPool:
         for connection in [one for one in self.idle if one.active < oldest or one.expires < now]:
             self.idle.remove(connection)
             connection.close()
-        self._grow()
 
     async def close(self) -> None:
         """Drop every connection."""
@@ -148,7 +147,7 @@ class ConnectionPool:
                 self._connecting.discard(task)
         if connection is not None and connection.usable:
             connection.active = time.monotonic()
-            connection.expires = connection.active + self.age()
+            connection.expires = connection.active + self._age()
             self._open.add(connection)
             self.released(connection)
         elif len(self._waiting) > len(self._connecting):
@@ -160,7 +159,7 @@ class ConnectionPool:
     async def _open_any(self) -> UpstreamConnection:
         """Try every address of the name, each with its share of the time; those that failed lately come last."""
         loop = asyncio.get_running_loop()
-        _, host, port, tls, _ = self.origin
+        _, host, port, tls, _ = self._origin
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         recently = time.monotonic() - _AVOID_SECONDS
         self._avoided = {at: failed for at, failed in self._avoided.items() if failed > recently}
@@ -188,6 +187,6 @@ class ConnectionPool:
     def _protocol(self) -> Any:  # noqa: ANN401 - an `asyncio.Protocol`, by its methods
         return UpstreamConnection(self)
 
-    def age(self) -> float:
+    def _age(self) -> float:
         """Return how old a connection may become, in seconds: those opened together are not opened again together."""
         return self.limits.max_connection_seconds * (1 - random.uniform(0, _AGE_SPREAD))  # noqa: S311

@@ -49,8 +49,6 @@ class CircuitBreaker:
     `allow` gives a ticket that goes with the result; a result of a call from before the last change of state is
     ignored. Every call that was allowed must end in one of `succeeded`, `failed`, `limited`, `released`.
 
-    While `probing` is false, `succeeded` may come from other threads: at worst one success is not counted.
-
     Times are seconds of one monotonic clock; `draw` gives random numbers in [0, 1).
     """
 
